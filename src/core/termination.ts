@@ -1,0 +1,60 @@
+// Every way a connection can end: one union for the log, the metrics and the tests.
+//
+// `outcome` is the coarse label: `completed` (the peers ended it in good order), `aborted` (a peer or a deadline cut a
+// relayed connection), `refused` (policy or the client's own bytes: nothing was dialled), `failed` (the upstream side
+// never answered). `alert` is the TLS alert the client is sent before the close; absent where the peer does not speak
+// TLS, has left, or already talks to its API server.
+
+import type { AlertDescription } from './tls/alert.ts'
+
+export type TerminationOutcome = 'completed' | 'aborted' | 'refused' | 'failed'
+
+interface Termination {
+  readonly outcome: TerminationOutcome
+  readonly alert?: AlertDescription
+  readonly meaning: string
+}
+
+export const terminations = {
+  // Relayed connections.
+  'completed': { outcome: 'completed', meaning: 'both sides sent FIN' },
+  'downstream-reset': { outcome: 'aborted', meaning: 'the client reset the connection' },
+  'upstream-reset': { outcome: 'aborted', meaning: 'the API server reset the connection' },
+  'idle-timeout': { outcome: 'aborted', meaning: 'no byte in either direction for timeouts.idle' },
+  'half-closed-timeout': { outcome: 'aborted', meaning: 'one side sent FIN, and nothing moved for timeouts.halfClosed' },
+  'drain-timeout': { outcome: 'aborted', meaning: 'still open timeouts.drain after the gateway began to drain' },
+  'gateway-stopped': { outcome: 'aborted', meaning: 'the gateway was told to end at once' },
+
+  // Before the route: the client's own bytes.
+  'proxy-header-timeout': { outcome: 'refused', meaning: 'no whole PROXY header within timeouts.hello of the accept' },
+  'proxy-header-invalid': { outcome: 'refused', meaning: 'the PROXY header breaks its specification' },
+  'proxy-source-untrusted': { outcome: 'refused', meaning: 'the listener takes PROXY headers, but not from this source' },
+  'hello-timeout': { outcome: 'refused', meaning: 'no whole ClientHello within timeouts.hello of the accept' },
+  'hello-not-tls': { outcome: 'refused', meaning: 'the first bytes are no TLS handshake record' },
+  'hello-malformed': { outcome: 'refused', alert: 'decode_error', meaning: 'the ClientHello breaks RFC 8446 or RFC 6066' },
+  'hello-too-large': { outcome: 'refused', alert: 'decode_error', meaning: 'the ClientHello exceeds a limit on bytes or records' },
+  'closed-before-hello': { outcome: 'refused', meaning: 'the client left before its ClientHello was whole' },
+
+  // Routing and admission.
+  'no-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no name in the hello, and no defaultTenant' },
+  'invalid-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'the name in the hello is no hostname' },
+  'unknown-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no tenant has this hostname' },
+  'source-not-allowed': { outcome: 'refused', alert: 'access_denied', meaning: "the client's address is not in the tenant's allowedSources" },
+  'connection-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the process is at its connection limit' },
+
+  // Dialling.
+  'no-endpoint': { outcome: 'failed', alert: 'internal_error', meaning: 'every endpoint of the tenant has weight 0' },
+  'closed-while-dialing': { outcome: 'failed', meaning: 'the client left while its API server was being dialled' },
+  'dial-refused': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last was refused' },
+  'dial-timeout': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last took longer than timeouts.connect' },
+  'dial-unreachable': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last had no route to its host' },
+  'dial-error': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last with another error of the system' },
+  'reset-before-answer': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last was closed before its first byte' },
+} as const satisfies Record<string, Termination>
+
+export type TerminationReason = keyof typeof terminations
+
+/** The table as its general type, for readers that look a reason up. */
+export function terminationOf(reason: TerminationReason): Termination {
+  return terminations[reason]
+}
