@@ -20,6 +20,8 @@ export const terminations = {
   'completed': { outcome: 'completed', meaning: 'both sides sent FIN' },
   'downstream-reset': { outcome: 'aborted', meaning: 'the client reset the connection' },
   'upstream-reset': { outcome: 'aborted', meaning: 'the API server reset the connection' },
+  'downstream-unresponsive': { outcome: 'aborted', meaning: 'the client acknowledged nothing any more: its host or its network vanished' },
+  'upstream-unresponsive': { outcome: 'aborted', meaning: 'the API server acknowledged nothing any more: its host or its network vanished' },
   'idle-timeout': { outcome: 'aborted', meaning: 'no byte in either direction for timeouts.idle' },
   'half-closed-timeout': { outcome: 'aborted', meaning: 'one side sent FIN, and nothing moved for timeouts.halfClosed' },
   'drain-timeout': { outcome: 'aborted', meaning: 'still open timeouts.drain after the gateway began to drain' },

@@ -7,8 +7,9 @@ export interface Scheduler {
   readonly kind: 'rr'
   readonly endpoints: readonly Endpoint[]
   /**
-   * The endpoint to dial next, or undefined when none may take a new connection.
-   * `tried` are the endpoints that this connection has failed on, oldest first: they come again only when there is no other.
+   * The endpoint to dial next, or undefined when none is left that may take a new connection.
+   * `tried` are the endpoints that this connection has failed on: they do not come again, because an endpoint that has
+   * just refused refuses again at once.
    */
   pick(tried: readonly Endpoint[]): Endpoint | undefined
 }

@@ -1,0 +1,514 @@
+// One connection's state machine: an event goes in, effects come out. Every driver runs this one.
+//
+//   proxy-header ─▶ hello ─▶ route, admission ─▶ dialing ⇄ (next endpoint) ─▶ awaiting-answer ─▶ relaying ─▶ ended
+//                                                   ▲                              │
+//                                                   └── closed before its first byte ┘
+//
+// It decides and keeps nothing but a few numbers and, until the API server's first byte, the bytes that a further
+// attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
+// the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
+
+import type { Endpoint } from './balance/endpoint.ts'
+import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
+import { HeadBuffer } from './head-buffer.ts'
+import { formatSocketAddress, type SocketAddress } from './net/socket-address.ts'
+import { encodeProxyHeader } from './proxy-protocol/encode.ts'
+import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
+import { decideRoute } from './route/decide.ts'
+import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
+import { terminationOf, type TerminationReason } from './termination.ts'
+import { encodeFatalAlert } from './tls/alert.ts'
+import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/client-hello.ts'
+
+/**
+ * Bytes kept from the client until the API server's first byte, so that another endpoint can be given the same ones.
+ * While dialling, reading stops here; afterwards, more than this makes the attempt the last one.
+ */
+export const replayBytesMax = 64 * 1024
+
+export type DialFailure = 'refused' | 'timeout' | 'unreachable' | 'error'
+
+/** `attempt` is the number that the `dial` effect carried: what belongs to an earlier attempt is ignored. */
+export type ConnectionEvent =
+  /** The machine may keep `bytes`: a driver that reuses its buffer passes a copy. Only until the `relay` effect. */
+  | { readonly kind: 'downstream-bytes'; readonly bytes: Uint8Array; readonly nowMs: number }
+  | { readonly kind: 'downstream-fin'; readonly nowMs: number }
+  | { readonly kind: 'downstream-lost'; readonly how: LostHow; readonly nowMs: number }
+  | { readonly kind: 'dial-succeeded'; readonly attempt: number; readonly nowMs: number }
+  | { readonly kind: 'dial-failed'; readonly attempt: number; readonly failure: DialFailure; readonly detail: string; readonly nowMs: number }
+  /** The first byte has been read from the API server; the driver writes it once it has performed the effects. */
+  | { readonly kind: 'upstream-answered'; readonly attempt: number; readonly nowMs: number }
+  | { readonly kind: 'upstream-fin'; readonly attempt: number; readonly nowMs: number }
+  | { readonly kind: 'upstream-lost'; readonly attempt: number; readonly how: LostHow; readonly nowMs: number }
+  /** Everything that was to be sent on this side, FIN included, has been given to the system. */
+  | { readonly kind: 'downstream-finished'; readonly nowMs: number }
+  | { readonly kind: 'upstream-finished'; readonly attempt: number; readonly nowMs: number }
+  /** The time of the last `deadline` effect has come. `lastActivityMs`: when the driver last moved a byte of the relay. */
+  | { readonly kind: 'deadline'; readonly lastActivityMs: number; readonly nowMs: number }
+  /** The gateway drains: the tenant's `timeouts.drain` begins. */
+  | { readonly kind: 'drain'; readonly nowMs: number }
+  /** The gateway ends at once. */
+  | { readonly kind: 'stop'; readonly nowMs: number }
+
+/** Reset by its peer, or given up by the system because its peer acknowledges nothing any more. */
+export type LostHow = 'reset' | 'unresponsive'
+
+export type ConnectionEffect =
+  /** Replaces the deadline before it. */
+  | { readonly kind: 'deadline'; readonly atMs: number }
+  | { readonly kind: 'pause-downstream' }
+  | { readonly kind: 'resume-downstream' }
+  | { readonly kind: 'dial'; readonly endpoint: Endpoint; readonly attempt: number }
+  /** Give up this attempt's socket, connected or not, with RST. */
+  | { readonly kind: 'drop-upstream'; readonly attempt: number }
+  | { readonly kind: 'send-upstream'; readonly bytes: Uint8Array }
+  /** Copy both ways from now on; downstream is read again if it was paused. */
+  | { readonly kind: 'relay' }
+  /** FIN, after every byte before it. */
+  | { readonly kind: 'finish-downstream' }
+  | { readonly kind: 'finish-upstream' }
+  /** The last one. Only sockets that are still open need what it says. */
+  | { readonly kind: 'end'; readonly downstream: DownstreamEnd; readonly upstream: UpstreamEnd }
+
+/** close: FIN was sent or is not owed · reset: RST after the bytes before it · send: these bytes, FIN, and close. */
+export type DownstreamEnd = { readonly how: 'close' | 'reset' } | { readonly how: 'send'; readonly bytes: Uint8Array }
+export type UpstreamEnd = 'none' | 'close' | 'reset'
+
+export interface ConnectionOrigin {
+  readonly id: string
+  readonly listener: ListenerPolicy
+  readonly snapshot: Snapshot
+  readonly downstream: SocketAddress
+  /** The address that was connected to: the PROXY header's destination. */
+  readonly local: SocketAddress
+  readonly acceptedAtMs: number
+  readonly nowMs: number
+}
+
+type State = 'new' | 'proxy-header' | 'hello' | 'dialing' | 'awaiting-answer' | 'relaying' | 'ended'
+
+const none: readonly ConnectionEffect[] = []
+
+const faultReasons = {
+  'not-tls': 'hello-not-tls',
+  'malformed': 'hello-malformed',
+  'too-large': 'hello-too-large',
+} as const satisfies Record<HelloFault, TerminationReason>
+
+const dialReasons = {
+  refused: 'dial-refused',
+  timeout: 'dial-timeout',
+  unreachable: 'dial-unreachable',
+  error: 'dial-error',
+} as const satisfies Record<DialFailure, TerminationReason>
+
+export class Connection {
+  readonly #origin: ConnectionOrigin
+  #state: State = 'new'
+  #effects: ConnectionEffect[] = []
+
+  #proxyReader: ProxyHeaderReader | undefined
+  #helloReader: ClientHelloReader | undefined = new ClientHelloReader()
+  #client: SocketAddress
+  #clientDestination: SocketAddress
+  #hello: ClientHello | undefined
+  #tenant: TenantPolicy | undefined
+
+  /** What the client has sent and no API server has answered; undefined once it can't be replayed any more. */
+  #replay: HeadBuffer | undefined = new HeadBuffer()
+  #downstreamPaused = false
+  #attempt = 0
+  #tried: Endpoint[] = []
+  #endpoint: Endpoint | undefined
+
+  // Both FINs in, both FINs out: the connection has completed.
+  #downstreamFin = false
+  #upstreamFin = false
+  #downstreamFinished = false
+  #upstreamFinished = false
+  #firstFinBy: ClosedBy | undefined
+
+  #activityMs: number
+  #drainSinceMs: number | undefined
+  #helloMs: number | undefined
+  #firstDialMs: number | undefined
+  #connectMs: number | undefined
+
+  #reason: TerminationReason | undefined
+  #detail: string | undefined
+  #closedBy: ClosedBy = 'gateway'
+  #endedMs = 0
+
+  constructor(origin: ConnectionOrigin) {
+    this.#origin = origin
+    this.#client = origin.downstream
+    this.#clientDestination = origin.local
+    this.#activityMs = origin.nowMs
+  }
+
+  get ended(): boolean {
+    return this.#state === 'ended'
+  }
+
+  /** Not yet routed. */
+  get beforeHello(): boolean {
+    return this.#state === 'new' || this.#state === 'proxy-header' || this.#state === 'hello'
+  }
+
+  /**
+   * The first effects, once.
+   * @param atConnectionLimit refuse at once: the process has no room for another connection
+   */
+  start({ atConnectionLimit }: { readonly atConnectionLimit: boolean }): readonly ConnectionEffect[] {
+    if (this.#state !== 'new') return none
+    const { listener, nowMs, downstream } = this.#origin
+    const trusted = listener.proxyProtocolTrustedSources
+    if (atConnectionLimit) {
+      this.#refuse('connection-limit', nowMs)
+    } else if (trusted !== undefined && !trusted.contains(downstream.address)) {
+      this.#refuse('proxy-source-untrusted', nowMs, `${downstream.address} is not in proxyProtocol.trustedSources`)
+    } else {
+      this.#state = trusted === undefined ? 'hello' : 'proxy-header'
+      if (trusted !== undefined) this.#proxyReader = new ProxyHeaderReader()
+      // From the accept, whatever trickles in meanwhile: a byte every second must not keep a connection alive.
+      this.#effects.push({ kind: 'deadline', atMs: nowMs + listener.helloTimeoutMs })
+    }
+    return this.#takeEffects()
+  }
+
+  step(event: ConnectionEvent): readonly ConnectionEffect[] {
+    if (this.#state === 'ended' || this.#state === 'new') return none
+    if ('attempt' in event && event.attempt !== this.#attempt) return none
+    switch (event.kind) {
+      case 'downstream-bytes': this.#onDownstreamBytes(event.bytes, event.nowMs); break
+      case 'downstream-fin': this.#onDownstreamFin(event.nowMs); break
+      case 'downstream-lost': this.#onDownstreamLost(event.how, event.nowMs); break
+      case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
+      case 'dial-failed':
+        if (this.#state === 'dialing') this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
+        break
+      case 'upstream-answered':
+        this.#activityMs = event.nowMs
+        if (this.#state === 'awaiting-answer') this.#beginRelay()
+        break
+      case 'upstream-fin': this.#onUpstreamFin(event.nowMs); break
+      case 'upstream-lost': this.#onUpstreamLost(event.how, event.nowMs); break
+      case 'downstream-finished':
+        this.#downstreamFinished = this.#upstreamFin
+        this.#endIfCompleted(event.nowMs)
+        break
+      case 'upstream-finished':
+        this.#upstreamFinished = this.#downstreamFin
+        this.#endIfCompleted(event.nowMs)
+        break
+      case 'deadline': this.#onDeadline(event.lastActivityMs, event.nowMs); break
+      case 'drain':
+        this.#drainSinceMs ??= event.nowMs
+        if (this.#state === 'awaiting-answer' || this.#state === 'relaying') this.#armRelayDeadline()
+        break
+      case 'stop': this.#end('gateway-stopped', 'gateway', event.nowMs, { how: 'reset' }); break
+      default: event satisfies never
+    }
+    return this.#takeEffects()
+  }
+
+  /** The access-log line's content; only once it has ended. */
+  record(moved: { readonly bytesFromDownstream: number; readonly bytesFromUpstream: number }): ConnectionRecord {
+    if (this.#reason === undefined) throw new Error('bug: a record was asked of a connection that has not ended')
+    const { id, listener, downstream, acceptedAtMs, nowMs, snapshot } = this.#origin
+    return {
+      id,
+      reason: this.#reason,
+      ...(this.#detail === undefined ? {} : { detail: this.#detail }),
+      closedBy: this.#closedBy,
+      listener: listener.name,
+      downstream,
+      client: this.#client,
+      ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
+      encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
+      ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
+      ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
+      attempts: this.#attempt,
+      snapshotVersion: snapshot.version,
+      acceptedAtMs,
+      ...(this.#helloMs === undefined ? {} : { helloMs: this.#helloMs }),
+      ...(this.#connectMs === undefined ? {} : { connectMs: this.#connectMs }),
+      totalMs: this.#endedMs - nowMs,
+      ...moved,
+    }
+  }
+
+  #takeEffects(): readonly ConnectionEffect[] {
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  #onDownstreamBytes(bytes: Uint8Array, nowMs: number): void {
+    this.#activityMs = nowMs
+    switch (this.#state) {
+      case 'proxy-header': this.#readProxyHeader(bytes, nowMs); break
+      case 'hello': this.#readHello(bytes, nowMs); break
+      case 'dialing':
+        this.#replay?.append(bytes)
+        if (!this.#downstreamPaused && this.#replayBytes() >= replayBytesMax) {
+          this.#downstreamPaused = true
+          this.#effects.push({ kind: 'pause-downstream' })
+        }
+        break
+      case 'awaiting-answer':
+        this.#effects.push({ kind: 'send-upstream', bytes })
+        this.#replay?.append(bytes)
+        if (this.#replayBytes() > replayBytesMax) this.#beginRelay()
+        break
+      case 'relaying':
+        this.#effects.push({ kind: 'send-upstream', bytes })
+        break
+      default: break
+    }
+  }
+
+  #replayBytes(): number {
+    return this.#replay?.byteLength ?? 0
+  }
+
+  #readProxyHeader(bytes: Uint8Array, nowMs: number): void {
+    const progress = (this.#proxyReader ??= new ProxyHeaderReader()).push(bytes)
+    switch (progress.kind) {
+      case 'incomplete': break
+      case 'refused': this.#refuse('proxy-header-invalid', nowMs, progress.detail); break
+      case 'complete': {
+        const { source, destination } = progress.header
+        // LOCAL, UNKNOWN and AF_UNSPEC carry no address: the peer's own stands.
+        if (source !== undefined) this.#client = source
+        if (destination !== undefined) this.#clientDestination = destination
+        this.#proxyReader = undefined
+        this.#state = 'hello'
+        if (progress.consumedBytes < bytes.byteLength) this.#readHello(bytes.subarray(progress.consumedBytes), nowMs)
+        break
+      }
+      default: progress satisfies never
+    }
+  }
+
+  #readHello(bytes: Uint8Array, nowMs: number): void {
+    this.#replay?.append(bytes)
+    const progress = (this.#helloReader ??= new ClientHelloReader()).push(bytes)
+    switch (progress.kind) {
+      case 'incomplete': break
+      case 'refused': this.#refuse(faultReasons[progress.fault], nowMs, progress.detail); break
+      case 'complete':
+        this.#hello = progress.hello
+        this.#helloReader = undefined
+        this.#helloMs = nowMs - this.#origin.nowMs
+        this.#route(nowMs)
+        break
+      default: progress satisfies never
+    }
+  }
+
+  #route(nowMs: number): void {
+    const { snapshot, listener } = this.#origin
+    const decision = decideRoute(snapshot, listener, this.#hello?.serverName, this.#client.address)
+    this.#tenant = decision.tenant
+    if (decision.kind === 'refused') {
+      this.#refuse(decision.reason, nowMs, decision.detail)
+      return
+    }
+    const endpoint = decision.tenant.scheduler.pick(this.#tried)
+    if (endpoint === undefined) {
+      this.#refuse('no-endpoint', nowMs)
+      return
+    }
+    this.#firstDialMs = nowMs
+    this.#dial(endpoint, decision.tenant, nowMs)
+  }
+
+  #dial(endpoint: Endpoint, tenant: TenantPolicy, nowMs: number): void {
+    this.#state = 'dialing'
+    this.#endpoint = endpoint
+    this.#attempt += 1
+    this.#effects.push({ kind: 'dial', endpoint, attempt: this.#attempt })
+    this.#effects.push({ kind: 'deadline', atMs: nowMs + tenant.connectTimeoutMs })
+  }
+
+  #onAttemptFailed(reason: TerminationReason, detail: string | undefined, nowMs: number): void {
+    if (this.#tenant === undefined || this.#endpoint === undefined) return
+    this.#tried.push(this.#endpoint)
+    const next = this.#attempt < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried) : undefined
+    if (next === undefined) this.#refuse(reason, nowMs, detail)
+    else this.#dial(next, this.#tenant, nowMs)
+  }
+
+  #onDialSucceeded(nowMs: number): void {
+    if (this.#state !== 'dialing' || this.#tenant === undefined || this.#replay === undefined) return
+    this.#state = 'awaiting-answer'
+    this.#activityMs = nowMs
+    this.#connectMs = nowMs - (this.#firstDialMs ?? nowMs)
+    if (this.#tenant.sendProxyProtocol !== undefined) {
+      this.#effects.push({ kind: 'send-upstream', bytes: this.#proxyHeader(this.#tenant.sendProxyProtocol) })
+    }
+    this.#effects.push({ kind: 'send-upstream', bytes: this.#replay.bytes() })
+    if (this.#downstreamPaused) {
+      this.#downstreamPaused = false
+      this.#effects.push({ kind: 'resume-downstream' })
+    }
+    this.#armRelayDeadline()
+  }
+
+  #proxyHeader(version: 'v1' | 'v2'): Uint8Array {
+    return encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination })
+  }
+
+  #beginRelay(): void {
+    this.#state = 'relaying'
+    this.#replay = undefined
+    this.#tried = []
+    this.#effects.push({ kind: 'relay' })
+  }
+
+  #onDownstreamFin(nowMs: number): void {
+    if (this.#downstreamFin) return
+    this.#activityMs = nowMs
+    switch (this.#state) {
+      case 'proxy-header':
+      case 'hello':
+        this.#end('closed-before-hello', 'downstream', nowMs, { how: 'close' })
+        break
+      case 'dialing':
+        // No TLS handshake can complete once the client has sent FIN: an API server need not see it.
+        this.#end('closed-while-dialing', 'downstream', nowMs, { how: 'close' })
+        break
+      case 'awaiting-answer':
+        // What follows a FIN can't be replayed truthfully to another endpoint: this attempt is the last.
+        this.#beginRelay()
+        this.#passDownstreamFin()
+        break
+      case 'relaying':
+        this.#passDownstreamFin()
+        break
+      default: break
+    }
+  }
+
+  #passDownstreamFin(): void {
+    this.#downstreamFin = true
+    this.#firstFinBy ??= 'downstream'
+    this.#effects.push({ kind: 'finish-upstream' })
+    this.#armRelayDeadline()
+  }
+
+  #onUpstreamFin(nowMs: number): void {
+    if (this.#upstreamFin) return
+    this.#activityMs = nowMs
+    if (this.#state === 'awaiting-answer') {
+      this.#onClosedBeforeAnswer('closed', nowMs)
+    } else if (this.#state === 'relaying') {
+      this.#upstreamFin = true
+      this.#firstFinBy ??= 'upstream'
+      this.#effects.push({ kind: 'finish-downstream' })
+      this.#armRelayDeadline()
+    }
+  }
+
+  #onUpstreamLost(how: LostHow, nowMs: number): void {
+    if (this.#state === 'awaiting-answer') {
+      this.#onClosedBeforeAnswer(how, nowMs)
+    } else if (this.#state === 'relaying') {
+      const reason = how === 'reset' ? 'upstream-reset' : 'upstream-unresponsive'
+      this.#end(reason, 'upstream', nowMs, { how: 'reset' })
+    }
+  }
+
+  #onClosedBeforeAnswer(how: string, nowMs: number): void {
+    this.#connectMs = undefined
+    this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+    this.#onAttemptFailed('reset-before-answer', `${how} before its first byte`, nowMs)
+  }
+
+  #onDownstreamLost(how: LostHow, nowMs: number): void {
+    switch (this.#state) {
+      case 'proxy-header':
+      case 'hello':
+        this.#end('closed-before-hello', 'downstream', nowMs, { how: 'close' })
+        break
+      case 'dialing':
+        this.#end('closed-while-dialing', 'downstream', nowMs, { how: 'close' })
+        break
+      case 'awaiting-answer':
+      case 'relaying':
+        this.#end(how === 'reset' ? 'downstream-reset' : 'downstream-unresponsive', 'downstream', nowMs, { how: 'close' })
+        break
+      default: break
+    }
+  }
+
+  #endIfCompleted(nowMs: number): void {
+    if (this.#downstreamFinished && this.#upstreamFinished) {
+      this.#end('completed', this.#firstFinBy ?? 'gateway', nowMs, { how: 'close' })
+    }
+  }
+
+  #onDeadline(lastActivityMs: number, nowMs: number): void {
+    switch (this.#state) {
+      case 'proxy-header': this.#refuseAtDeadline('proxy-header-timeout', nowMs); break
+      case 'hello': this.#refuseAtDeadline('hello-timeout', nowMs); break
+      case 'dialing':
+        if (this.#tenant === undefined) break
+        this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+        this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
+        break
+      case 'awaiting-answer':
+      case 'relaying': {
+        this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
+        const { atMs, reason } = this.#relayDeadline()
+        if (nowMs >= atMs) this.#end(reason, 'gateway', nowMs, { how: 'reset' })
+        else this.#armRelayDeadline()
+        break
+      }
+      default: break
+    }
+  }
+
+  #refuseAtDeadline(reason: TerminationReason, nowMs: number): void {
+    this.#refuse(reason, nowMs, `not whole ${this.#origin.listener.helloTimeoutMs} ms after the accept`)
+  }
+
+  #armRelayDeadline(): void {
+    this.#effects.push({ kind: 'deadline', atMs: this.#relayDeadline().atMs })
+  }
+
+  /** The earliest of what can end a relayed connection without its peers. */
+  #relayDeadline(): { atMs: number; reason: TerminationReason } {
+    const tenant = this.#tenant
+    if (tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
+    const halfClosed = this.#downstreamFin || this.#upstreamFin
+    const quietMs = halfClosed ? Math.min(tenant.halfClosedTimeoutMs, tenant.idleTimeoutMs) : tenant.idleTimeoutMs
+    const quietAtMs = this.#activityMs + quietMs
+    const drainAtMs = this.#drainSinceMs === undefined ? Infinity : this.#drainSinceMs + tenant.drainTimeoutMs
+    if (drainAtMs <= quietAtMs) return { atMs: drainAtMs, reason: 'drain-timeout' }
+    return { atMs: quietAtMs, reason: halfClosed ? 'half-closed-timeout' : 'idle-timeout' }
+  }
+
+  /** Ends it before any byte of an answer: the client is told why, in TLS where it speaks that. */
+  #refuse(reason: TerminationReason, nowMs: number, detail?: string): void {
+    const { alert } = terminationOf(reason)
+    this.#detail = detail
+    this.#end(reason, 'gateway', nowMs, alert === undefined ? { how: 'close' } : { how: 'send', bytes: encodeFatalAlert(alert) })
+  }
+
+  #end(reason: TerminationReason, closedBy: ClosedBy, nowMs: number, downstream: DownstreamEnd): void {
+    const upstream: UpstreamEnd =
+      this.#state === 'dialing' || this.#state === 'awaiting-answer' || this.#state === 'relaying'
+        ? (reason === 'completed' ? 'close' : 'reset')
+        : 'none'
+    this.#state = 'ended'
+    this.#reason = reason
+    this.#closedBy = closedBy
+    this.#endedMs = nowMs
+    this.#replay = undefined
+    this.#proxyReader = undefined
+    this.#helloReader = undefined
+    this.#effects.push({ kind: 'end', downstream, upstream })
+  }
+}
