@@ -1,0 +1,158 @@
+// One tenant's real kube-apiserver: own authorities, own prefix and user in the shared etcd, one loopback port. It is
+// restarted on the same port and store, as a control plane's pod would come back behind its NodePort.
+//
+// Its audit log has every watch of ConfigMaps, one line when it starts and one when it ends: the API server's own word on
+// whether a client's watch was one connection or several.
+
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createCa, type CertificateAuthority, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
+import type { EtcdAccess } from './etcd.ts'
+import { freePort } from './free-port.ts'
+import { httpsRequest } from './https-request.ts'
+import { LabProcess } from './lab-process.ts'
+
+/** Eight seconds on an idle machine; three of them start at once, perhaps while something else is built. */
+const readyTimeoutMs = 240_000
+
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - { level: Metadata, verbs: [watch], resources: [{ group: "", resources: [configmaps] }] }
+  - { level: None }
+`
+
+export interface ApiServerOptions {
+  readonly tenant: string
+  readonly hostname: string
+  readonly executable: string
+  readonly directory: string
+  readonly etcd: EtcdAccess
+}
+
+export class ApiServer {
+  readonly tenant: string
+  readonly hostname: string
+  readonly port: number
+  readonly admin: IssuedCertificate
+  readonly adminName: string
+  readonly #ca: CertificateAuthority
+  readonly #options: ApiServerOptions
+  #process: LabProcess | undefined
+
+  private constructor(options: ApiServerOptions, port: number) {
+    this.tenant = options.tenant
+    this.hostname = options.hostname
+    this.port = port
+    this.#options = options
+    this.#ca = createCa(`${options.tenant} CA`)
+    this.adminName = `${options.tenant}-admin`
+    this.admin = this.#ca.issue({ commonName: this.adminName, organization: 'system:masters', usages: ['client'] })
+  }
+
+  /** Writes its files; nothing runs before `start`. */
+  static async create(options: ApiServerOptions): Promise<ApiServer> {
+    const server = new ApiServer(options, await freePort())
+    await server.#writeFiles()
+    return server
+  }
+
+  get caPem(): string {
+    return this.#ca.certificatePem
+  }
+
+  /** Begins it, and waits until it is ready. */
+  async start(): Promise<void> {
+    const process_ = new LabProcess({
+      name: 'kube-apiserver',
+      executable: this.#options.executable,
+      arguments_: this.#arguments(),
+      directory: this.#options.directory,
+    })
+    this.#process = process_
+    await process_.waitUntil('is ready', readyTimeoutMs, async () => await httpsRequest({
+      port: this.port,
+      serverName: this.hostname,
+      caPem: this.caPem,
+      client: this.admin,
+      path: '/readyz',
+    }).then(({ status }) => status === 200, () => false))
+  }
+
+  /** kill -9: its connections are reset, and nothing is drained. */
+  async kill(): Promise<void> {
+    this.#process?.signal('SIGKILL')
+    await this.#process?.exited
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop()
+  }
+
+  async logTail(): Promise<string> {
+    return await this.#process?.logTail() ?? `--- ${this.tenant}: not started`
+  }
+
+  /**
+   * What the audit log has on kubectl's watches of one ConfigMap: `ResponseStarted`, and at its end `ResponseComplete`,
+   * for each.
+   */
+  async watchStages(configMap: string): Promise<string[]> {
+    const stages: string[] = []
+    for (const line of (await readFile(this.#file('audit.log'), 'utf8')).split('\n')) {
+      if (line === '') continue
+      const { stage, userAgent, objectRef }: AuditEvent = JSON.parse(line)
+      if (userAgent?.startsWith('kubectl/') === true && objectRef?.name === configMap) stages.push(stage)
+    }
+    return stages
+  }
+
+  #file(name: string): string {
+    return join(this.#options.directory, name)
+  }
+
+  async #writeFiles(): Promise<void> {
+    const serving = this.#ca.issue({
+      commonName: this.hostname,
+      dnsNames: [this.hostname],
+      usages: ['server'],
+    })
+    const serviceAccount = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+    await mkdir(this.#options.directory, { recursive: true })
+    await writeFile(this.#file('ca.crt'), this.caPem)
+    await writeFile(this.#file('serving.crt'), serving.certificatePem)
+    await writeFile(this.#file('serving.key'), serving.keyPem, { mode: 0o600 })
+    await writeFile(this.#file('service-account.key'), serviceAccount.export({ type: 'sec1', format: 'pem' }), { mode: 0o600 })
+    await writeFile(this.#file('audit-policy.yaml'), auditPolicy)
+  }
+
+  #arguments(): string[] {
+    return [
+      ...this.#options.etcd.arguments_,
+      '--bind-address=127.0.0.1',
+      `--secure-port=${this.port}`,
+      // A documentation address (RFC 5737): loopback is refused here, and without a reconciler nobody learns it.
+      '--advertise-address=192.0.2.1',
+      '--endpoint-reconciler-type=none',
+      `--external-hostname=${this.hostname}`,
+      `--tls-cert-file=${this.#file('serving.crt')}`,
+      `--tls-private-key-file=${this.#file('serving.key')}`,
+      `--client-ca-file=${this.#file('ca.crt')}`,
+      `--service-account-issuer=https://${this.hostname}`,
+      `--service-account-key-file=${this.#file('service-account.key')}`,
+      `--service-account-signing-key-file=${this.#file('service-account.key')}`,
+      '--service-cluster-ip-range=10.96.0.0/16',
+      '--authorization-mode=Node,RBAC',
+      `--audit-policy-file=${this.#file('audit-policy.yaml')}`,
+      `--audit-log-path=${this.#file('audit.log')}`,
+    ]
+  }
+}
+
+interface AuditEvent {
+  readonly stage: string
+  readonly userAgent?: string
+  readonly objectRef?: { readonly name?: string }
+}

@@ -1,0 +1,146 @@
+// The real gateway as a process of its own, with a configuration file that tests rewrite. What it does is seen from
+// outside only: its admin address, its exit code, and what its clients get.
+
+import { once } from 'node:events'
+import { rename, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort } from './free-port.ts'
+import { LabProcess, type ExitStatus } from './lab-process.ts'
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const readyTimeoutMs = 60_000
+/** A changed file is looked at once a second, and must have been at rest for one. */
+const reloadTimeoutMs = 30_000
+/** Far above the time for which a draining gateway goes on accepting. */
+const drainGraceTimeoutMs = 60_000
+const exitTimeoutMs = 30_000
+
+export interface Route {
+  readonly tenant: string
+  readonly hostname: string
+  /** Of the API server, on 127.0.0.1. */
+  readonly port: number
+}
+
+export interface GatewayConfig {
+  readonly routes: readonly Route[]
+  /** A setting of every tenant, so that each value makes another file. @default '1h' */
+  readonly idleTimeout?: string
+}
+
+/** As editors and mounted ConfigMaps do it, or as a shell's redirection does. */
+export type Rewrite = 'renamed' | 'overwritten'
+
+export class GatewayProcess {
+  readonly port: number
+  readonly #adminPort: number
+  readonly #configFile: string
+  readonly #process: LabProcess
+
+  private constructor(fields: { port: number; adminPort: number; configFile: string; process: LabProcess }) {
+    this.port = fields.port
+    this.#adminPort = fields.adminPort
+    this.#configFile = fields.configFile
+    this.#process = fields.process
+  }
+
+  static async start({ directory, config }: { directory: string; config: GatewayConfig }): Promise<GatewayProcess> {
+    const [port, adminPort] = [await freePort(), await freePort()]
+    const configFile = join(directory, 'sluice.yaml')
+    await writeFile(configFile, configText(config, port, adminPort))
+    const process_ = new LabProcess({
+      name: 'gateway',
+      executable: process.execPath,
+      arguments_: [mainFile, 'gateway', '--config', configFile],
+      directory,
+    })
+    const gateway = new GatewayProcess({ port, adminPort, configFile, process: process_ })
+    await process_.waitUntil('is ready', readyTimeoutMs, async () => await gateway.ready())
+    return gateway
+  }
+
+  /** The end of a drain whose last connection is over. */
+  async waitForExit(): Promise<ExitStatus> {
+    return await this.#process.waitForExit(exitTimeoutMs)
+  }
+
+  /** What `/readyz` says; false also when nothing answers. */
+  async ready(): Promise<boolean> {
+    return await fetch(this.#adminUrl('/readyz')).then(({ status }) => status === 200, () => false)
+  }
+
+  async snapshotVersion(): Promise<number> {
+    const snapshot: unknown = await (await fetch(this.#adminUrl('/v1/snapshot'))).json()
+    if (typeof snapshot !== 'object' || snapshot === null || !('version' in snapshot) || typeof snapshot.version !== 'number') {
+      throw new Error(`/v1/snapshot has no version: ${JSON.stringify(snapshot)}`)
+    }
+    return snapshot.version
+  }
+
+  /** SIGHUP with the file as it is. Resolves when a newer snapshot is published. */
+  async reload(): Promise<void> {
+    await this.#newSnapshot('SIGHUP', async () => this.#process.signal('SIGHUP'))
+  }
+
+  /** Changes the file and says nothing. Resolves when the gateway has noticed, and published a newer snapshot. */
+  async rewrite(rewrite: Rewrite, config: GatewayConfig): Promise<void> {
+    const text = configText(config, this.port, this.#adminPort)
+    await this.#newSnapshot(`a ${rewrite} file`, async () => {
+      const written = rewrite === 'renamed' ? `${this.#configFile}.new` : this.#configFile
+      await writeFile(written, text)
+      if (rewrite === 'renamed') await rename(written, this.#configFile)
+    })
+  }
+
+  async #newSnapshot(why: string, trigger: () => Promise<void>): Promise<void> {
+    const before = await this.snapshotVersion()
+    await trigger()
+    await this.#process.waitUntil(`has reloaded after ${why}`, reloadTimeoutMs, async () => await this.snapshotVersion() > before)
+  }
+
+  /** SIGTERM. Resolves when new connections are refused by the system: the listener is closed. */
+  async beginDrain(): Promise<void> {
+    this.#process.signal('SIGTERM')
+    await this.#process.waitUntil('has closed its listener', drainGraceTimeoutMs, async () => !await accepts(this.port))
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.stop()
+  }
+
+  async logTail(): Promise<string> {
+    return await this.#process.logTail()
+  }
+
+  #adminUrl(path: string): string {
+    return `http://127.0.0.1:${this.#adminPort}${path}`
+  }
+}
+
+function configText({ routes, idleTimeout = '1h' }: GatewayConfig, port: number, adminPort: number): string {
+  return `listeners:
+  - address: 127.0.0.1:${port}
+defaults:
+  timeouts: { idle: ${idleTimeout}, drain: 2m }
+tenants:
+${routes.map(({ tenant, hostname, port: endpointPort }) => `  - name: ${tenant}
+    hostnames: [${hostname}]
+    apiServer: { endpoints: [127.0.0.1:${endpointPort}] }
+`).join('')}admin: { address: 127.0.0.1:${adminPort} }
+`
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED') return false
+    throw error
+  } finally {
+    socket.destroy()
+  }
+}
