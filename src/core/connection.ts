@@ -11,7 +11,7 @@
 import type { Endpoint } from './balance/endpoint.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
-import { formatSocketAddress, type SocketAddress } from './net/socket-address.ts'
+import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
 import { decideRoute } from './route/decide.ts'
@@ -345,10 +345,7 @@ export class Connection {
     this.#state = 'awaiting-answer'
     this.#activityMs = nowMs
     this.#connectMs = nowMs - (this.#firstDialMs ?? nowMs)
-    if (this.#tenant.sendProxyProtocol !== undefined) {
-      this.#effects.push({ kind: 'send-upstream', bytes: this.#proxyHeader(this.#tenant.sendProxyProtocol) })
-    }
-    this.#effects.push({ kind: 'send-upstream', bytes: this.#replay.bytes() })
+    this.#effects.push({ kind: 'send-upstream', bytes: this.#firstBytes(this.#replay.bytes()) })
     if (this.#downstreamPaused) {
       this.#downstreamPaused = false
       this.#effects.push({ kind: 'resume-downstream' })
@@ -356,8 +353,15 @@ export class Connection {
     this.#armRelayDeadline()
   }
 
-  #proxyHeader(version: 'v1' | 'v2'): Uint8Array {
-    return encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination })
+  /** What an endpoint is sent first, in one piece: the PROXY header where its tenant wants one, then the hello. */
+  #firstBytes(hello: Uint8Array): Uint8Array {
+    const version = this.#tenant?.sendProxyProtocol
+    if (version === undefined) return hello
+    const header = encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination })
+    const bytes = new Uint8Array(header.byteLength + hello.byteLength)
+    bytes.set(header)
+    bytes.set(hello, header.byteLength)
+    return bytes
   }
 
   #beginRelay(): void {

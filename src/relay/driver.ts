@@ -5,35 +5,13 @@
 // A driver owns sockets and timers and nothing else: what happens to a connection is decided by `core/connection.ts`,
 // whose effects it performs. test/compliance/ holds every driver to the relay rules.
 
-import type { ConnectionRecord } from '../core/connection-record.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
+import type { RelayCounters } from '../core/relay-observer.ts'
 import type { Snapshot } from '../core/snapshot.ts'
 
-/** Told of each connection. Called on the relay's own path: must return quickly and never throw. */
-export interface RelayObserver {
-  connectionAccepted(listener: string): void
-  /** Exactly once for each accepted connection. */
-  connectionEnded(record: ConnectionRecord): void
-  /** A failure that belongs to no connection: an accept that failed, for example. */
-  driverError(error: Error, context: string): void
-}
-
-/** Totals since the start, but for the gauges (`open…`). Read at each scrape, so live connections count at once. */
-export interface RelayCounters {
-  /** Accepted and not yet ended. */
-  readonly openConnections: number
-  /** Of these, not yet routed to a tenant: no whole ClientHello yet. */
-  readonly openConnectionsBeforeHello: number
-  readonly openConnectionsByListener: ReadonlyMap<string, number>
-  /** Connections now open, over which new ones are refused with reason `connection-limit`. */
-  readonly connectionsMax: number
-  readonly bytesFromDownstream: number
-  readonly bytesFromUpstream: number
-  readonly dials: number
-  readonly dialFailures: number
-  /** Times that a reader was stopped because the other side's buffer was full. */
-  readonly backpressurePauses: number
-  readonly acceptErrors: number
+export interface ListenOptions {
+  /** For an IPv6 address: leave its port's IPv4 side to others. */
+  readonly ipv6Only: boolean
 }
 
 export interface RelayDriver {
@@ -46,7 +24,7 @@ export interface RelayDriver {
    * Binds and accepts. `name` is the listener's name in the snapshot.
    * Resolves to the bound address (the port is the system's choice for port 0); rejects with the system's error.
    */
-  listen(name: string, address: SocketAddress): Promise<SocketAddress>
+  listen(name: string, address: SocketAddress, options: ListenOptions): Promise<SocketAddress>
   /** Stops accepting on one listener; its live connections go on. Resolves once the port is free. */
   unlisten(name: string): Promise<void>
   /**

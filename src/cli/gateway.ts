@@ -1,0 +1,78 @@
+// `sluice gateway`: runs until it is told to end, and turns signals into what the gateway does.
+
+import { parseArgs } from 'node:util'
+import { ConfigError, formatProblems } from '../config/config-error.ts'
+import { startGateway, type Gateway } from '../gateway/gateway.ts'
+import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
+import type { CliIo } from './io.ts'
+
+export const gatewayUsage = `Usage: sluice gateway --config FILE
+
+Routes TLS connections to tenants' API servers by the name in their ClientHello, without ending TLS.
+
+  --config FILE   the configuration (see config/sluice.yaml for an example)
+
+Signals
+  SIGHUP          reload; so does a change of the file. A bad file leaves the running configuration and says why.
+  SIGTERM SIGINT  drain: /readyz fails, accepting goes on for defaults.timeouts.drainGrace, then listeners close and
+                  connections end by themselves or after timeouts.drain. A second one ends everything at once.
+
+Environment
+  SLUICE_LOG_LEVEL   trace debug info warn error fatal silent; default info
+  SLUICE_…           overrides one value of the file: SLUICE_ADMIN_ADDRESS=127.0.0.1:9443
+
+Exit codes: 0 drained, 1 failure or cut short by a second signal, 2 wrong configuration or arguments.
+
+Example
+  sluice check sluice.yaml && sluice gateway --config sluice.yaml
+`
+
+export async function gatewayCommand(args: readonly string[], io: CliIo): Promise<number> {
+  const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } }, strict: true })
+  if (values.config === undefined) {
+    io.stderr.write(`sluice gateway: --config FILE is needed\n\n${gatewayUsage}`)
+    return 2
+  }
+  let logger: Logger
+  try {
+    logger = createLogger({ level: io.env['SLUICE_LOG_LEVEL'] })
+  } catch (error) {
+    if (!(error instanceof LogLevelError)) throw error
+    io.stderr.write(`sluice gateway: ${error.message}\n`)
+    return 2
+  }
+  try {
+    const gateway = await startGateway({ configFile: values.config, env: io.env, logger })
+    return await runUntilSignalled(gateway, logger)
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      io.stderr.write(formatProblems(error))
+      return 2
+    }
+    logger.fatal({ err: error }, 'the gateway could not start')
+    return 1
+  }
+}
+
+/** @returns the exit code */
+async function runUntilSignalled(gateway: Gateway, logger: Logger): Promise<number> {
+  return await new Promise((resolve) => {
+    let draining = false
+    const onHangup = (): void => void gateway.reload('SIGHUP')
+    const onTerminate = (signal: NodeJS.Signals): void => {
+      if (draining) {
+        logger.warn({ signal }, 'second signal: ending every connection at once')
+        void gateway.stop().then(() => finish(1))
+        return
+      }
+      draining = true
+      logger.info({ signal }, 'draining')
+      void gateway.drain().then(() => finish(0))
+    }
+    const finish = (code: number): void => {
+      process.off('SIGHUP', onHangup).off('SIGTERM', onTerminate).off('SIGINT', onTerminate)
+      resolve(code)
+    }
+    process.on('SIGHUP', onHangup).on('SIGTERM', onTerminate).on('SIGINT', onTerminate)
+  })
+}

@@ -1,0 +1,100 @@
+// Networks in CIDR notation (RFC 4632, RFC 4291 §2.3), and sets of them.
+//
+// A set keeps, for each family, the distinct prefix lengths in use and one hash set of network addresses for each: a
+// lookup costs one probe a prefix length, however many networks there are.
+
+import { formatIpAddress, parseIpAddress, type IpAddress } from './ip-address.ts'
+
+export interface Cidr {
+  readonly network: IpAddress
+  /** 0–32 or 0–128 */
+  readonly prefixBits: number
+}
+
+export type ParsedCidr =
+  | { readonly kind: 'cidr'; readonly cidr: Cidr }
+  | { readonly kind: 'invalid'; readonly detail: string }
+
+/** `192.0.2.0/24`, `2001:db8::/32`; a bare address is a network of one. Host bits must be zero. */
+export function parseCidr(text: string): ParsedCidr {
+  const slash = text.indexOf('/')
+  const addressText = slash === -1 ? text : text.slice(0, slash)
+  const address = parseIpAddress(addressText)
+  if (address === undefined) return invalid(`${JSON.stringify(addressText)} is no IP address`)
+  // An IPv4-mapped network's prefix counts from the IPv6 address's start.
+  const mapped = address.family === 4 && addressText.includes(':')
+  const addressBits = address.family === 4 ? 32 : 128
+  const prefixText = slash === -1 ? undefined : text.slice(slash + 1)
+  if (prefixText !== undefined && !/^(0|[1-9]\d{0,2})$/.test(prefixText)) return invalid(`${JSON.stringify(prefixText)} is no prefix length`)
+  const prefixBits = prefixText === undefined ? addressBits : Number(prefixText) - (mapped ? 96 : 0)
+  if (prefixBits < 0 || prefixBits > addressBits) return invalid(`a prefix of ${prefixText} bits; an address has ${addressBits}`)
+  const network: IpAddress = { family: address.family, bytes: masked(address.bytes, prefixBits) }
+  if (!address.bytes.every((byte, index) => byte === network.bytes[index])) {
+    return invalid(`bits behind the prefix are set; did you mean ${formatCidr({ network, prefixBits })}?`)
+  }
+  return { kind: 'cidr', cidr: { network, prefixBits } }
+}
+
+export function formatCidr({ network, prefixBits }: Cidr): string {
+  return `${formatIpAddress(network)}/${prefixBits}`
+}
+
+/** A text that `parseCidr` refuses reached a set: the configuration is checked before, so this is a bug of the caller. */
+export class InvalidCidrError extends Error {
+  readonly code = 'INVALID_CIDR'
+}
+
+interface FamilySets {
+  /** Network addresses by prefix length, as keys. */
+  readonly networks: Map<number, Set<string>>
+}
+
+/** Immutable. */
+export class CidrSet {
+  readonly #ipv4: FamilySets = { networks: new Map() }
+  readonly #ipv6: FamilySets = { networks: new Map() }
+
+  private constructor(cidrs: Iterable<Cidr>) {
+    for (const { network, prefixBits } of cidrs) {
+      const { networks } = network.family === 4 ? this.#ipv4 : this.#ipv6
+      let keys = networks.get(prefixBits)
+      if (keys === undefined) networks.set(prefixBits, keys = new Set())
+      keys.add(keyOf(network.bytes))
+    }
+  }
+
+  /** @throws {InvalidCidrError} */
+  static of(texts: Iterable<string>): CidrSet {
+    return new CidrSet(Array.from(texts, (text) => {
+      const parsed = parseCidr(text)
+      if (parsed.kind === 'invalid') throw new InvalidCidrError(`${text}: ${parsed.detail}`)
+      return parsed.cidr
+    }))
+  }
+
+  /** False for what is no IP address. */
+  contains(address: string): boolean {
+    const parsed = parseIpAddress(address)
+    if (parsed === undefined) return false
+    const { networks } = parsed.family === 4 ? this.#ipv4 : this.#ipv6
+    for (const [prefixBits, keys] of networks) {
+      if (keys.has(keyOf(masked(parsed.bytes, prefixBits)))) return true
+    }
+    return false
+  }
+}
+
+function masked(bytes: Uint8Array, prefixBits: number): Uint8Array {
+  return bytes.map((byte, index) => {
+    const bits = Math.min(8, Math.max(0, prefixBits - 8 * index))
+    return byte & (0xff << (8 - bits))
+  })
+}
+
+function keyOf(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes)
+}
+
+function invalid(detail: string): ParsedCidr {
+  return { kind: 'invalid', detail }
+}

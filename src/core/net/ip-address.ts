@@ -1,0 +1,104 @@
+// IP addresses as text and as bytes. Text is parsed strictly: what two programs could read differently is refused.
+
+export interface IpAddress {
+  readonly family: 4 | 6
+  /** 4 or 16, in network order. */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * IPv4 in four decimal octets without leading zeros, IPv6 as in RFC 4291 §2.2 without a zone. IPv4-mapped IPv6
+ * (`::ffff:192.0.2.1`) is the IPv4 address: a listener on `::` reports its IPv4 peers that way.
+ */
+export function parseIpAddress(text: string): IpAddress | undefined {
+  if (!text.includes(':')) {
+    const bytes = parseIpv4(text)
+    return bytes === undefined ? undefined : { family: 4, bytes }
+  }
+  const bytes = parseIpv6(text)
+  if (bytes === undefined) return undefined
+  return isMapped(bytes) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes }
+}
+
+/** IPv4 dotted, IPv6 as RFC 5952 has it. */
+export function formatIpAddress({ family, bytes }: IpAddress): string {
+  return family === 4 ? bytes.join('.') : formatIpv6(bytes)
+}
+
+/** The one text for an address that `parseIpAddress` takes; undefined for what it does not. */
+export function canonicalAddress(text: string): string | undefined {
+  const parsed = parseIpAddress(text)
+  return parsed === undefined ? undefined : formatIpAddress(parsed)
+}
+
+function parseIpv4(text: string): Uint8Array | undefined {
+  const octets = text.split('.')
+  if (octets.length !== 4) return undefined
+  const bytes = new Uint8Array(4)
+  for (const [index, octet] of octets.entries()) {
+    if (!/^(0|[1-9]\d{0,2})$/.test(octet) || Number(octet) > 255) return undefined
+    bytes[index] = Number(octet)
+  }
+  return bytes
+}
+
+function parseIpv6(text: string): Uint8Array | undefined {
+  const halves = text.split('::')
+  // An embedded IPv4 address stands at the very end (RFC 4291 §2.2).
+  if (halves.length > 2 || (halves.length === 2 && halves[0]?.includes('.') === true)) return undefined
+  const head = parseGroups(halves[0] ?? '')
+  const tail = halves.length === 2 ? parseGroups(halves[1] ?? '') : []
+  if (head === undefined || tail === undefined) return undefined
+  const groups = head.length + tail.length
+  // `::` stands for at least one group of zeros (RFC 4291 §2.2 says one or more).
+  if (halves.length === 2 ? groups > 7 : groups !== 8) return undefined
+  const bytes = new Uint8Array(16)
+  for (const [index, group] of head.entries()) writeGroup(bytes, index, group)
+  for (const [index, group] of tail.entries()) writeGroup(bytes, 8 - tail.length + index, group)
+  return bytes
+}
+
+function parseGroups(text: string): number[] | undefined {
+  if (text === '') return []
+  const groups: number[] = []
+  const parts = text.split(':')
+  for (const [index, part] of parts.entries()) {
+    if (part.includes('.')) {
+      const ipv4 = index === parts.length - 1 ? parseIpv4(part) : undefined
+      if (ipv4 === undefined) return undefined
+      groups.push(((ipv4[0] ?? 0) << 8) | (ipv4[1] ?? 0), ((ipv4[2] ?? 0) << 8) | (ipv4[3] ?? 0))
+    } else {
+      if (!/^[0-9A-Fa-f]{1,4}$/.test(part)) return undefined
+      groups.push(Number.parseInt(part, 16))
+    }
+  }
+  return groups
+}
+
+function writeGroup(bytes: Uint8Array, index: number, group: number): void {
+  bytes[2 * index] = group >> 8
+  bytes[2 * index + 1] = group & 0xff
+}
+
+function isMapped(bytes: Uint8Array): boolean {
+  return bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff
+}
+
+function formatIpv6(bytes: Uint8Array): string {
+  const groups = Array.from({ length: 8 }, (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0))
+  const { start, length } = longestZeros(groups)
+  const text = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(':')
+  // RFC 5952 §4.2.2: a single group of zeros is not shortened.
+  if (length < 2) return text(groups)
+  return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`
+}
+
+function longestZeros(groups: readonly number[]): { start: number; length: number } {
+  let best = { start: 0, length: 0 }
+  for (let start = 0; start < groups.length; start++) {
+    let length = 0
+    while (groups[start + length] === 0) length += 1
+    if (length > best.length) best = { start, length }
+  }
+  return best
+}

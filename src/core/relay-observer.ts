@@ -1,0 +1,31 @@
+// What a relay driver tells, and what those who watch it may ask: the seam between `relay` and `observe`, which never import
+// each other.
+
+import type { ConnectionRecord } from './connection-record.ts'
+
+/** Told of each connection. Called on the relay's own path: must return quickly and never throw. */
+export interface RelayObserver {
+  connectionAccepted(listener: string): void
+  /** Exactly once for each accepted connection. */
+  connectionEnded(record: ConnectionRecord): void
+  /** A failure that belongs to no connection: an accept that failed, for example. */
+  driverError(error: Error, context: string): void
+}
+
+/** Totals since the start, but for the gauges (`open…`). Read at each scrape, so live connections count at once. */
+export interface RelayCounters {
+  /** Accepted and not yet ended. */
+  readonly openConnections: number
+  /** Of these, not yet routed to a tenant: no whole ClientHello yet. */
+  readonly openConnectionsBeforeHello: number
+  readonly openConnectionsByListener: ReadonlyMap<string, number>
+  /** Connections now open, over which new ones are refused with reason `connection-limit`. */
+  readonly connectionsMax: number
+  readonly bytesFromDownstream: number
+  readonly bytesFromUpstream: number
+  readonly dials: number
+  readonly dialFailures: number
+  /** Times that a reader was stopped because the other side's buffer was full. */
+  readonly backpressurePauses: number
+  readonly acceptErrors: number
+}

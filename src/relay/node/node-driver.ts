@@ -1,0 +1,180 @@
+// The portable driver: node:net, one event loop.
+//
+//   listener ─accept─▶ RelayedConnection ⇄ core/connection.ts
+//                          └─ ended ─▶ observer, SocketCloser (bytes before a RST, alerts)
+
+import { createServer, type Server, type Socket } from 'node:net'
+import { Connection } from '../../core/connection.ts'
+import { canonicalAddress } from '../../core/net/ip-address.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
+import type { Snapshot } from '../../core/snapshot.ts'
+import type { ListenOptions, RelayDriver } from '../driver.ts'
+import { keepAlive, RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
+import { SocketCloser } from './socket-closer.ts'
+
+/** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
+const listenBacklog = 4096
+
+/** A peer that has left before it was asked for its address: the unspecified address stands for it. */
+const unknownPeer: SocketAddress = { address: '::', port: 0 }
+
+export interface NodeDriverOptions {
+  /** The first snapshot; `publish` replaces it. */
+  readonly snapshot: Snapshot
+  readonly observer: RelayObserver
+  /** Open connections over which new ones are refused. */
+  readonly connectionsMax: number
+  /** A new connection's id, unique for this process and, in practice, for the fleet. */
+  readonly newConnectionId: () => string
+}
+
+export class NodeDriver implements RelayDriver {
+  readonly kind = 'node'
+  readonly #observer: RelayObserver
+  readonly #connectionsMax: number
+  readonly #newConnectionId: () => string
+  readonly #host: ConnectionHost
+  readonly #closer = new SocketCloser()
+  readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
+  readonly #servers = new Map<string, Server>()
+  readonly #connections = new Map<RelayedConnection, string>()
+  readonly #openByListener = new Map<string, number>()
+  #snapshot: Snapshot
+  #beforeHello = 0
+  #acceptErrors = 0
+  #draining = false
+  #whenEmpty: (() => void)[] = []
+
+  constructor({ snapshot, observer, connectionsMax, newConnectionId }: NodeDriverOptions) {
+    this.#snapshot = snapshot
+    this.#observer = observer
+    this.#connectionsMax = connectionsMax
+    this.#newConnectionId = newConnectionId
+    this.#host = {
+      closer: this.#closer,
+      totals: this.#totals,
+      nowMs: () => performance.now(),
+      routed: () => {
+        this.#beforeHello -= 1
+      },
+      ended: (connection) => this.#ended(connection),
+    }
+  }
+
+  publish(snapshot: Snapshot): void {
+    this.#snapshot = snapshot
+  }
+
+  async listen(name: string, { address, port }: SocketAddress, { ipv6Only }: ListenOptions): Promise<SocketAddress> {
+    if (this.#servers.has(name)) throw new Error(`bug: listener ${name} is bound already`)
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accepted(name, socket))
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host: address, port, ipv6Only, backlog: listenBacklog }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    })
+    server.on('error', (error) => {
+      this.#acceptErrors += 1
+      this.#observer.driverError(error, `accept on ${name}`)
+    })
+    this.#servers.set(name, server)
+    this.#openByListener.set(name, this.#openByListener.get(name) ?? 0)
+    const bound = server.address()
+    if (bound === null || typeof bound === 'string') throw new Error(`bug: ${name} has no TCP address`)
+    return { address: bound.address, port: bound.port }
+  }
+
+  async unlisten(name: string): Promise<void> {
+    const server = this.#servers.get(name)
+    if (server === undefined) return
+    this.#servers.delete(name)
+    // The callback of close() waits for every connection; the port itself is free in the loop's next turn.
+    server.close()
+    await new Promise((resolve) => {
+      setImmediate(resolve)
+    })
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true
+    const nowMs = this.#host.nowMs()
+    for (const connection of [...this.#connections.keys()]) connection.step({ kind: 'drain', nowMs })
+    await this.#whenNoConnection()
+    await this.#closer.whenEmpty()
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#servers.keys()].map((name) => this.unlisten(name)))
+    const nowMs = this.#host.nowMs()
+    for (const connection of [...this.#connections.keys()]) connection.step({ kind: 'stop', nowMs })
+    await this.#closer.destroyAll()
+  }
+
+  counters(): RelayCounters {
+    return {
+      ...this.#totals,
+      openConnections: this.#connections.size,
+      openConnectionsBeforeHello: this.#beforeHello,
+      openConnectionsByListener: this.#openByListener,
+      connectionsMax: this.#connectionsMax,
+      acceptErrors: this.#acceptErrors,
+    }
+  }
+
+  #accepted(name: string, socket: Socket): void {
+    const snapshot = this.#snapshot
+    const listener = snapshot.listeners.get(name)
+    if (listener === undefined) {
+      // The listener left with the last reload, and this connection was in its backlog.
+      socket.resetAndDestroy()
+      return
+    }
+    socket.setKeepAlive(keepAlive)
+    const nowMs = this.#host.nowMs()
+    const machine = new Connection({
+      id: this.#newConnectionId(),
+      listener,
+      snapshot,
+      downstream: peerOf(socket),
+      local: { address: canonicalAddress(socket.localAddress ?? '') ?? unknownPeer.address, port: socket.localPort ?? 0 },
+      acceptedAtMs: Date.now(),
+      nowMs,
+    })
+    const atConnectionLimit = this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
+    const connection = new RelayedConnection(socket, machine, this.#host)
+    this.#connections.set(connection, name)
+    this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) + 1)
+    this.#beforeHello += 1
+    this.#observer.connectionAccepted(name)
+    connection.start(machine.start({ atConnectionLimit }))
+    if (this.#draining) connection.step({ kind: 'drain', nowMs })
+  }
+
+  #ended(connection: RelayedConnection): void {
+    const name = this.#connections.get(connection)
+    if (name === undefined) throw new Error('bug: a connection ended twice')
+    this.#connections.delete(connection)
+    this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) - 1)
+    const { bytesFromDownstream, bytesFromUpstream } = connection
+    this.#observer.connectionEnded(connection.machine.record({ bytesFromDownstream, bytesFromUpstream }))
+    if (this.#connections.size > 0) return
+    const waiting = this.#whenEmpty
+    this.#whenEmpty = []
+    for (const resolve of waiting) resolve()
+  }
+
+  async #whenNoConnection(): Promise<void> {
+    if (this.#connections.size === 0) return
+    await new Promise<void>((resolve) => {
+      this.#whenEmpty.push(resolve)
+    })
+  }
+}
+
+function peerOf(socket: Socket): SocketAddress {
+  if (socket.remoteAddress === undefined || socket.remotePort === undefined) return unknownPeer
+  return { address: canonicalAddress(socket.remoteAddress) ?? unknownPeer.address, port: socket.remotePort }
+}

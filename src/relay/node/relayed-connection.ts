@@ -1,0 +1,302 @@
+// One connection's two sockets: reports what happens to them to the state machine and performs what it answers.
+//
+//   downstream 'data' ──▶ before `relay`: a step of the machine ──▶ effects
+//                    └──▶ after it: upstream.write, and downstream rests while upstream's buffer is full
+//
+// The sockets' listeners are shared functions that find their connection through a symbol on the socket: an idle
+// connection costs no closures.
+
+import { connect, type Socket } from 'node:net'
+import type { Endpoint } from '../../core/balance/endpoint.ts'
+import type { Connection, ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection.ts'
+import type { SocketCloser } from './socket-closer.ts'
+
+/**
+ * Both sides: the first probe after this much silence, then every `intervalMs`; `count` without an answer and the peer is
+ * gone. 8 s + 3 × 2 s = 14 s, where the system's own default is over two hours.
+ * It does not watch bytes in flight (that takes TCP_USER_TIMEOUT, which node has no access to).
+ */
+export const keepAlive = { enable: true, initialDelay: 8_000, interval: 2_000, count: 3 } as const
+
+/** The longest that a timer of node can wait; later deadlines are reached in steps. */
+const timerMsMax = 2 ** 31 - 1
+
+/** After this much silence the system is taken to have sent what it was given. */
+const burstPauseMs = 1_000
+
+/** What a connection needs of its driver. */
+export interface ConnectionHost {
+  readonly closer: SocketCloser
+  readonly totals: RelayTotals
+  nowMs(): number
+  /** Its ClientHello is whole, or it has ended without. */
+  routed(connection: RelayedConnection): void
+  /** The machine has said `end`: exactly once. */
+  ended(connection: RelayedConnection): void
+}
+
+/** Totals of the driver that connections add to themselves. */
+export interface RelayTotals {
+  bytesFromDownstream: number
+  bytesFromUpstream: number
+  dials: number
+  dialFailures: number
+  backpressurePauses: number
+}
+
+const owner: unique symbol = Symbol('relayed connection')
+type OwnedSocket = Socket & { [owner]?: RelayedConnection | undefined }
+
+export class RelayedConnection {
+  readonly machine: Connection
+  bytesFromDownstream = 0
+  bytesFromUpstream = 0
+  readonly #host: ConnectionHost
+  readonly #downstream: Socket
+  #upstream: Socket | undefined
+  #attempt = 0
+  #upstreamConnected = false
+  #relaying = false
+  #beforeHello = true
+  #lastActivityMs: number
+  // Bytes written to each side without a pause of `burstPauseMs`: what the system may still hold when a RST is due.
+  #burstToUpstreamBytes = 0
+  #burstToDownstreamBytes = 0
+  #deadlineMs = Infinity
+  #timer: NodeJS.Timeout | undefined
+  #timerAtMs = Infinity
+
+  constructor(downstream: Socket, machine: Connection, host: ConnectionHost) {
+    this.machine = machine
+    this.#host = host
+    this.#downstream = downstream
+    this.#lastActivityMs = host.nowMs()
+    const owned: OwnedSocket = downstream
+    owned[owner] = this
+    downstream.on('error', onDownstreamError)
+  }
+
+  /** Performs the machine's first effects and, unless they ended it, reads. */
+  start(effects: readonly ConnectionEffect[]): void {
+    this.#perform(effects)
+    if (this.machine.ended) return
+    this.#downstream.on('data', onDownstreamData).on('end', onDownstreamEnd).on('drain', onDownstreamDrain).on('finish', onDownstreamFinish)
+  }
+
+  step(event: ConnectionEvent): void {
+    this.#perform(this.machine.step(event))
+  }
+
+  downstreamData(chunk: Buffer): void {
+    this.bytesFromDownstream += chunk.byteLength
+    this.#host.totals.bytesFromDownstream += chunk.byteLength
+    if (!this.#relaying || this.#upstream === undefined) {
+      this.step({ kind: 'downstream-bytes', bytes: chunk, nowMs: this.#host.nowMs() })
+      return
+    }
+    this.#active()
+    this.#burstToUpstreamBytes += chunk.byteLength
+    if (!this.#upstream.write(chunk)) this.#rest(this.#downstream)
+  }
+
+  upstreamData(chunk: Buffer): void {
+    this.bytesFromUpstream += chunk.byteLength
+    this.#host.totals.bytesFromUpstream += chunk.byteLength
+    this.#active()
+    this.#burstToDownstreamBytes += chunk.byteLength
+    if (!this.#relaying) this.step({ kind: 'upstream-answered', attempt: this.#attempt, nowMs: this.#lastActivityMs })
+    if (!this.#downstream.write(chunk) && this.#upstream !== undefined) this.#rest(this.#upstream)
+  }
+
+  downstreamEnd(): void {
+    this.step({ kind: 'downstream-fin', nowMs: this.#host.nowMs() })
+  }
+
+  upstreamEnd(): void {
+    this.step({ kind: 'upstream-fin', attempt: this.#attempt, nowMs: this.#host.nowMs() })
+  }
+
+  downstreamDrain(): void {
+    this.#active()
+    this.#upstream?.resume()
+  }
+
+  upstreamDrain(): void {
+    this.#active()
+    if (this.#relaying) this.#downstream.resume()
+  }
+
+  downstreamFinish(): void {
+    this.step({ kind: 'downstream-finished', nowMs: this.#host.nowMs() })
+  }
+
+  upstreamFinish(): void {
+    this.step({ kind: 'upstream-finished', attempt: this.#attempt, nowMs: this.#host.nowMs() })
+  }
+
+  downstreamError(error: NodeJS.ErrnoException): void {
+    this.step({ kind: 'downstream-lost', how: lostHow(error), nowMs: this.#host.nowMs() })
+  }
+
+  upstreamConnect(): void {
+    this.#upstreamConnected = true
+    this.step({ kind: 'dial-succeeded', attempt: this.#attempt, nowMs: this.#host.nowMs() })
+  }
+
+  upstreamError(error: NodeJS.ErrnoException): void {
+    const nowMs = this.#host.nowMs()
+    if (this.#upstreamConnected) {
+      this.step({ kind: 'upstream-lost', attempt: this.#attempt, how: lostHow(error), nowMs })
+    } else {
+      this.#host.totals.dialFailures += 1
+      this.step({ kind: 'dial-failed', attempt: this.#attempt, failure: dialFailure(error), detail: error.message, nowMs })
+    }
+  }
+
+  #active(): void {
+    const nowMs = this.#host.nowMs()
+    if (nowMs - this.#lastActivityMs > burstPauseMs) {
+      this.#burstToUpstreamBytes = 0
+      this.#burstToDownstreamBytes = 0
+    }
+    this.#lastActivityMs = nowMs
+  }
+
+  #rest(reader: Socket): void {
+    reader.pause()
+    this.#host.totals.backpressurePauses += 1
+  }
+
+  #perform(effects: readonly ConnectionEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'deadline': this.#setDeadline(effect.atMs); break
+        case 'pause-downstream': this.#downstream.pause(); break
+        case 'resume-downstream': this.#downstream.resume(); break
+        case 'dial': this.#dial(effect.endpoint, effect.attempt); break
+        case 'drop-upstream': this.#dropUpstream(); break
+        case 'send-upstream': this.#upstream?.write(effect.bytes); break
+        case 'relay': this.#beginRelay(); break
+        case 'finish-downstream': this.#downstream.end(); break
+        case 'finish-upstream': this.#upstream?.end(); break
+        case 'end': this.#end(effect.downstream, effect.upstream); break
+        default: effect satisfies never
+      }
+    }
+    if (this.#beforeHello && !this.machine.beforeHello) {
+      this.#beforeHello = false
+      this.#host.routed(this)
+    }
+  }
+
+  #dial({ address, port }: Endpoint, attempt: number): void {
+    this.#host.totals.dials += 1
+    this.#attempt = attempt
+    this.#upstreamConnected = false
+    const upstream: OwnedSocket = connect({ host: address, port, allowHalfOpen: true, noDelay: true })
+    upstream[owner] = this
+    this.#upstream = upstream
+    upstream.on('connect', onUpstreamConnect).on('data', onUpstreamData).on('end', onUpstreamEnd)
+    upstream.on('drain', onUpstreamDrain).on('finish', onUpstreamFinish).on('error', onUpstreamError)
+  }
+
+  #dropUpstream(): void {
+    const upstream = this.#upstream
+    if (upstream === undefined) return
+    this.#upstream = undefined
+    disown(upstream)
+    this.#host.closer.reset(upstream, 0)
+  }
+
+  #beginRelay(): void {
+    this.#relaying = true
+    if (this.#upstream?.writableNeedDrain === true) this.#rest(this.#downstream)
+    else this.#downstream.resume()
+  }
+
+  #end(downstream: DownstreamEnd, upstream: 'none' | 'close' | 'reset'): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const { closer } = this.#host
+    disown(this.#downstream)
+    switch (downstream.how) {
+      case 'close': closer.close(this.#downstream); break
+      case 'reset': closer.reset(this.#downstream, this.#recentBurst(this.#burstToDownstreamBytes)); break
+      case 'send': closer.sendAndClose(this.#downstream, downstream.bytes); break
+      default: downstream satisfies never
+    }
+    if (this.#upstream !== undefined) {
+      disown(this.#upstream)
+      if (upstream === 'close') closer.close(this.#upstream)
+      else closer.reset(this.#upstream, this.#recentBurst(this.#burstToUpstreamBytes))
+      this.#upstream = undefined
+    }
+    this.#host.ended(this)
+  }
+
+  #recentBurst(bytes: number): number {
+    return this.#host.nowMs() - this.#lastActivityMs > burstPauseMs ? 0 : bytes
+  }
+
+  /** A later deadline leaves the timer alone: it fires early, sees that it is early, and waits for the rest. */
+  #setDeadline(atMs: number): void {
+    this.#deadlineMs = atMs
+    if (this.#timer !== undefined && this.#timerAtMs <= atMs) return
+    clearTimeout(this.#timer)
+    this.#startTimer()
+  }
+
+  #startTimer(): void {
+    const waitMs = Math.min(timerMsMax, Math.max(0, Math.ceil(this.#deadlineMs - this.#host.nowMs())))
+    this.#timerAtMs = this.#host.nowMs() + waitMs
+    this.#timer = setTimeout(onTimer, waitMs, this)
+  }
+
+  timerFired(): void {
+    this.#timer = undefined
+    const nowMs = this.#host.nowMs()
+    if (nowMs < this.#deadlineMs) this.#startTimer()
+    else this.step({ kind: 'deadline', lastActivityMs: this.#lastActivityMs, nowMs })
+  }
+}
+
+function onTimer(connection: RelayedConnection): void {
+  connection.timerFired()
+}
+
+function onDownstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.downstreamData(chunk) }
+function onDownstreamEnd(this: OwnedSocket): void { this[owner]?.downstreamEnd() }
+function onDownstreamDrain(this: OwnedSocket): void { this[owner]?.downstreamDrain() }
+function onDownstreamFinish(this: OwnedSocket): void { this[owner]?.downstreamFinish() }
+function onDownstreamError(this: OwnedSocket, error: Error): void { this[owner]?.downstreamError(error) }
+function onUpstreamConnect(this: OwnedSocket): void {
+  this.setKeepAlive(keepAlive)
+  this[owner]?.upstreamConnect()
+}
+function onUpstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.upstreamData(chunk) }
+function onUpstreamEnd(this: OwnedSocket): void { this[owner]?.upstreamEnd() }
+function onUpstreamDrain(this: OwnedSocket): void { this[owner]?.upstreamDrain() }
+function onUpstreamFinish(this: OwnedSocket): void { this[owner]?.upstreamFinish() }
+function onUpstreamError(this: OwnedSocket, error: Error): void { this[owner]?.upstreamError(error) }
+
+/** The socket's listeners find no connection any more; the closer replaces them. */
+function disown(socket: OwnedSocket): void {
+  socket[owner] = undefined
+}
+
+/** ETIMEDOUT on an open connection is the keepalive's or the retransmission's end; EHOSTUNREACH and ENETUNREACH come with it. */
+function lostHow(error: NodeJS.ErrnoException): LostHow {
+  return error.code === 'ETIMEDOUT' || error.code === 'EHOSTUNREACH' || error.code === 'ENETUNREACH' ? 'unresponsive' : 'reset'
+}
+
+function dialFailure(error: NodeJS.ErrnoException): DialFailure {
+  switch (error.code) {
+    case 'ECONNREFUSED': return 'refused'
+    case 'ETIMEDOUT': return 'timeout'
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN': return 'unreachable'
+    default: return 'error'
+  }
+}

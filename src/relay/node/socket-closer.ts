@@ -1,0 +1,129 @@
+// The last moments of a socket that its connection is done with: bytes before the RST delivered, an alert read by the
+// client before the descriptor goes. Each wait has a bound, and so has the number of sockets that wait.
+
+import type { Socket } from 'node:net'
+
+/** For bytes that are still in our buffer when the other side was reset: the reader has this long to take them. */
+const resetFlushMsMax = 30_000
+/**
+ * A RST discards what the system has not sent yet, and node can't ask how much that is (SIOCOUTQ). After a burst of more
+ * than `burstBytesSafe` the RST is held back this long. Less fits the initial congestion window (RFC 6928) and has left.
+ */
+const resetAfterBurstMs = 1_000
+const burstBytesSafe = 14_600
+/**
+ * A client that was sent an alert has this long to close: closing on bytes that it still sends would turn into a RST,
+ * which discards the alert.
+ */
+const alertLingerMsMax = 1_000
+/** What such a client may still send meanwhile. */
+const alertLingerBytesMax = 256 * 1024
+/** Clients that may linger over an alert at one time; a further one's socket is closed at once. */
+const alertLingersMax = 256
+
+export class SocketCloser {
+  readonly #closing = new Set<Socket>()
+  #alertLingers = 0
+  #whenEmpty: (() => void)[] = []
+
+  /** Sockets that are still closing. */
+  get size(): number {
+    return this.#closing.size
+  }
+
+  /**
+   * RST, after the bytes that were written before.
+   * @param burstBytes written without a pause, just now
+   */
+  reset(socket: Socket, burstBytes: number): void {
+    silence(socket)
+    if (socket.destroyed) return
+    if (socket.connecting) {
+      // resetAndDestroy would wait for the connection first.
+      socket.destroy()
+    } else if (socket.writableLength === 0 && burstBytes <= burstBytesSafe) {
+      socket.resetAndDestroy()
+    } else {
+      this.#track(socket, resetFlushMsMax)
+      socket.pause()
+      const reset = (): void => {
+        const timer = setTimeout(() => socket.resetAndDestroy(), resetAfterBurstMs)
+        socket.once('close', () => clearTimeout(timer))
+      }
+      if (socket.writableEnded) reset()
+      else socket.write('', reset)
+    }
+  }
+
+  /** For a socket whose peer has sent FIN, or that is owed nothing more: what was written, FIN, and close. */
+  close(socket: Socket): void {
+    silence(socket)
+    if (socket.destroyed) return
+    if (socket.writableLength === 0) {
+      socket.destroy()
+    } else {
+      this.#track(socket, resetFlushMsMax)
+      socket.destroySoon()
+    }
+  }
+
+  /** These bytes, FIN, and whatever the client still sends is read and thrown away until it closes. */
+  sendAndClose(socket: Socket, bytes: Uint8Array): void {
+    silence(socket)
+    if (socket.destroyed) return
+    if (this.#alertLingers >= alertLingersMax) {
+      socket.write(bytes)
+      socket.destroySoon()
+      return
+    }
+    this.#alertLingers += 1
+    this.#track(socket, alertLingerMsMax)
+    socket.once('close', () => {
+      this.#alertLingers -= 1
+    })
+    let lingerBytes = 0
+    socket.on('data', (chunk: Buffer) => {
+      lingerBytes += chunk.byteLength
+      if (lingerBytes > alertLingerBytesMax) socket.destroy()
+    })
+    socket.once('end', () => socket.destroySoon())
+    socket.end(bytes)
+    socket.resume()
+  }
+
+  /** Closes all of them now. Resolves when the last descriptor is gone. */
+  async destroyAll(): Promise<void> {
+    for (const socket of this.#closing) socket.destroy()
+    await this.whenEmpty()
+  }
+
+  async whenEmpty(): Promise<void> {
+    if (this.#closing.size === 0) return
+    await new Promise<void>((resolve) => {
+      this.#whenEmpty.push(resolve)
+    })
+  }
+
+  #track(socket: Socket, limitMs: number): void {
+    this.#closing.add(socket)
+    const timer = setTimeout(() => socket.destroy(), limitMs)
+    socket.once('close', () => {
+      clearTimeout(timer)
+      this.#closing.delete(socket)
+      if (this.#closing.size > 0) return
+      const waiting = this.#whenEmpty
+      this.#whenEmpty = []
+      for (const resolve of waiting) resolve()
+    })
+  }
+}
+
+/** Nothing that happens to this socket matters any more; but an 'error' without a listener would throw. */
+function silence(socket: Socket): void {
+  for (const event of ['connect', 'data', 'end', 'drain', 'finish', 'error']) socket.removeAllListeners(event)
+  socket.on('error', ignoreError)
+}
+
+function ignoreError(): void {
+  // The connection has ended, and its record has been written.
+}

@@ -1,0 +1,417 @@
+// What every driver must do: the relay rules, with real sockets. A driver's test file calls `relaySuite` and nothing else.
+
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { test, type Test } from 'tap'
+import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
+import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
+import { buildClientHello, splitIntoRecords } from '../core/tls/hello-builder.ts'
+import { endpoint, snapshotOf, tenant } from '../support/config.ts'
+import { startRelay, type CreateDriver } from '../support/relay.ts'
+import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
+import { unresponsivePort } from '../support/unresponsive-port.ts'
+
+const hello = buildClientHello({ serverName: 'acme.example.test' })
+
+export function relaySuite(driverName: string, createDriver: CreateDriver): void {
+  const compliance = (rule: string, run: (t: Test) => Promise<void>): void => {
+    void test(`${driverName}: ${rule}`, run)
+  }
+  routeRules(compliance, createDriver)
+  finRules(compliance, createDriver)
+  resetRules(compliance, createDriver)
+  backpressureRules(compliance, createDriver)
+  dialRules(compliance, createDriver)
+  lifecycleRules(compliance, createDriver)
+}
+
+type Compliance = (rule: string, run: (t: Test) => Promise<void>) => void
+
+/** A relay with tenant acme on `port`, and a client that has sent its hello. */
+async function relayed(t: Test, createDriver: CreateDriver, port: number): Promise<{ relay: Awaited<ReturnType<typeof startRelay>>; client: Socket }> {
+  const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port)])] })
+  const client = await dial(t, relay.port, hello)
+  return { relay, client }
+}
+
+function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
+  compliance('a hello in any segments and records reaches the tenant that it names, unchanged', async (t) => {
+    const acme = await startEcho(t)
+    const globex = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(acme.port)]), tenant('globex', [endpoint(globex.port)])] })
+    for (const [name, backend] of [['acme', acme], ['globex', globex]] as const) {
+      const whole = buildClientHello({ serverName: `${name}.example.test` })
+      for (const bytes of [whole, splitIntoRecords(whole, 1), splitIntoRecords(whole, 7)]) {
+        const before = backend.sockets.length
+        const client = await dial(t, relay.port)
+        for (const byte of bytes.subarray(0, 60)) client.write(Uint8Array.of(byte))
+        client.write(bytes.subarray(60))
+        t.same(await readBytes(client, bytes.length), Buffer.from(bytes))
+        t.equal(backend.sockets.length, before + 1)
+        client.end()
+        await readToEnd(client)
+      }
+    }
+    t.same(relay.records.map(({ reason }) => reason), Array.from({ length: 6 }, () => 'completed'))
+  })
+
+  compliance('bytes behind the hello are forwarded once, in order', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])] })
+    const early = randomBytes(200_000)
+    const client = await dial(t, relay.port, Buffer.concat([hello, early]))
+    t.same(await readBytes(client, hello.length + early.length), Buffer.concat([hello, early]))
+  })
+
+  compliance('what is refused gets its alert or a close, and no endpoint hears of it', async (t) => {
+    const backend = await startBackend(t)
+    const relay = await startRelay(t, {
+      createDriver,
+      tenants: [
+        tenant('acme', [endpoint(backend.port)]),
+        tenant('closed', [endpoint(backend.port)], { allowedSources: ['192.0.2.0/24'] }),
+        tenant('quiesced', [endpoint(backend.port, { weight: 0 })]),
+      ],
+    })
+    const cases = [
+      { bytes: buildClientHello({ serverName: 'nobody.example.test' }), reason: 'unknown-server-name', alert: 'unrecognized_name' },
+      { bytes: buildClientHello({}), reason: 'no-server-name', alert: 'unrecognized_name' },
+      { bytes: buildClientHello({ serverName: 'closed.example.test' }), reason: 'source-not-allowed', alert: 'access_denied' },
+      { bytes: buildClientHello({ serverName: 'quiesced.example.test' }), reason: 'no-endpoint', alert: 'internal_error' },
+      { bytes: Buffer.from('GET / HTTP/1.1\r\nHost: acme.example.test\r\n\r\n'), reason: 'hello-not-tls', alert: undefined },
+    ] as const
+    for (const [index, { bytes, reason, alert }] of cases.entries()) {
+      const client = await dial(t, relay.port, bytes)
+      const ending = await readToEnd(client)
+      t.same(ending, { bytes: alert === undefined ? Buffer.alloc(0) : Buffer.from(encodeFatalAlert(alert)), how: 'fin' }, reason)
+      client.end()
+      t.match(await relay.record(index), { reason, attempts: 0, closedBy: 'gateway' })
+    }
+    t.equal(backend.sockets.length, 0)
+  })
+
+  compliance('half a hello and FIN dials nobody; a byte now and then does not move the deadline', async (t) => {
+    const backend = await startBackend(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(backend.port)])], helloMs: 300 })
+    const leaving = await dial(t, relay.port, hello.subarray(0, 100))
+    leaving.end()
+    t.match(await readToEnd(leaving), { how: 'fin' })
+    t.match(await relay.record(0), { reason: 'closed-before-hello', closedBy: 'downstream' })
+    const slow = await dial(t, relay.port)
+    let sent = 0
+    const trickle = setInterval(() => slow.write(hello.subarray(sent, ++sent)), 20)
+    await readToEnd(slow)
+    clearInterval(trickle)
+    t.match(await relay.record(1), { reason: 'hello-timeout' })
+    t.ok(sent < hello.length)
+    t.equal(backend.sockets.length, 0)
+  })
+
+  compliance('a snapshot swapped while a hello is being read leaves that connection with the one that it began with', async (t) => {
+    const before = await startEcho(t)
+    const after = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(before.port)])] })
+    const early = await dial(t, relay.port, hello.subarray(0, 50))
+    await until(() => relay.driver.counters().bytesFromDownstream === 50)
+    relay.driver.publish(snapshotOf({ tenants: [tenant('acme', [endpoint(after.port)])], previous: relay.snapshot }))
+    early.write(hello.subarray(50))
+    await readBytes(early, hello.length)
+    const late = await dial(t, relay.port, hello)
+    await readBytes(late, hello.length)
+    t.same([before.sockets.length, after.sockets.length], [1, 1])
+    early.end()
+    late.end()
+    await Promise.all([readToEnd(early), readToEnd(late)])
+    t.same(relay.records.map(({ snapshotVersion }) => snapshotVersion).toSorted(), [1, 2])
+  })
+
+  compliance('a PROXY header is read from trusted sources, demanded of them, and sent to tenants that want it', async (t) => {
+    const backend = await startBackend(t)
+    const source = { address: '203.0.113.9', port: 4321 }
+    const destination = { address: '198.51.100.1', port: 6443 }
+    const header = encodeProxyHeader({ version: 'v2', source, destination })
+    const relay = await startRelay(t, {
+      createDriver,
+      tenants: [tenant('acme', [endpoint(backend.port)], { sendProxyProtocol: 'v1', allowedSources: ['203.0.113.0/24'] })],
+      listener: { proxyProtocol: { trustedSources: ['127.0.0.0/8'] } },
+    })
+    const client = await dial(t, relay.port)
+    for (const byte of header) client.write(Uint8Array.of(byte))
+    client.write(hello)
+    const expected = Buffer.concat([Buffer.from('PROXY TCP4 203.0.113.9 198.51.100.1 4321 6443\r\n'), hello])
+    t.same(await readBytes(await backend.socket(0), expected.length), expected)
+    client.resetAndDestroy()
+    t.match(await relay.record(0), { client: source, downstream: { address: '127.0.0.1' } })
+    const bare = await dial(t, relay.port, hello)
+    await readToEnd(bare)
+    t.match(await relay.record(1), { reason: 'proxy-header-invalid' })
+
+    const distrusting = await startRelay(t, {
+      createDriver, tenants: [tenant('acme', [endpoint(backend.port)])], listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
+    })
+    await readToEnd(await dial(t, distrusting.port, Buffer.concat([header, hello])))
+    t.match(await distrusting.record(0), { reason: 'proxy-source-untrusted' })
+    t.equal(backend.sockets.length, 1)
+  })
+}
+
+function finRules(compliance: Compliance, createDriver: CreateDriver): void {
+  compliance('the client’s FIN crosses, and the answer still completes', async (t) => {
+    const answer = randomBytes(3_000_000)
+    const backend = await startBackend(t)
+    const { relay, client } = await relayed(t, createDriver, backend.port)
+    const upstream = await backend.socket(0)
+    upstream.write('x')
+    await readBytes(client, 1)
+    client.end('question')
+    const question = await readToEnd(upstream)
+    t.same(question, { bytes: Buffer.concat([hello, Buffer.from('question')]), how: 'fin' })
+    upstream.end(answer)
+    const ending = await readToEnd(client)
+    t.equal(ending.how, 'fin')
+    t.ok(ending.bytes.equals(answer))
+    t.match(await relay.record(0), { reason: 'completed', closedBy: 'downstream', bytesFromUpstream: answer.length + 1, bytesFromDownstream: hello.length + 8 })
+  })
+
+  compliance('the API server’s FIN crosses, and the client may go on sending', async (t) => {
+    const rest = randomBytes(3_000_000)
+    const backend = await startBackend(t)
+    const { relay, client } = await relayed(t, createDriver, backend.port)
+    const upstream = await backend.socket(0)
+    upstream.end('goodbye')
+    t.same(await readToEnd(client), { bytes: Buffer.from('goodbye'), how: 'fin' })
+    client.end(rest)
+    const ending = await readToEnd(upstream)
+    t.equal(ending.how, 'fin')
+    t.ok(ending.bytes.equals(Buffer.concat([hello, rest])))
+    t.match(await relay.record(0), { reason: 'completed', closedBy: 'upstream' })
+  })
+
+  compliance('a half-closed connection on which nothing moves ends after halfClosed', async (t) => {
+    const backend = await startBackend(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(backend.port)], { halfClosedTimeoutMs: 200 })] })
+    const client = await dial(t, relay.port, hello)
+    const upstream = await backend.socket(0)
+    client.end()
+    await readToEnd(upstream)
+    t.match(await relay.record(0), { reason: 'half-closed-timeout', closedBy: 'gateway' })
+  })
+
+  compliance('a connection on which nothing moves ends after idle', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)], { idleTimeoutMs: 200 })] })
+    const client = await dial(t, relay.port, hello)
+    await readBytes(client, hello.length)
+    t.match(await readToEnd(client), { how: 'ECONNRESET' })
+    t.match(await relay.record(0), { reason: 'idle-timeout', closedBy: 'gateway' })
+  })
+}
+
+function resetRules(compliance: Compliance, createDriver: CreateDriver): void {
+  for (const { size, byteLength } of [{ size: 'no bytes', byteLength: 0 }, { size: 'a few bytes', byteLength: 100 }, { size: 'a burst', byteLength: 2_000_000 }]) {
+    compliance(`the API server’s RST crosses as RST, after ${size} before it`, async (t) => {
+      const bytes = randomBytes(byteLength)
+      const backend = await startBackend(t)
+      const { relay, client } = await relayed(t, createDriver, backend.port)
+      const upstream = await backend.socket(0)
+      upstream.write('x')
+      await readBytes(client, 1)
+      const ending = readToEnd(client)
+      if (byteLength > 0) upstream.write(bytes)
+      // A RST discards what the backend's own kernel still holds: it comes once the relay has read everything.
+      await until(() => relay.driver.counters().bytesFromUpstream === byteLength + 1)
+      upstream.resetAndDestroy()
+      const { bytes: received, how } = await ending
+      t.equal(how, 'ECONNRESET')
+      t.ok(received.equals(bytes))
+      t.match(await relay.record(0), { reason: 'upstream-reset', closedBy: 'upstream' })
+    })
+
+    compliance(`the client’s RST crosses as RST, after ${size} before it`, async (t) => {
+      const bytes = randomBytes(byteLength)
+      const backend = await startBackend(t)
+      const { relay, client } = await relayed(t, createDriver, backend.port)
+      const upstream = await backend.socket(0)
+      upstream.write('x')
+      await readBytes(client, 1)
+      const ending = readToEnd(upstream)
+      if (byteLength > 0) client.write(bytes)
+      await until(() => relay.driver.counters().bytesFromDownstream === hello.length + byteLength)
+      client.resetAndDestroy()
+      const { bytes: received, how } = await ending
+      t.equal(how, 'ECONNRESET')
+      t.ok(received.equals(Buffer.concat([hello, bytes])))
+      t.match(await relay.record(0), { reason: 'downstream-reset', closedBy: 'downstream' })
+    })
+  }
+
+  compliance('bytes before a RST reach a reader that was stalled when it came', async (t) => {
+    const backend = await startBackend(t)
+    const { relay, client } = await relayed(t, createDriver, backend.port)
+    const upstream = await backend.socket(0)
+    upstream.write('x')
+    await readBytes(client, 1)
+    client.pause()
+    const bytes = randomBytes(600_000)
+    upstream.write(bytes)
+    await until(() => relay.driver.counters().bytesFromUpstream === bytes.length + 1)
+    upstream.resetAndDestroy()
+    await relay.record(0)
+    const { bytes: received, how } = await readToEnd(client)
+    t.equal(how, 'ECONNRESET')
+    t.ok(received.equals(bytes))
+  })
+}
+
+function backpressureRules(compliance: Compliance, createDriver: CreateDriver): void {
+  for (const stalled of ['client', 'API server'] as const) {
+    compliance(`a ${stalled} that stops reading stops the sender, and harms nobody else`, async (t) => {
+      const flood = Buffer.alloc(1024 * 1024, 7)
+      const backend = await startBackend(t, (socket) => {
+        if (backend.sockets.length > 1) socket.pipe(socket)
+      })
+      const { relay, client } = await relayed(t, createDriver, backend.port)
+      const upstream = await backend.socket(0)
+      upstream.write('x')
+      await readBytes(client, 1)
+      const [reader, sender] = stalled === 'client' ? [client, upstream] : [upstream, client]
+      reader.pause()
+      let sentBytes = 0
+      const pump = (): void => {
+        while (!sender.destroyed && sender.write(flood)) sentBytes += flood.length
+        sentBytes += flood.length
+      }
+      sender.on('drain', pump)
+      pump()
+      const other = await dial(t, relay.port, hello)
+      await readBytes(other, hello.length)
+      await until(() => relay.driver.counters().backpressurePauses > 0)
+      const { bytesFromDownstream, bytesFromUpstream } = relay.driver.counters()
+      for (let round = 0; round < 200; round++) {
+        other.write('ping')
+        t.equal((await readBytes(other, 4)).toString(), 'ping')
+      }
+      const after = relay.driver.counters()
+      const moved = after.bytesFromDownstream - bytesFromDownstream + after.bytesFromUpstream - bytesFromUpstream
+      t.equal(moved, 200 * 4 * 2, 'the stalled flow did not move meanwhile')
+      t.ok(sentBytes < 64 * flood.length, 'the sender stopped')
+      sender.off('drain', pump)
+      sender.end()
+      const { bytes } = await readToEnd(reader)
+      t.ok(bytes.length >= sentBytes - flood.length, 'and what was sent arrives once it reads again')
+    })
+  }
+}
+
+function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
+  compliance('an endpoint that refuses, times out or resets before its answer is replaced by the next, the hello replayed once', async (t) => {
+    const echo = await startEcho(t)
+    const closed = await startBackend(t)
+    await closed.close()
+    const resetting = await startBackend(t, (socket) => socket.once('data', () => socket.resetAndDestroy()))
+    const ending = await startBackend(t, (socket) => socket.once('data', () => socket.end()))
+    const full = await unresponsivePort(t)
+    for (const [index, port] of [closed.port, resetting.port, ending.port, full].entries()) {
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port), endpoint(echo.port)], { connectTimeoutMs: 200 })] })
+      const client = await dial(t, relay.port, Buffer.concat([hello, Buffer.from('early')]))
+      t.same(await readBytes(client, hello.length + 5), Buffer.concat([hello, Buffer.from('early')]), `failure ${index}`)
+      client.end()
+      t.same(await readToEnd(client), { bytes: Buffer.alloc(0), how: 'fin' })
+      t.match(await relay.record(0), { reason: 'completed', attempts: 2, endpoint: `127.0.0.1:${echo.port}` })
+    }
+  })
+
+  compliance('when every endpoint fails the client gets an internal_error alert', async (t) => {
+    const closed = await startBackend(t)
+    await closed.close()
+    const resetting = await startBackend(t, (socket) => socket.once('data', () => socket.resetAndDestroy()))
+    const full = await unresponsivePort(t)
+    for (const { ports, reason, attempts } of [
+      { ports: [closed.port], reason: 'dial-refused', attempts: 1 },
+      { ports: [closed.port, full], reason: 'dial-timeout', attempts: 2 },
+      { ports: [full, closed.port, resetting.port], reason: 'reset-before-answer', attempts: 3 },
+    ]) {
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', ports.map((port) => endpoint(port)), { connectTimeoutMs: 200 })] })
+      const client = await dial(t, relay.port, hello)
+      t.same(await readToEnd(client), { bytes: Buffer.from(encodeFatalAlert('internal_error')), how: 'fin' })
+      client.end()
+      t.match(await relay.record(0), { reason, attempts })
+    }
+  })
+
+  for (const how of ['FIN', 'RST'] as const) {
+    compliance(`a client that leaves with ${how} while its API server is dialled ends the dial`, async (t) => {
+      const full = await unresponsivePort(t)
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(full), endpoint(full)], { connectTimeoutMs: 600_000 })] })
+      const client = await dial(t, relay.port, hello)
+      await until(() => relay.driver.counters().dials === 1)
+      if (how === 'FIN') client.end()
+      else client.resetAndDestroy()
+      t.match(await relay.record(0), { reason: 'closed-while-dialing', closedBy: 'downstream', attempts: 1 })
+    })
+  }
+
+  compliance('round robin spreads connections over a tenant’s endpoints', async (t) => {
+    const backends = await Promise.all([startEcho(t), startEcho(t), startEcho(t)])
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', backends.map(({ port }) => endpoint(port)))] })
+    for (let count = 0; count < 9; count++) {
+      const client = await dial(t, relay.port, hello)
+      await readBytes(client, hello.length)
+    }
+    t.same(backends.map(({ sockets }) => sockets.length), [3, 3, 3])
+  })
+}
+
+function lifecycleRules(compliance: Compliance, createDriver: CreateDriver): void {
+  compliance('at its connection limit it refuses at once, and takes connections again when one has ended', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])], connectionsMax: 2 })
+    const clients = [await dial(t, relay.port, hello), await dial(t, relay.port, hello)]
+    for (const client of clients) await readBytes(client, hello.length)
+    const refused = await dial(t, relay.port, hello)
+    t.same(await readToEnd(refused), { bytes: Buffer.from(encodeFatalAlert('internal_error')), how: 'fin' })
+    refused.end()
+    t.match(await relay.record(0), { reason: 'connection-limit' })
+    clients[0]?.end()
+    t.match(await relay.record(1), { reason: 'completed' })
+    await once(refused, 'close')
+    const next = await dial(t, relay.port, hello)
+    await readBytes(next, hello.length)
+  })
+
+  compliance('a drain lets connections end by themselves and cuts the rest at their tenant’s deadline', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, {
+      createDriver,
+      tenants: [tenant('acme', [endpoint(echo.port)], { drainTimeoutMs: 300 }), tenant('globex', [endpoint(echo.port)], { drainTimeoutMs: 600_000 })],
+    })
+    const cut = await dial(t, relay.port, hello)
+    await readBytes(cut, hello.length)
+    const globexHello = buildClientHello({ serverName: 'globex.example.test' })
+    const patient = await dial(t, relay.port, globexHello)
+    await readBytes(patient, globexHello.length)
+    await relay.driver.unlisten('127.0.0.1:0')
+    const drained = relay.driver.drain()
+    t.match(await readToEnd(cut), { how: 'ECONNRESET' })
+    t.match(await relay.record(0), { tenant: 'acme', reason: 'drain-timeout' })
+    patient.write('still here')
+    t.equal((await readBytes(patient, 10)).toString(), 'still here')
+    patient.end()
+    await drained
+    t.match(await relay.record(1), { tenant: 'globex', reason: 'completed' })
+    await t.rejects(dial(t, relay.port), { code: 'ECONNREFUSED' })
+  })
+
+  compliance('stop ends every connection at once', async (t) => {
+    const echo = await startEcho(t)
+    const { relay, client } = await relayed(t, createDriver, echo.port)
+    await readBytes(client, hello.length)
+    const waiting = await dial(t, relay.port, hello.subarray(0, 20))
+    await until(() => relay.driver.counters().openConnections === 2)
+    await relay.driver.stop()
+    t.match(await readToEnd(client), { how: 'ECONNRESET' })
+    t.match(await readToEnd(waiting), { how: 'ECONNRESET' })
+    t.same(relay.records.map(({ reason }) => reason), ['gateway-stopped', 'gateway-stopped'])
+  })
+}

@@ -1,0 +1,59 @@
+// A host that can be made to vanish: a network namespace behind a pair of virtual links, made and removed by the test.
+// Taking its link down answers nothing and resets nothing, as a node does that lost its power.
+//
+//   127.0.0.1 ─ relay ─ 192.0.2.1/30 ══ veth ══ 192.0.2.2/30 ─ [namespace: echo server]
+
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+const echoFile = fileURLToPath(new URL('../soak/echo-backend.ts', import.meta.url))
+
+export interface VanishingHost {
+  readonly address: string
+  readonly port: number
+  vanish(): void
+}
+
+/** Network namespaces need root and iproute2; without them the reason to skip. */
+export function cannotMakeHosts(): string | undefined {
+  if (process.platform !== 'linux') return 'network namespaces are Linux’s'
+  if (process.getuid?.() !== 0) return 'network namespaces need root'
+  try {
+    execFileSync('ip', ['-V'], { stdio: 'ignore' })
+    return undefined
+  } catch {
+    return 'ip (iproute2) is not on PATH'
+  }
+}
+
+/** @param index tells hosts of one machine apart, 0–63 */
+export async function startVanishingHost(t: Test, index: number): Promise<VanishingHost> {
+  const name = `sluice${process.pid}x${index}`
+  const [near, far] = [`sl${process.pid}n${index}`.slice(-15), `sl${process.pid}f${index}`.slice(-15)]
+  // TEST-NET-1 (RFC 5737), a /30 for each host: no route of a real network is shadowed.
+  const [nearAddress, farAddress] = [`192.0.2.${index * 4 + 1}`, `192.0.2.${index * 4 + 2}`]
+  const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  t.teardown(() => {
+    execFileSync('ip', ['netns', 'delete', name])
+  })
+  ip('netns', 'add', name)
+  ip('link', 'add', near, 'type', 'veth', 'peer', 'name', far, 'netns', name)
+  ip('address', 'add', `${nearAddress}/30`, 'dev', near)
+  ip('link', 'set', near, 'up')
+  ip('-n', name, 'address', 'add', `${farAddress}/30`, 'dev', far)
+  ip('-n', name, 'link', 'set', far, 'up')
+  ip('-n', name, 'link', 'set', 'lo', 'up')
+  const server = spawn('ip', ['netns', 'exec', name, process.execPath, echoFile, farAddress], { stdio: ['pipe', 'pipe', 'inherit'] })
+  t.teardown(() => {
+    server.kill('SIGKILL')
+  })
+  const [line]: unknown[] = await once(server.stdout, 'data')
+  return {
+    address: farAddress,
+    port: Number(String(line)),
+    // The far end only: the near one stays up, so that no local error tells the relay.
+    vanish: () => ip('-n', name, 'link', 'set', far, 'down'),
+  }
+}

@@ -1,0 +1,345 @@
+// The connection's state machine: tables of event sequences and the effects they cause, and random event orders.
+
+import fc from 'fast-check'
+import { test } from 'tap'
+import { Connection, replayBytesMax, type ConnectionEffect, type ConnectionEvent } from '../../src/core/connection.ts'
+import type { ListenerConfig, TenantConfig } from '../../src/config/config.ts'
+import type { TerminationReason } from '../../src/core/termination.ts'
+import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
+import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
+import { buildClientHello } from './tls/hello-builder.ts'
+import { endpoint, listener, snapshotOf, tenant } from '../support/config.ts'
+
+const hello = buildClientHello({ serverName: 'acme.example.test' })
+const client = { address: '192.0.2.7', port: 40_000 }
+const local = { address: '192.0.2.1', port: 6443 }
+
+interface MachineOptions {
+  readonly tenant?: Partial<TenantConfig>
+  readonly listener?: Partial<ListenerConfig>
+  readonly endpoints?: number
+}
+
+function machine(options: MachineOptions = {}): Connection {
+  const endpoints = Array.from({ length: options.endpoints ?? 2 }, (_, index) => endpoint(31_443 + index))
+  const snapshot = snapshotOf({
+    tenants: [tenant('acme', endpoints, options.tenant)],
+    listeners: [listener(options.listener)],
+  })
+  const policy = [...snapshot.listeners.values()][0]
+  if (policy === undefined) throw new Error('no listener')
+  return new Connection({ id: 'c1', listener: policy, snapshot, downstream: client, local, acceptedAtMs: 0, nowMs: 0 })
+}
+
+function kinds(effects: readonly ConnectionEffect[]): string[] {
+  return effects.map((effect) => effect.kind)
+}
+
+function started(options: MachineOptions = {}): Connection {
+  const connection = machine(options)
+  connection.start({ atConnectionLimit: false })
+  return connection
+}
+
+function dialing(options: MachineOptions = {}): Connection {
+  const connection = started(options)
+  connection.step({ kind: 'downstream-bytes', bytes: hello, nowMs: 1 })
+  return connection
+}
+
+function awaiting(options: MachineOptions = {}): Connection {
+  const connection = dialing(options)
+  connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
+  return connection
+}
+
+function relaying(options: MachineOptions = {}): Connection {
+  const connection = awaiting(options)
+  connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 3 })
+  return connection
+}
+
+function reasonOf(connection: Connection): TerminationReason {
+  return connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).reason
+}
+
+function endOf(effects: readonly ConnectionEffect[]): Extract<ConnectionEffect, { kind: 'end' }> | undefined {
+  return effects.find((effect) => effect.kind === 'end')
+}
+
+void test('a connection goes from hello to relay to its end', async (t) => {
+  const connection = machine()
+  t.same(connection.start({ atConnectionLimit: false }), [{ kind: 'deadline', atMs: 5_000 }])
+  t.same(connection.step({ kind: 'downstream-bytes', bytes: hello.subarray(0, 10), nowMs: 1 }), [])
+  const dial = connection.step({ kind: 'downstream-bytes', bytes: hello.subarray(10), nowMs: 2 })
+  t.same(dial, [{ kind: 'dial', endpoint: endpoint(31_443), attempt: 1 }, { kind: 'deadline', atMs: 3_002 }])
+  const connected = connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 5 })
+  t.same(kinds(connected), ['send-upstream', 'deadline'])
+  t.same(connected[0]?.kind === 'send-upstream' && Buffer.from(connected[0].bytes), Buffer.from(hello))
+  t.same(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 9 }), [{ kind: 'relay' }])
+  t.same(kinds(connection.step({ kind: 'downstream-fin', nowMs: 10 })), ['finish-upstream', 'deadline'])
+  t.same(kinds(connection.step({ kind: 'upstream-finished', attempt: 1, nowMs: 11 })), [])
+  t.same(kinds(connection.step({ kind: 'upstream-fin', attempt: 1, nowMs: 12 })), ['finish-downstream', 'deadline'])
+  t.same(connection.step({ kind: 'downstream-finished', nowMs: 13 }), [
+    { kind: 'end', downstream: { how: 'close' }, upstream: 'close' },
+  ])
+  t.match(connection.record({ bytesFromDownstream: 1, bytesFromUpstream: 2 }), {
+    id: 'c1', reason: 'completed', closedBy: 'downstream', tenant: 'acme', endpoint: '127.0.0.1:31443', attempts: 1,
+    serverName: 'acme.example.test', helloMs: 2, connectMs: 3, totalMs: 13, snapshotVersion: 1,
+    bytesFromDownstream: 1, bytesFromUpstream: 2, client, downstream: client,
+  })
+})
+
+/** What each way to end needs, from the accept on; the table has a row for every reason. */
+const endings: Record<TerminationReason, { connection: () => Connection; events: readonly ConnectionEvent[]; closedBy?: string }> = {
+  'completed': {
+    connection: relaying,
+    events: [
+      { kind: 'upstream-fin', attempt: 1, nowMs: 4 }, { kind: 'downstream-finished', nowMs: 5 },
+      { kind: 'downstream-fin', nowMs: 6 }, { kind: 'upstream-finished', attempt: 1, nowMs: 7 },
+    ],
+    closedBy: 'upstream',
+  },
+  'downstream-reset': { connection: relaying, events: [{ kind: 'downstream-lost', how: 'reset', nowMs: 4 }], closedBy: 'downstream' },
+  'upstream-reset': { connection: relaying, events: [{ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 4 }], closedBy: 'upstream' },
+  'downstream-unresponsive': { connection: relaying, events: [{ kind: 'downstream-lost', how: 'unresponsive', nowMs: 4 }], closedBy: 'downstream' },
+  'upstream-unresponsive': { connection: relaying, events: [{ kind: 'upstream-lost', attempt: 1, how: 'unresponsive', nowMs: 4 }], closedBy: 'upstream' },
+  'idle-timeout': { connection: relaying, events: [{ kind: 'deadline', lastActivityMs: 10, nowMs: 3_600_010 }] },
+  'half-closed-timeout': {
+    connection: relaying,
+    events: [{ kind: 'downstream-fin', nowMs: 10 }, { kind: 'deadline', lastActivityMs: 3, nowMs: 300_010 }],
+  },
+  'drain-timeout': {
+    connection: relaying,
+    events: [{ kind: 'drain', nowMs: 10 }, { kind: 'deadline', lastActivityMs: 600_000, nowMs: 600_010 }],
+  },
+  'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', nowMs: 4 }] },
+  'proxy-header-timeout': {
+    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } }),
+    events: [{ kind: 'downstream-bytes', bytes: Buffer.from('PROXY '), nowMs: 4_999 }, { kind: 'deadline', lastActivityMs: 0, nowMs: 5_000 }],
+  },
+  'proxy-header-invalid': {
+    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } }),
+    events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }],
+  },
+  'proxy-source-untrusted': {
+    connection: () => machine({ listener: { proxyProtocol: { trustedSources: ['198.51.100.0/24'] } } }),
+    events: [],
+  },
+  'hello-timeout': {
+    connection: started,
+    events: [{ kind: 'downstream-bytes', bytes: hello.subarray(0, 50), nowMs: 4_999 }, { kind: 'deadline', lastActivityMs: 0, nowMs: 5_000 }],
+  },
+  'hello-not-tls': { connection: started, events: [{ kind: 'downstream-bytes', bytes: Buffer.from('GET / HTTP/1.1\r\n'), nowMs: 1 }] },
+  'hello-malformed': { connection: started, events: [{ kind: 'downstream-bytes', bytes: Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0]), nowMs: 1 }] },
+  'hello-too-large': { connection: started, events: [{ kind: 'downstream-bytes', bytes: Buffer.from([22, 3, 1, 0x40, 0, 1, 1, 0, 0]), nowMs: 1 }] },
+  'closed-before-hello': { connection: started, events: [{ kind: 'downstream-fin', nowMs: 1 }], closedBy: 'downstream' },
+  'no-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({}), nowMs: 1 }] },
+  'invalid-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'a b' }), nowMs: 1 }] },
+  'unknown-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'other.example.test' }), nowMs: 1 }] },
+  'source-not-allowed': {
+    connection: () => started({ tenant: { allowedSources: ['198.51.100.0/24'] } }),
+    events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }],
+  },
+  'connection-limit': { connection: machine, events: [] },
+  'no-endpoint': {
+    connection: () => started({ tenant: { endpoints: [endpoint(31_443, { weight: 0 })] } }),
+    events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }],
+  },
+  'closed-while-dialing': { connection: dialing, events: [{ kind: 'downstream-fin', nowMs: 2 }], closedBy: 'downstream' },
+  'dial-refused': {
+    connection: () => dialing({ endpoints: 1 }),
+    events: [{ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: 'ECONNREFUSED', nowMs: 2 }],
+  },
+  'dial-timeout': { connection: () => dialing({ endpoints: 1 }), events: [{ kind: 'deadline', lastActivityMs: 0, nowMs: 3_001 }] },
+  'dial-unreachable': {
+    connection: () => dialing({ endpoints: 1 }),
+    events: [{ kind: 'dial-failed', attempt: 1, failure: 'unreachable', detail: 'EHOSTUNREACH', nowMs: 2 }],
+  },
+  'dial-error': {
+    connection: () => dialing({ endpoints: 1 }),
+    events: [{ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EADDRNOTAVAIL', nowMs: 2 }],
+  },
+  'reset-before-answer': {
+    connection: () => awaiting({ endpoints: 1 }),
+    events: [{ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 3 }],
+  },
+}
+
+const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAlert>[0]>> = {
+  'hello-malformed': 'decode_error', 'hello-too-large': 'decode_error',
+  'no-server-name': 'unrecognized_name', 'invalid-server-name': 'unrecognized_name', 'unknown-server-name': 'unrecognized_name',
+  'source-not-allowed': 'access_denied', 'connection-limit': 'internal_error', 'no-endpoint': 'internal_error',
+  'dial-refused': 'internal_error', 'dial-timeout': 'internal_error', 'dial-unreachable': 'internal_error',
+  'dial-error': 'internal_error', 'reset-before-answer': 'internal_error',
+}
+
+for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Object.entries(endings)) {
+  void test(`a connection ends with ${reason}, once, and the client is told what it can understand`, async (t) => {
+    const connection = make()
+    let effects = connection.start({ atConnectionLimit: reason === 'connection-limit' })
+    for (const event of events) {
+      t.equal(endOf(effects), undefined, 'not ended before its last event')
+      effects = connection.step(event)
+    }
+    const end = endOf(effects)
+    t.ok(end, 'ended')
+    t.equal(effects.at(-1), end, 'nothing behind the end')
+    t.equal(reasonOf(connection), reason)
+    t.equal(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).closedBy, closedBy)
+    const alert = alerts[reason as TerminationReason]
+    if (alert === undefined) t.not(end?.downstream.how, 'send')
+    else t.same(end?.downstream.how === 'send' && end.downstream.bytes, encodeFatalAlert(alert))
+    t.same(connection.step({ kind: 'stop', nowMs: 1e9 }), [], 'no effect after the end')
+  })
+}
+
+void test('a failed attempt goes to the next endpoint with the same bytes', async (t) => {
+  const early = Buffer.from('early data')
+  const failures: { name: string; fail: (connection: Connection) => readonly ConnectionEffect[]; before: string[] }[] = [
+    { name: 'refused', fail: (c) => c.step({ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: '', nowMs: 5 }), before: [] },
+    { name: 'timeout', fail: (c) => c.step({ kind: 'deadline', lastActivityMs: 0, nowMs: 3_001 }), before: ['drop-upstream'] },
+    {
+      name: 'reset before its first byte',
+      fail: (c) => {
+        c.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 4 })
+        return c.step({ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 5 })
+      },
+      before: ['drop-upstream'],
+    },
+    {
+      name: 'FIN before its first byte',
+      fail: (c) => {
+        c.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 4 })
+        return c.step({ kind: 'upstream-fin', attempt: 1, nowMs: 5 })
+      },
+      before: ['drop-upstream'],
+    },
+  ]
+  for (const { name, fail, before } of failures) {
+    const connection = dialing()
+    connection.step({ kind: 'downstream-bytes', bytes: early, nowMs: 2 })
+    const effects = fail(connection)
+    t.same(kinds(effects), [...before, 'dial', 'deadline'], name)
+    const dial = effects.find((effect) => effect.kind === 'dial')
+    t.match(dial, { attempt: 2, endpoint: { port: 31_444 } }, name)
+    const sent = connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6 })[0]
+    t.same(sent?.kind === 'send-upstream' && Buffer.from(sent.bytes), Buffer.concat([hello, early]), `${name}: replayed whole, once`)
+  }
+})
+
+void test('attempts end with the endpoints or with retries.attempts, whichever comes first', async (t) => {
+  for (const { endpoints, attemptsMax, expected } of [
+    { endpoints: 1, attemptsMax: 3, expected: 1 }, { endpoints: 5, attemptsMax: 3, expected: 3 },
+    { endpoints: 2, attemptsMax: 3, expected: 2 }, { endpoints: 3, attemptsMax: 1, expected: 1 },
+  ]) {
+    const connection = dialing({ endpoints, tenant: { attemptsMax } })
+    for (let attempt = 1; attempt <= expected; attempt++) {
+      t.notOk(connection.ended)
+      connection.step({ kind: 'dial-failed', attempt, failure: 'refused', detail: '', nowMs: 5 })
+    }
+    t.equal(reasonOf(connection), 'dial-refused')
+    t.equal(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).attempts, expected)
+  }
+})
+
+void test('what belongs to an earlier attempt changes nothing', async (t) => {
+  const connection = dialing()
+  connection.step({ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: '', nowMs: 5 })
+  for (const kind of ['dial-succeeded', 'upstream-answered', 'upstream-fin', 'upstream-finished'] as const) {
+    t.same(connection.step({ kind, attempt: 1, nowMs: 6 }), [])
+  }
+  t.same(kinds(connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 7 })), ['send-upstream', 'deadline'])
+})
+
+void test('bytes for a replay are bounded: while dialling reading stops, afterwards the attempt becomes the last', async (t) => {
+  const chunk = Buffer.alloc(16 * 1024)
+  const connection = dialing()
+  let paused = 0
+  for (let sent = 0; sent < replayBytesMax; sent += chunk.length) {
+    paused += kinds(connection.step({ kind: 'downstream-bytes', bytes: chunk, nowMs: 2 })).filter((kind) => kind === 'pause-downstream').length
+  }
+  t.equal(paused, 1)
+  t.ok(kinds(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 3 })).includes('resume-downstream'))
+  t.same(kinds(connection.step({ kind: 'downstream-bytes', bytes: chunk, nowMs: 4 })), ['send-upstream', 'relay'])
+  connection.step({ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 5 })
+  t.equal(reasonOf(connection), 'upstream-reset', 'not retried: it could not be replayed')
+})
+
+void test('a FIN behind the hello is passed on, and that attempt is the last', async (t) => {
+  const connection = awaiting()
+  t.same(kinds(connection.step({ kind: 'downstream-fin', nowMs: 3 })), ['relay', 'finish-upstream', 'deadline'])
+  connection.step({ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 4 })
+  t.equal(reasonOf(connection), 'upstream-reset')
+})
+
+void test('the idle deadline moves with the bytes, and the drain deadline does not', async (t) => {
+  const connection = relaying()
+  t.same(connection.step({ kind: 'deadline', lastActivityMs: 1_000_000, nowMs: 3_600_002 }), [{ kind: 'deadline', atMs: 4_600_000 }])
+  t.same(connection.step({ kind: 'drain', nowMs: 3_600_003 }), [{ kind: 'deadline', atMs: 4_200_003 }])
+  t.same(connection.step({ kind: 'drain', nowMs: 3_700_000 }), [{ kind: 'deadline', atMs: 4_200_003 }], 'a second drain adds no time')
+})
+
+void test('a drain that began before the hello still bounds the relayed connection', async (t) => {
+  const connection = started()
+  connection.step({ kind: 'drain', nowMs: 0 })
+  connection.step({ kind: 'downstream-bytes', bytes: hello, nowMs: 1 })
+  t.same(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 }).at(-1), { kind: 'deadline', atMs: 600_000 })
+})
+
+void test('a PROXY header decides the client, and is passed on when the tenant asks', async (t) => {
+  const source = { address: '203.0.113.9', port: 1234 }
+  const destination = { address: '198.51.100.1', port: 6443 }
+  for (const version of ['v1', 'v2'] as const) {
+    const header = encodeProxyHeader({ version, source, destination })
+    const connection = started({
+      listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
+      tenant: { sendProxyProtocol: version, allowedSources: ['203.0.113.0/24'] },
+    })
+    const bytes = Buffer.concat([header, hello])
+    for (const byte of bytes) connection.step({ kind: 'downstream-bytes', bytes: Uint8Array.of(byte), nowMs: 1 })
+    const sent = connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })[0]
+    t.same(sent?.kind === 'send-upstream' && Buffer.from(sent.bytes), bytes, 'the same header and the hello, in one piece')
+    connection.step({ kind: 'stop', nowMs: 3 })
+    t.match(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }), { client: source, downstream: client })
+  }
+})
+
+void test('any order of events: a connection ends at most once, with a reason, and has no effect after its end', async (t) => {
+  const nowMs = fc.integer({ min: 0, max: 10_000_000 })
+  const attempt = fc.integer({ min: 0, max: 4 })
+  const how = fc.constantFrom('reset', 'unresponsive')
+  const bytes = fc.oneof(
+    fc.constant<Uint8Array>(hello), fc.constant(hello.subarray(0, 40)), fc.constant(hello.subarray(40)),
+    fc.constant<Uint8Array>(Buffer.alloc(40_000)), fc.uint8Array({ maxLength: 40 }),
+  )
+  const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(
+    fc.record({ kind: fc.constant('downstream-bytes' as const), bytes, nowMs }),
+    fc.record({ kind: fc.constantFrom('downstream-fin' as const, 'downstream-finished' as const, 'drain' as const), nowMs }),
+    fc.record({ kind: fc.constant('downstream-lost' as const), how, nowMs }),
+    fc.record({ kind: fc.constantFrom('dial-succeeded' as const, 'upstream-answered' as const, 'upstream-fin' as const, 'upstream-finished' as const), attempt, nowMs }),
+    fc.record({ kind: fc.constant('dial-failed' as const), attempt, failure: fc.constantFrom('refused', 'timeout', 'unreachable', 'error'), detail: fc.string(), nowMs }),
+    fc.record({ kind: fc.constant('upstream-lost' as const), attempt, how, nowMs }),
+    fc.record({ kind: fc.constant('deadline' as const), lastActivityMs: nowMs, nowMs }),
+  )
+  fc.assert(fc.property(fc.constantFrom(started, dialing, awaiting, relaying), fc.array(event, { maxLength: 40 }), (make, events) => {
+    const connection = make()
+    let ends = 0
+    let dials = 0
+    for (const next of [...events, { kind: 'stop', nowMs: 10_000_001 } as const]) {
+      const wasEnded = connection.ended
+      const effects = connection.step(next)
+      if (wasEnded && effects.length > 0) throw new Error('an effect after the end')
+      for (const effect of effects) {
+        if (effect.kind === 'end') ends += 1
+        if (effect.kind === 'dial') dials += 1
+        if (effect.kind === 'deadline' && !(effect.atMs >= 0)) throw new Error('a deadline that is no time')
+      }
+      if (ends > 0 && effects.length > 0 && effects.at(-1)?.kind !== 'end') throw new Error('an effect behind the end')
+    }
+    if (ends !== 1) throw new Error(`ended ${ends} times`)
+    if (dials > 3) throw new Error('more dials than attempts')
+    reasonOf(connection)
+  }), { numRuns: 2_000 })
+  t.pass()
+})

@@ -1,0 +1,81 @@
+// A driver under test with one listener on loopback, and every record that it reports.
+
+import type { Test } from 'tap'
+import type { ListenerConfig, TenantConfig } from '../../src/config/config.ts'
+import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import type { RelayObserver } from '../../src/core/relay-observer.ts'
+import type { Snapshot } from '../../src/core/snapshot.ts'
+import type { RelayDriver } from '../../src/relay/driver.ts'
+import { listener, listenerName, snapshotOf } from './config.ts'
+import { until } from './sockets.ts'
+
+export interface DriverOptions {
+  readonly snapshot: Snapshot
+  readonly observer: RelayObserver
+  readonly connectionsMax: number
+  readonly newConnectionId: () => string
+}
+
+/** How the compliance suite makes the driver that it examines. */
+export type CreateDriver = (options: DriverOptions) => RelayDriver
+
+export interface RelayOptions {
+  readonly createDriver: CreateDriver
+  readonly tenants: readonly TenantConfig[]
+  readonly listener?: Partial<ListenerConfig>
+  readonly helloMs?: number
+  readonly connectionsMax?: number
+}
+
+export interface Relay {
+  readonly driver: RelayDriver
+  readonly port: number
+  readonly snapshot: Snapshot
+  readonly records: readonly ConnectionRecord[]
+  /** The record of the connection that ended as number `index`. */
+  record(index: number): Promise<ConnectionRecord>
+}
+
+export async function startRelay(t: Test, options: RelayOptions): Promise<Relay> {
+  const records: ConnectionRecord[] = []
+  let accepted = 0
+  const snapshot = snapshotOf({
+    tenants: options.tenants,
+    listeners: [listener(options.listener)],
+    ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
+  })
+  const driver = options.createDriver({
+    snapshot,
+    connectionsMax: options.connectionsMax ?? 1_000,
+    newConnectionId: () => `c${++accepted}`,
+    observer: {
+      connectionAccepted: () => undefined,
+      connectionEnded: (record) => {
+        records.push(record)
+      },
+      driverError: (error) => {
+        throw error
+      },
+    },
+  })
+  t.teardown(async () => {
+    await driver.stop()
+    const { openConnections, openConnectionsBeforeHello } = driver.counters()
+    // The test's assertions are over by now; a throw fails it all the same.
+    if (openConnections + openConnectionsBeforeHello !== 0) throw new Error('connections were left open')
+    if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
+  })
+  const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
+  return {
+    driver,
+    port,
+    snapshot,
+    records,
+    record: async (index) => {
+      await until(() => records.length > index)
+      const record = records[index]
+      if (record === undefined) throw new Error('unreachable')
+      return record
+    },
+  }
+}
