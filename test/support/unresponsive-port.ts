@@ -11,7 +11,7 @@ const source = `
   const server = createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
     parentPort.postMessage(server.address().port)
     // The thread's event loop stops here for good: nothing is ever accepted.
-    setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
   })
 `
 
