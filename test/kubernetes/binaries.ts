@@ -8,7 +8,8 @@
 // versions. A binary is renamed into place when it is whole, so that an interrupted build leaves nothing to trip over.
 
 import { execFile, spawn } from 'node:child_process'
-import { access, constants, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { access, constants, mkdir, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -95,6 +96,8 @@ async function provide(cache: string, product: GoProduct, report: (line: string)
   await requireGo()
   await mkdir(directory, { recursive: true })
   const work = await mkdtemp(join(directory, 'build-'))
+  const remove = (): void => rmSync(work, { recursive: true, force: true })
+  process.once('exit', remove)
   try {
     report(`${product.name}: fetching the module and its dependencies`)
     for (const [name, content] of Object.entries(await product.files())) await writeFile(join(work, name), content)
@@ -107,7 +110,8 @@ async function provide(cache: string, product: GoProduct, report: (line: string)
       await rename(built, join(directory, name))
     }
   } finally {
-    await rm(work, { recursive: true, force: true })
+    remove()
+    process.off('exit', remove)
   }
   report(`${product.name}: in ${directory}`)
   return directory
