@@ -30,7 +30,7 @@ export function parseCidr(text: string): ParsedCidr {
   if (prefixBits < 0 || prefixBits > addressBits) return invalid(`a prefix of ${prefixText} bits; an address has ${addressBits}`)
   const network: IpAddress = { family: address.family, bytes: masked(address.bytes, prefixBits) }
   if (!address.bytes.every((byte, index) => byte === network.bytes[index])) {
-    return invalid(`bits behind the prefix are set; did you mean ${formatCidr({ network, prefixBits })}?`)
+    return invalid(`bits behind the prefix are set; the network is ${formatCidr({ network, prefixBits })}`)
   }
   return { kind: 'cidr', cidr: { network, prefixBits } }
 }

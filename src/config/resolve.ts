@@ -1,0 +1,136 @@
+// From what is written to what is meant: pools to endpoints, defaults into tenants, and the mistakes that show only between
+// keys. Works on whatever parts of a file are well-formed, so that all mistakes are told at once.
+
+import type { Endpoint } from '../core/balance/endpoint.ts'
+import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
+import type { Config, ListenerConfig, TenantConfig } from './config.ts'
+import { nearestName } from './nearest.ts'
+import { formatPath, type Path } from './schema-path.ts'
+import type { ParsedConfig } from './schema.ts'
+
+/** A mistake at a path of the data, not yet at a line of the file. */
+export interface PathProblem {
+  readonly path: Path
+  readonly message: string
+  readonly expected?: string
+  readonly nearest?: string
+  /** It is about the path's last key, not about its value. */
+  readonly key?: boolean
+}
+
+type ParsedTenant = ParsedConfig['tenants'][number]
+type ParsedListener = ParsedConfig['listeners'][number]
+
+/** The well-formed parts, each list entry with its place in the file's list. Absent: too broken to check against. */
+export interface WellFormed {
+  readonly listeners: ReadonlyMap<number, ParsedListener>
+  readonly tenants: ReadonlyMap<number, ParsedTenant>
+  readonly pools?: ParsedConfig['pools'] | undefined
+  /** False when some tenant is broken: a name that is not found may be that one's. */
+  readonly tenantsComplete: boolean
+}
+
+/** Mistakes between keys; empty when `resolve` may follow. */
+export function crossProblems({ listeners, tenants, pools, tenantsComplete }: WellFormed): PathProblem[] {
+  const tenantNames = new Set([...tenants.values()].map(({ name }) => name))
+  return [
+    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: formatSocketAddress(address.address), shared: address.address.port === 0 }))),
+    ...[...listeners].flatMap(([index, listener]) => defaultTenantProblems(index, listener, tenantNames, tenantsComplete)),
+    ...duplicates('tenant name', [...tenants].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
+    ...duplicates('hostname', [...tenants].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
+    ...[...tenants].flatMap(([index, tenant]) => apiServerProblems(['tenants', index, 'apiServer'], tenant.apiServer, pools)),
+  ]
+}
+
+interface Claim {
+  readonly path: Path
+  readonly key: string
+  /** May be claimed by several. */
+  readonly shared?: boolean
+}
+
+function duplicates(what: string, claims: readonly Claim[]): PathProblem[] {
+  const first = new Map<string, Path>()
+  const problems: PathProblem[] = []
+  for (const { path, key, shared } of claims) {
+    const before = first.get(key)
+    if (before === undefined) first.set(key, path)
+    else if (shared !== true) problems.push({ path, message: `${what} ${key} is claimed by ${formatPath(before)} already`, expected: `each ${what} once` })
+  }
+  return problems
+}
+
+function defaultTenantProblems(index: number, { defaultTenant }: ParsedListener, names: ReadonlySet<string>, complete: boolean): PathProblem[] {
+  if (defaultTenant === undefined || names.has(defaultTenant) || !complete) return []
+  const nearest = nearestName(defaultTenant, names)
+  return [{
+    path: ['listeners', index, 'defaultTenant'],
+    message: `there is no tenant ${JSON.stringify(defaultTenant)}`,
+    ...(nearest === undefined ? { expected: 'the name of a tenant' } : { nearest }),
+  }]
+}
+
+function apiServerProblems(path: Path, { pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools'] | undefined): PathProblem[] {
+  const expected = 'either { pool, nodePort } or { endpoints }'
+  if (endpoints !== undefined) {
+    if (pool !== undefined || nodePort !== undefined) return [{ path, message: 'both endpoints and a pool or nodePort', expected }]
+    return duplicates('endpoint', endpoints.map((endpoint, index) => ({ path: [...path, 'endpoints', index], key: endpointOf(endpoint).name })))
+  }
+  if (pool === undefined || nodePort === undefined) {
+    const message = pool === nodePort ? 'no API server is named' : pool === undefined ? 'a nodePort without a pool' : 'a pool without a nodePort'
+    return [{ path, message, expected }]
+  }
+  if (pools === undefined || Object.hasOwn(pools, pool)) return []
+  const nearest = nearestName(pool, Object.keys(pools))
+  return [{ path: [...path, 'pool'], message: `there is no pool ${JSON.stringify(pool)}`, ...(nearest === undefined ? { expected: 'the name of a pool' } : { nearest }) }]
+}
+
+/** @param parsed without mistakes, between its keys too */
+export function resolve(parsed: ParsedConfig): Config {
+  const { hello, drainGrace } = parsed.defaults.timeouts
+  return {
+    listeners: parsed.listeners.map(resolveListener),
+    relay: parsed.relay,
+    timeouts: { helloMs: hello, drainGraceMs: drainGrace },
+    tenants: parsed.tenants.map((tenant) => resolveTenant(tenant, parsed)),
+    admin: { address: parsed.admin.address.address },
+  }
+}
+
+function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListener): ListenerConfig {
+  return {
+    name: address.text,
+    address: address.address,
+    ...(defaultTenant === undefined ? {} : { defaultTenant }),
+    ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+  }
+}
+
+function resolveTenant(tenant: ParsedTenant, { defaults, pools }: ParsedConfig): TenantConfig {
+  const { connect, idle, halfClosed, drain } = defaults.timeouts
+  return {
+    name: tenant.name,
+    hostnames: tenant.hostnames,
+    scheduler: tenant.scheduler ?? defaults.scheduler,
+    endpoints: endpointsOf(tenant.apiServer, pools),
+    connectTimeoutMs: tenant.timeouts?.connect ?? connect,
+    idleTimeoutMs: tenant.timeouts?.idle ?? idle,
+    halfClosedTimeoutMs: tenant.timeouts?.halfClosed ?? halfClosed,
+    drainTimeoutMs: tenant.timeouts?.drain ?? drain,
+    attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
+    ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
+    ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
+  }
+}
+
+function endpointsOf({ pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools']): readonly Endpoint[] {
+  if (endpoints !== undefined) return endpoints.map(endpointOf)
+  const addresses = pools[pool ?? '']?.addresses
+  if (addresses === undefined || nodePort === undefined) throw new Error(`bug: pool ${pool} was not checked`)
+  return addresses.map((address) => endpointOf({ address, port: nodePort }))
+}
+
+function endpointOf(written: SocketAddress | { readonly address: SocketAddress; readonly weight: number }): Endpoint {
+  const [at, weight] = 'weight' in written ? [written.address, written.weight] : [written, 1]
+  return { name: formatSocketAddress(at), address: at.address, port: at.port, weight }
+}

@@ -1,0 +1,162 @@
+// The configuration's one source: types, defaults and bounds, from which come the checks, the error messages (each
+// `description` is what an error says was expected) and the JSON Schema for editors.
+//
+// What is not built yet is not here, and so refused as unknown. What one key alone can't tell (a pool that does not exist,
+// a hostname that two tenants claim) is checked in resolve.ts.
+
+import { z } from 'zod'
+import { parseCidr } from '../core/net/cidr.ts'
+import { parseHostnamePattern } from '../core/route/hostname.ts'
+import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './address.ts'
+import { durationPattern, parseDurationMs } from './duration.ts'
+
+export const tenantsMax = 250_000
+export const hostnamesPerTenantMax = 1_000
+export const endpointsPerTenantMax = 1_000
+const listenersMax = 100
+const poolsMax = 1_000
+const cidrsMax = 10_000
+
+/** A text that becomes something else, or says why it can't. */
+function text<Value extends object | string | number>(description: string, pattern: string | undefined, parse: (value: string) => Value | Wrong | undefined): z.ZodType<Value, string> {
+  return z.string().meta({ description, ...(pattern === undefined ? {} : { pattern }) }).transform((value, context) => {
+    const parsed = parse(value)
+    if (parsed !== undefined && !isWrong(parsed)) return parsed
+    const why = parsed === undefined ? '' : `: ${parsed.why}`
+    context.issues.push({ code: 'custom', message: `${JSON.stringify(value)}${why}`, input: value })
+    return z.NEVER
+  })
+}
+
+/** Why a text is not what it should be, where more can be said than what was expected. */
+class Wrong {
+  readonly why: string
+
+  constructor(why: string) {
+    this.why = why
+  }
+}
+
+function isWrong(parsed: object | string | number): parsed is Wrong {
+  return parsed instanceof Wrong
+}
+
+function duration(minText: string, maxText: string, meaning: string): z.ZodType<number, string> {
+  const [minMs, maxMs] = [parseDurationMs(minText) ?? 0, parseDurationMs(maxText) ?? 0]
+  return text(`a duration (250ms, 5s, 10m, 1h) from ${minText} to ${maxText}: ${meaning}`, durationPattern.source, (value) => {
+    const valueMs = parseDurationMs(value)
+    return valueMs === undefined || valueMs < minMs || valueMs > maxMs ? undefined : valueMs
+  })
+}
+
+const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', undefined, (value) => {
+  const parsed = parseCidr(value)
+  return parsed.kind === 'cidr' ? value : new Wrong(parsed.detail)
+})
+
+const name = text('a name of lower-case letters, digits, dots and hyphens, at most 253', '^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$', (value) =>
+  /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value) ? value : undefined)
+
+const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', undefined, (value) => {
+  const parsed = parseHostnamePattern(value)
+  return parsed.kind === 'pattern' ? parsed.pattern : new Wrong(parsed.detail)
+})
+
+const bindAddress = text('an IP address and a port: 0.0.0.0:6443 or [::]:6443', undefined, (value) => {
+  const address = parseSocketAddress(value)
+  return address === undefined ? undefined : { text: value, address }
+})
+
+const endpointAddress = text('ADDRESS:PORT of an API server: 10.1.0.11:31443, [2001:db8::11]:31443 or api.example.com:6443', undefined, parseEndpointAddress)
+const port = z.int().min(1).max(65_535).meta({ description: 'a port, 1 to 65535' })
+
+const proxyProtocol = z.strictObject({
+  trustedSources: z.array(cidr).min(1).max(cidrsMax).meta({ description: 'the networks of the balancers in front: connections from elsewhere are refused' }),
+}).meta({ description: 'every connection must begin with a PROXY protocol header (v1 or v2); absent: none is accepted' })
+
+export const listenerSchema = z.strictObject({
+  address: bindAddress,
+  defaultTenant: name.optional().meta({ description: 'the tenant of hellos without a name; absent: they are refused' }),
+  proxyProtocol: proxyProtocol.optional(),
+}).meta({ description: 'one address to accept TLS connections on' })
+
+export const relaySchema = z.strictObject({
+  driver: z.enum(['auto', 'node']).default('auto').meta({ description: 'auto or node' }),
+}).meta({ description: 'how bytes are moved' })
+
+export const poolSchema = z.strictObject({
+  addresses: z.array(text('an IP address or a hostname', undefined, parsePoolAddress)).min(1).max(endpointsPerTenantMax).meta({ description: 'the admin nodes' }),
+}).meta({ description: 'a set of admin nodes, on each of which every NodePort answers' })
+
+const scheduler = z.enum(['rr']).meta({ description: 'rr (round robin)' })
+const retries = z.strictObject({
+  attempts: z.int().min(1).max(16).optional().meta({ description: 'endpoints tried for one connection, 1 to 16' }),
+}).meta({ description: 'other endpoints are tried before any byte of an answer' })
+
+const tenantTimeouts = {
+  connect: duration('10ms', '1m', 'for one endpoint to accept'),
+  idle: duration('1m', '24h', 'without a byte in either direction; clients of Kubernetes ping after 30s'),
+  halfClosed: duration('1s', '24h', 'without a byte after one side has sent FIN'),
+  drain: duration('0s', '24h', 'for connections to end by themselves when the gateway drains'),
+}
+const processTimeouts = {
+  hello: duration('100ms', '1m', 'from the accept to the whole ClientHello; it holds before the tenant is known, so only in defaults'),
+  drainGrace: duration('0s', '10m', 'between SIGTERM, when readiness fails, and the close of the listeners; only in defaults'),
+}
+
+export const defaultsSchema = z.strictObject({
+  scheduler: scheduler.default('rr'),
+  timeouts: z.strictObject({
+    hello: processTimeouts.hello.prefault('5s'),
+    connect: tenantTimeouts.connect.prefault('3s'),
+    idle: tenantTimeouts.idle.prefault('1h'),
+    halfClosed: tenantTimeouts.halfClosed.prefault('5m'),
+    drain: tenantTimeouts.drain.prefault('10m'),
+    drainGrace: processTimeouts.drainGrace.prefault('5s'),
+  }).meta({ description: 'how long each wait may take' }).prefault({}),
+  retries: z.strictObject({ attempts: retries.shape.attempts.unwrap().default(3) }).meta(retries.meta() ?? {}).prefault({}),
+}).meta({ description: 'what holds for every tenant that says nothing else' })
+
+const endpointSchema = z.strictObject({
+  address: endpointAddress,
+  weight: z.int().min(0).max(1).default(1).meta({ description: '0 (quiesced: no new connections) or 1' }),
+})
+
+const apiServer = z.strictObject({
+  pool: name.optional().meta({ description: 'the name of a pool' }),
+  nodePort: port.optional(),
+  endpoints: z.array(z.union([endpointAddress, endpointSchema]).meta({ description: 'ADDRESS:PORT, or { address: ADDRESS:PORT, weight: 0 or 1 }' })).min(1).max(endpointsPerTenantMax).optional()
+    .meta({ description: 'addresses of the API server' }),
+}).meta({ description: 'pool and nodePort, or endpoints' })
+
+export const tenantSchema = z.strictObject({
+  name,
+  hostnames: z.array(hostname).min(1).max(hostnamesPerTenantMax).meta({ description: 'the names that clients ask for: exact ones and wildcards' }),
+  apiServer,
+  allowedSources: z.array(cidr).min(1).max(cidrsMax).optional().meta({ description: 'the networks whose clients may connect; absent: all' }),
+  sendProxyProtocol: z.enum(['v1', 'v2']).optional().meta({ description: 'v1 or v2; absent: no PROXY header is sent' }),
+  scheduler: scheduler.optional(),
+  timeouts: z.strictObject({
+    connect: tenantTimeouts.connect.optional(),
+    idle: tenantTimeouts.idle.optional(),
+    halfClosed: tenantTimeouts.halfClosed.optional(),
+    drain: tenantTimeouts.drain.optional(),
+  }).optional().meta({ description: 'instead of those in defaults' }),
+  retries: retries.optional(),
+}).meta({ description: 'one hosted control plane' })
+
+export const adminSchema = z.strictObject({
+  address: bindAddress.prefault('127.0.0.1:9443'),
+}).meta({ description: 'where /healthz, /readyz, /metrics and /v1/snapshot are served' })
+
+export const configSchema = z.strictObject({
+  listeners: z.array(listenerSchema).min(1).max(listenersMax).meta({ description: 'at least one listener' }),
+  relay: relaySchema.prefault({}),
+  pools: z.record(name, poolSchema).refine((pools) => Object.keys(pools).length <= poolsMax, `more than ${poolsMax} pools`)
+    .meta({ description: 'sets of admin nodes, by name' }).prefault({}),
+  defaults: defaultsSchema.prefault({}),
+  tenants: z.array(tenantSchema).max(tenantsMax).meta({ description: `a list of at most ${tenantsMax} tenants` }).prefault([]),
+  admin: adminSchema.prefault({}),
+}).meta({ title: 'Sluice', description: 'The configuration of sluice gateway' })
+
+export type ParsedConfig = z.output<typeof configSchema>
