@@ -5,7 +5,6 @@ import type { ConnectionRecord } from './connection-record.ts'
 
 /** Told of each connection. Called on the relay's own path: must return quickly and never throw. */
 export interface RelayObserver {
-  connectionAccepted(listener: string): void
   /** Exactly once for each accepted connection. */
   connectionEnded(record: ConnectionRecord): void
   /** A failure that belongs to no connection: an accept that failed, for example. */

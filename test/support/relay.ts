@@ -49,7 +49,6 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     connectionsMax: options.connectionsMax ?? 1_000,
     newConnectionId: () => `c${++accepted}`,
     observer: {
-      connectionAccepted: () => undefined,
       connectionEnded: (record) => {
         records.push(record)
       },

@@ -148,7 +148,6 @@ export class NodeDriver implements RelayDriver {
     this.#connections.set(connection, name)
     this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) + 1)
     this.#beforeHello += 1
-    this.#observer.connectionAccepted(name)
     connection.start(machine.start({ atConnectionLimit }))
     if (this.#draining) connection.step({ kind: 'drain', nowMs })
   }

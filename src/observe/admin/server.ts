@@ -1,0 +1,140 @@
+// The admin address: health, readiness, metrics and what is running, for kubelets, balancers and Prometheus.
+//
+// Everything here only reads, and names no tenant, so it needs no credentials; it is on loopback unless the configuration
+// says otherwise. Requests have no body and few headers, and a client that dawdles is cut.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+
+export type Readiness = { readonly kind: 'ready' } | { readonly kind: 'not-ready'; readonly reason: 'starting' | 'draining' }
+
+export interface LastReload {
+  readonly result: 'reloaded' | 'kept'
+  /** ISO 8601 */
+  readonly at: string
+  /** Why the running snapshot was kept. */
+  readonly error?: string
+}
+
+/** The answer of `/v1/snapshot`. */
+export interface SnapshotStatus {
+  readonly version: number
+  /** ISO 8601 */
+  readonly publishedAt: string
+  readonly ageSeconds: number
+  readonly file: string
+  readonly listeners: readonly { readonly name: string; readonly address: string }[]
+  readonly tenants: number
+  readonly hostnames: number
+  readonly lastReload?: LastReload
+}
+
+export interface AdminSources {
+  readonly readiness: () => Readiness
+  readonly snapshot: () => SnapshotStatus
+  readonly metrics: { readonly contentType: string; text(): Promise<string> }
+}
+
+export interface AdminServer {
+  /** Resolves to the bound address; rejects with the system's error. */
+  listen(address: SocketAddress): Promise<SocketAddress>
+  /** Answers what is being answered, and cuts the rest. */
+  close(): Promise<void>
+}
+
+const headerBytesMax = 8 * 1024
+const headersMsMax = 5_000
+const requestMsMax = 10_000
+const keepAliveMs = 65_000
+const connectionsMax = 256
+/** node looks at overdue requests this often. */
+const checkIntervalMs = 1_000
+const closeMsMax = 1_000
+
+const index = `Sluice
+/healthz       200 while the process lives
+/readyz        200 when it takes connections; 503 while it starts or drains
+/metrics       Prometheus
+/v1/snapshot   what is running
+`
+
+export function createAdminServer(sources: AdminSources): AdminServer {
+  const server = createServer({
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersMsMax,
+    requestTimeout: requestMsMax,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: checkIntervalMs,
+  }, (request, response) => {
+    void answer(request, response, sources)
+  })
+  server.maxConnections = connectionsMax
+  return { listen: async (address) => await listen(server, address), close: async () => await close(server) }
+}
+
+async function listen(server: Server, { address, port }: SocketAddress): Promise<SocketAddress> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: address, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') throw new Error('bug: the admin server has no TCP address')
+  return { address: bound.address, port: bound.port }
+}
+
+async function close(server: Server): Promise<void> {
+  if (!server.listening) return
+  const timer = setTimeout(() => server.closeAllConnections(), closeMsMax)
+  await new Promise((resolve) => {
+    server.close(resolve)
+    server.closeIdleConnections()
+  })
+  clearTimeout(timer)
+}
+
+interface Answer {
+  readonly status: number
+  readonly body: string
+  readonly contentType: string
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, sources: AdminSources): Promise<void> {
+  const { status, body, contentType } = await answerFor(request, sources)
+  const hasBody = request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...(status === 405 ? { allow: 'GET, HEAD' } : {}),
+    // A body is not read: the connection can't be used again.
+    ...(hasBody ? { connection: 'close' } : {}),
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+async function answerFor({ method, url = '' }: IncomingMessage, { readiness, snapshot, metrics }: AdminSources): Promise<Answer> {
+  if (method !== 'GET' && method !== 'HEAD') return json(405, { error: 'method not allowed', allowed: ['GET', 'HEAD'] })
+  switch (url.split('?', 1)[0]) {
+    case '/': return plain(200, index)
+    case '/healthz': return plain(200, 'ok\n')
+    case '/readyz': {
+      const ready = readiness()
+      return ready.kind === 'ready' ? plain(200, 'ok\n') : plain(503, `${ready.reason}\n`)
+    }
+    case '/metrics': return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
+    case '/v1/snapshot': return json(200, snapshot())
+    default: return json(404, { error: 'not found', paths: ['/healthz', '/readyz', '/metrics', '/v1/snapshot'] })
+  }
+}
+
+function plain(status: number, body: string): Answer {
+  return { status, body, contentType: 'text/plain; charset=utf-8' }
+}
+
+function json(status: number, value: object): Answer {
+  return { status, body: `${JSON.stringify(value)}\n`, contentType: 'application/json' }
+}
