@@ -82,7 +82,7 @@ function sharedCidrSet(sources: readonly string[], cidrSets: Map<string, CidrSet
 }
 
 function schedulerFor(tenant: TenantConfig, previous: Scheduler | undefined): Scheduler {
-  if (previous?.kind === tenant.scheduler && sameEndpoints(previous.endpoints, tenant.endpoints)) return previous
+  if (previous !== undefined && previous.kind === tenant.scheduler && sameEndpoints(previous.endpoints, tenant.endpoints)) return previous
   return new RoundRobin(tenant.endpoints)
 }
 

@@ -1,0 +1,308 @@
+// The gateway: one configuration file, one driver, one admin server, and what happens to them over time.
+//
+//   start ─▶ ready ⇄ reload (a bad file changes nothing) ─▶ drain: not ready → grace → listeners closed → connections end
+//                                                        └▶ stop: everything ends now
+//
+// A reload is all or nothing: new listeners are bound first, and if one can't be, the running snapshot stays whole.
+
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Config, ListenerConfig } from '../config/config.ts'
+import { ConfigError, formatProblem } from '../config/config-error.ts'
+import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
+import type { Snapshot } from '../core/snapshot.ts'
+import { createAdminServer, type AdminServer, type LastReload, type SnapshotStatus } from '../observe/admin/server.ts'
+import type { Logger } from '../observe/log.ts'
+import { Observation } from '../observe/observation.ts'
+import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
+import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
+import { NodeDriver } from '../relay/node/node-driver.ts'
+import { loadConfigInThread } from './config-thread.ts'
+import { watchFileAtRest, type FileWatcher } from './file-watcher.ts'
+import { buildSnapshot } from './snapshot.ts'
+
+export interface GatewayOptions {
+  readonly configFile: string
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly logger: Logger
+}
+
+export interface BoundListener {
+  /** The address as written in the configuration. */
+  readonly name: string
+  readonly address: SocketAddress
+}
+
+interface BoundAdmin {
+  readonly server: AdminServer
+  readonly address: SocketAddress
+}
+
+export type ReloadResult =
+  | { readonly kind: 'reloaded'; readonly version: number }
+  /** The running snapshot stays. */
+  | { readonly kind: 'kept'; readonly reason: string }
+
+/**
+ * Loads the file, binds every listener and the admin address, and watches the file.
+ * @throws {ConfigError} with every problem of the file
+ * @throws {BindError} for an address that can't be bound
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const config = await loadConfigInThread({ file: options.configFile, env: options.env })
+  const gateway = new Gateway(options, config)
+  try {
+    await gateway.start()
+  } catch (error) {
+    await gateway.stop()
+    throw error
+  }
+  return gateway
+}
+
+/** The system does not let us have an address. */
+export class BindError extends Error {
+  readonly code = 'BIND'
+
+  constructor(what: string, address: SocketAddress, cause: unknown) {
+    super(`${what} ${formatSocketAddress(address)} can't be bound: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
+export class Gateway {
+  readonly #options: GatewayOptions
+  readonly #logger: Logger
+  readonly #driver: RelayDriver
+  readonly #observation: Observation
+  #config: Config
+  #snapshot: Snapshot
+  #publishedAtMs = Date.now()
+  #phase: 'starting' | 'ready' | 'draining' = 'starting'
+  #bound = new Map<string, SocketAddress>()
+  #admin: BoundAdmin | undefined
+  #watcher: FileWatcher | undefined
+  #lastReload: LastReload | undefined
+  /** Reloads run one after the other; one more that waits covers every request made meanwhile. */
+  #reloading: Promise<ReloadResult> | undefined
+  #nextReload: Promise<ReloadResult> | undefined
+  readonly #stopping = new AbortController()
+
+  constructor(options: GatewayOptions, config: Config) {
+    this.#options = options
+    this.#logger = options.logger
+    this.#config = config
+    this.#snapshot = buildSnapshot(config)
+    this.#observation = new Observation({
+      logger: options.logger,
+      version: programVersion(),
+      sources: {
+        relay: () => this.#driver.counters(),
+        snapshot: () => ({
+          version: this.#snapshot.version,
+          publishedAtMs: this.#publishedAtMs,
+          tenants: this.#snapshot.tenants.size,
+          hostnames: this.#snapshot.hostnames.size,
+        }),
+      },
+    })
+    const idPrefix = randomBytes(6).toString('hex')
+    let connections = 0
+    this.#driver = new NodeDriver({
+      snapshot: this.#snapshot,
+      observer: this.#observation,
+      connectionsMax: connectionsMaxOfProcess(),
+      newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
+    })
+  }
+
+  get listeners(): readonly BoundListener[] {
+    return [...this.#bound].map(([name, address]) => ({ name, address }))
+  }
+
+  /** Undefined once it has been closed. */
+  get adminAddress(): SocketAddress | undefined {
+    return this.#admin?.address
+  }
+
+  /** Called once, by `startGateway`. */
+  async start(): Promise<void> {
+    this.#admin = await this.#openAdmin(this.#config.admin.address)
+    for (const listener of this.#config.listeners) await this.#listen(listener, this.#config)
+    this.#watcher = watchFileAtRest(this.#options.configFile, () => void this.reload('file changed'))
+    this.#phase = 'ready'
+    this.#logger.info({
+      listeners: this.listeners.map(({ address }) => formatSocketAddress(address)),
+      admin: formatSocketAddress(this.#admin.address),
+      driver: this.#driver.kind,
+      connectionsMax: this.#driver.counters().connectionsMax,
+      tenants: this.#snapshot.tenants.size,
+      hostnames: this.#snapshot.hostnames.size,
+    }, 'ready')
+  }
+
+  /** Reads the file again. Never rejects for what is wrong with it: that is logged, and nothing changes. */
+  async reload(why: string): Promise<ReloadResult> {
+    if (this.#reloading === undefined) return await this.#beginReload(why)
+    this.#nextReload ??= this.#reloading.then(async () => await this.#beginReload(why))
+    return await this.#nextReload
+  }
+
+  /**
+   * Readiness fails at once; listeners close after `timeouts.drainGrace`; connections end by themselves or at their tenant's
+   * `timeouts.drain`. Resolves when none is left and the admin address is closed.
+   */
+  async drain(): Promise<void> {
+    this.#phase = 'draining'
+    this.#watcher?.close()
+    await delay(this.#config.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
+    await this.#closeListeners()
+    this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
+    await this.#driver.drain()
+    await this.#closeAdmin()
+    this.#logger.info({}, 'drained')
+  }
+
+  /** Ends everything now. */
+  async stop(): Promise<void> {
+    this.#phase = 'draining'
+    this.#stopping.abort()
+    this.#watcher?.close()
+    this.#bound.clear()
+    await this.#driver.stop()
+    await this.#closeAdmin()
+  }
+
+  async #beginReload(why: string): Promise<ReloadResult> {
+    this.#nextReload = undefined
+    this.#reloading = this.#reloadOnce(why)
+    const result = await this.#reloading
+    this.#reloading = undefined
+    return result
+  }
+
+  async #reloadOnce(why: string): Promise<ReloadResult> {
+    const startMs = performance.now()
+    try {
+      if (this.#phase === 'draining') throw new Error('the gateway is draining')
+      const config = await loadConfigInThread({ file: this.#options.configFile, env: this.#options.env })
+      await this.#apply(config)
+      const { version, tenants, hostnames } = this.#snapshot
+      this.#logger.info({ why, version, tenants: tenants.size, hostnames: hostnames.size, ms: Math.round(performance.now() - startMs) }, 'reloaded')
+      this.#reloaded({ result: 'reloaded', at: new Date().toISOString() })
+      return { kind: 'reloaded', version }
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      const problems = error instanceof ConfigError ? error.problems.slice(0, problemsLoggedMax).map(formatProblem) : [reason]
+      this.#logger.error({ why, version: this.#snapshot.version, problems }, 'not reloaded: the running configuration stays')
+      this.#reloaded({ result: 'kept', at: new Date().toISOString(), error: problems.join('\n') })
+      return { kind: 'kept', reason }
+    }
+  }
+
+  #reloaded(last: LastReload): void {
+    this.#lastReload = last
+    this.#observation.metrics.reloaded(last.result)
+  }
+
+  /** Binds what is new, publishes, and only then closes what is old. */
+  async #apply(config: Config): Promise<void> {
+    const next = buildSnapshot(config, this.#snapshot)
+    const added = config.listeners.filter(({ name }) => !this.#bound.has(name))
+    // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
+    this.#driver.publish({ ...this.#snapshot, listeners: new Map([...next.listeners, ...this.#snapshot.listeners]) })
+    const bound: ListenerConfig[] = []
+    let admin: BoundAdmin | undefined
+    try {
+      for (const listener of added) {
+        await this.#listen(listener, config)
+        bound.push(listener)
+      }
+      if (formatSocketAddress(config.admin.address) !== formatSocketAddress(this.#config.admin.address)) {
+        admin = await this.#openAdmin(config.admin.address)
+      }
+    } catch (error) {
+      for (const { name } of bound) await this.#unlisten(name)
+      this.#driver.publish(this.#snapshot)
+      throw error
+    }
+    this.#driver.publish(next)
+    this.#snapshot = next
+    this.#config = config
+    this.#publishedAtMs = Date.now()
+    for (const name of [...this.#bound.keys()]) {
+      if (!next.listeners.has(name)) await this.#unlisten(name)
+    }
+    if (admin !== undefined) {
+      await this.#admin?.server.close()
+      this.#admin = admin
+    }
+  }
+
+  async #listen({ name, address }: ListenerConfig, { listeners }: Config): Promise<void> {
+    try {
+      const bound = await this.#driver.listen(name, address, listenOptions(address, listeners))
+      this.#bound.set(name, bound)
+      this.#observation.metrics.addListener(name)
+      this.#logger.info({ listener: name, address: formatSocketAddress(bound) }, 'listening')
+    } catch (error) {
+      throw new BindError('listener', address, error)
+    }
+  }
+
+  async #unlisten(name: string): Promise<void> {
+    this.#bound.delete(name)
+    await this.#driver.unlisten(name)
+    this.#logger.info({ listener: name }, 'listener closed')
+  }
+
+  async #closeListeners(): Promise<void> {
+    for (const name of [...this.#bound.keys()]) await this.#unlisten(name)
+  }
+
+  async #openAdmin(address: SocketAddress): Promise<BoundAdmin> {
+    const server = createAdminServer({
+      readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
+      snapshot: () => this.#status(),
+      metrics: this.#observation.metrics,
+    })
+    try {
+      return { server, address: await server.listen(address) }
+    } catch (error) {
+      throw new BindError('admin.address', address, error)
+    }
+  }
+
+  async #closeAdmin(): Promise<void> {
+    const admin = this.#admin
+    this.#admin = undefined
+    await admin?.server.close()
+  }
+
+  #status(): SnapshotStatus {
+    return {
+      version: this.#snapshot.version,
+      publishedAt: new Date(this.#publishedAtMs).toISOString(),
+      ageSeconds: Math.round((Date.now() - this.#publishedAtMs) / 1_000),
+      file: this.#options.configFile,
+      listeners: this.listeners.map(({ name, address }) => ({ name, address: formatSocketAddress(address) })),
+      tenants: this.#snapshot.tenants.size,
+      hostnames: this.#snapshot.hostnames.size,
+      ...(this.#lastReload === undefined ? {} : { lastReload: this.#lastReload }),
+    }
+  }
+}
+
+/** Of a bad file; the rest is for `sluice check`. */
+const problemsLoggedMax = 20
+
+/** `[::]:6443` serves IPv4 too, as it does elsewhere, unless the file has an IPv4 listener on that port. */
+function listenOptions({ address, port }: SocketAddress, listeners: readonly ListenerConfig[]): ListenOptions {
+  const ipv6 = address.includes(':')
+  return { ipv6Only: ipv6 && listeners.some((other) => other.address.port === port && !other.address.address.includes(':')) }
+}
+
+function programVersion(): string {
+  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  return manifest.version
+}
