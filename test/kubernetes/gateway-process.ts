@@ -57,7 +57,12 @@ export class GatewayProcess {
       directory,
     })
     const gateway = new GatewayProcess({ port, adminPort, configFile, process: process_ })
-    await process_.waitUntil('is ready', readyTimeoutMs, async () => await gateway.ready())
+    try {
+      await process_.waitUntil('is ready', readyTimeoutMs, async () => await gateway.ready())
+    } catch (error) {
+      await process_.stop()
+      throw error
+    }
     return gateway
   }
 
@@ -100,9 +105,14 @@ export class GatewayProcess {
     await this.#process.waitUntil(`has reloaded after ${why}`, reloadTimeoutMs, async () => await this.snapshotVersion() > before)
   }
 
-  /** SIGTERM. Resolves when new connections are refused by the system: the listener is closed. */
+  /** SIGTERM. Resolves when `/readyz` says no: from then on load balancers are meant to leave, and for a time may still come. */
   async beginDrain(): Promise<void> {
     this.#process.signal('SIGTERM')
+    await this.#process.waitUntil('is not ready', drainGraceTimeoutMs, async () => !await this.ready())
+  }
+
+  /** Resolves when the system refuses new connections. */
+  async listenerClosed(): Promise<void> {
     await this.#process.waitUntil('has closed its listener', drainGraceTimeoutMs, async () => !await accepts(this.port))
   }
 
