@@ -15,7 +15,7 @@ const backdateMs = 3_600_000
 
 export type CertificateUsage = 'server' | 'client'
 
-export interface CertificateRequest {
+interface CertificateRequest {
   readonly commonName: string
   /** The groups of a Kubernetes client certificate, for one. */
   readonly organization?: string
