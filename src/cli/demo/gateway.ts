@@ -58,7 +58,7 @@ export class DemoGateway {
     })
     const gateway = new DemoGateway({ configFile, logFile, ports, process: process_ })
     try {
-      await process_.waitUntil('is ready', { timeoutMs: readyTimeoutMs, signal }, async () =>
+      await process_.waitUntilReady({ timeoutMs: readyTimeoutMs, signal }, async () =>
         await fetch(`${gateway.#adminUrl}/readyz`).then(({ ok }) => ok, () => false))
     } catch (error) {
       await process_.stop()

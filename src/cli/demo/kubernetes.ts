@@ -64,7 +64,7 @@ export async function startControlPlanes({ binaries, tenants, directory, env, si
     const childEnv = { PATH: env['PATH'], HOME: directory }
     const store = await createStore({ executable: binaries.etcd, directory, env: childEnv })
     running.push(store.process)
-    await store.process.waitUntil('is healthy', { timeoutMs: etcdReadyTimeoutMs, signal }, store.isHealthy)
+    await store.process.waitUntilReady({ timeoutMs: etcdReadyTimeoutMs, signal }, store.isHealthy)
     const apiServers = await Promise.all(tenants.map(tenant => apiServerProcess({
       tenant,
       executable: binaries.kubeApiserver,
@@ -80,7 +80,7 @@ export async function startControlPlanes({ binaries, tenants, directory, env, si
       // Ready, roles included, and with the namespace that the demo writes to.
       const ready = async (): Promise<boolean> =>
         await answers200({ ...target, path: '/readyz' }) && await answers200({ ...target, path: '/api/v1/namespaces/default' })
-      return server.waitUntil('is ready', { timeoutMs: apiServerReadyTimeoutMs, signal }, ready)
+      return server.waitUntilReady({ timeoutMs: apiServerReadyTimeoutMs, signal }, ready)
     }))
     return { stop }
   } catch (error) {

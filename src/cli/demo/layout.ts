@@ -47,9 +47,9 @@ export function withAddedHostname(config: string): string {
   return replaced(config, `[${hostnameOf('initech')}]`, `[${hostnameOf('initech')}, ${addedHostname}]`)
 }
 
-/** A mistake as one makes it in an editor. */
+/** A mistake as one makes it in an editor: ignored, it would let everybody in. */
 export function withMisspeltKey(config: string): string {
-  return replaced(config, 'hostnames:', 'hostname:')
+  return replaced(config, 'allowedSources:', 'allowedSource:')
 }
 
 function replaced(text: string, from: string, to: string): string {

@@ -60,11 +60,11 @@ export class ServerProcess {
    * Asks again and again until the answer is yes. Aborts with the signal's reason.
    * @throws {DemoError} with the end of the log, when the process ends first or `timeoutMs` has passed
    */
-  async waitUntil(what: string, { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }, ask: () => Promise<boolean>): Promise<void> {
+  async waitUntilReady({ timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal }, ask: () => Promise<boolean>): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs
     while (!await ask()) {
       const failure = this.#ending ?? (performance.now() > deadlineMs ? `not within ${timeoutMs / 1000} s` : undefined)
-      if (failure !== undefined) throw new DemoError('not-ready', `${this.#name} ${what}: ${failure}\n${await this.#logTail()}`)
+      if (failure !== undefined) throw new DemoError('not-ready', `${this.#name} did not get ready: ${failure}\n${await this.#logTail()}`)
       await delay(pollIntervalMs, undefined, { signal })
     }
   }

@@ -123,7 +123,7 @@ export async function* tellStory({ gateway, tenants, heartbeat, signal }: {
   yield { kind: 'note', text: `saved ${gateway.configFile}: initech has one hostname more, snapshot ${snapshot}`, asExpected: true }
   yield await version(addedHostname, { kind: 'answered', by: tenants.initech, status: 200 })
   const complaint = await gateway.saveAndAwaitComplaint(withMisspeltKey(original), signal)
-  yield { kind: 'note', text: `saved it with a mistake. The gateway goes on, and says: ${complaint}`, asExpected: true }
+  yield { kind: 'note', text: `saved it with a mistake: the gateway goes on as before, and says ${complaint}`, asExpected: true }
   yield await version(addedHostname, { kind: 'answered', by: tenants.initech, status: 200 })
   await gateway.saveAndAwaitReload(withAddedHostname(original), signal)
   const events = heartbeat.watch.events - eventsBefore
