@@ -165,7 +165,8 @@ async function stayUp({ gateway, tenants, heartbeat, io, signal }: {
     const snapshot = await gateway.snapshotVersion().catch(() => undefined)
     if (snapshot !== undefined && (redrawn || round % plainSummaryEvery === 0)) {
       const line = summaryLine({ upMs: performance.now() - startedMs, requests, wrong, beats, events, fault, snapshot })
-      io.stdout.write(redrawn ? `\r\u001B[2K${line}` : `${line}\n`)
+      // A line that wraps can't be drawn over.
+      io.stdout.write(redrawn ? `\r\u001B[2K${line.slice(0, process.stdout.columns - 1)}` : `${line}\n`)
     }
     await delay(trafficIntervalMs, undefined, { signal }).catch(() => undefined)
   }

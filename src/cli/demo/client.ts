@@ -126,8 +126,10 @@ export class HeartbeatWatch {
     return await new Promise((resolve, reject) => {
       const path = `${heartbeatList}?watch=1&fieldSelector=metadata.name%3Dheartbeat`
       const outgoing = request(requestOptions({ ...options, path }))
-      outgoing.once('error', reject)
+      const timer = setTimeout(() => outgoing.destroy(new Error(`no answer within ${requestTimeoutMs / 1000} s`)), requestTimeoutMs)
+      outgoing.once('error', reject).once('close', () => clearTimeout(timer))
       outgoing.once('response', incoming => {
+        clearTimeout(timer)
         if (incoming.statusCode === 200) resolve(new HeartbeatWatch(incoming))
         else reject(new Error(`the watch was answered with ${incoming.statusCode}`))
       })

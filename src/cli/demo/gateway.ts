@@ -13,6 +13,7 @@ const mainFile = fileURLToPath(new URL('../../main.ts', import.meta.url))
 const readyTimeoutMs = 20_000
 /** A changed file is looked at once a second, and must have been at rest for one. */
 const reloadTimeoutMs = 15_000
+const adminTimeoutMs = 5_000
 const pollIntervalMs = 50
 /** A connection's line is written at its end, which the client may see first. */
 const logLineTimeoutMs = 2_000
@@ -59,7 +60,7 @@ export class DemoGateway {
     const gateway = new DemoGateway({ configFile, logFile, ports, process: process_ })
     try {
       await process_.waitUntilReady({ timeoutMs: readyTimeoutMs, signal }, async () =>
-        await fetch(`${gateway.#adminUrl}/readyz`).then(({ ok }) => ok, () => false))
+        await gateway.#admin('/readyz').then(({ ok }) => ok, () => false))
     } catch (error) {
       await process_.stop()
       throw error
@@ -104,8 +105,12 @@ export class DemoGateway {
   }
 
   async snapshotVersion(): Promise<number> {
-    const snapshot: { version: number } = JSON.parse(await (await fetch(`${this.#adminUrl}/v1/snapshot`)).text())
-    return snapshot.version
+    try {
+      const snapshot: { version: number } = JSON.parse(await (await this.#admin('/v1/snapshot')).text())
+      return snapshot.version
+    } catch (error) {
+      throw new DemoError('gateway-gone', `the gateway does not answer on ${this.#adminUrl} (${this.ending ?? String(error)}); its log is ${this.logFile}`)
+    }
   }
 
   /** The access-log line of the connection that came from this port of ours. */
@@ -125,6 +130,10 @@ export class DemoGateway {
   /** SIGTERM. @returns how it ended: `exit code 0` when it has drained */
   async stop(): Promise<string> {
     return await this.#process.stop()
+  }
+
+  async #admin(path: string): Promise<Response> {
+    return await fetch(`${this.#adminUrl}${path}`, { signal: AbortSignal.timeout(adminTimeoutMs) })
   }
 
   /** In one step: a half-written file is no file. */
@@ -154,9 +163,9 @@ export interface AccessLogLine {
   readonly attempts: number
 }
 
-/** The last one may still be being written. */
+/** The last one may still be being written; what is no JSON is a warning of Node's own. */
 function completeLines(log: string): string[] {
-  return log.split('\n').slice(0, -1)
+  return log.split('\n').slice(0, -1).filter(line => line.startsWith('{'))
 }
 
 function accessLogLineOf(line: string): AccessLogLine | undefined {

@@ -20,7 +20,7 @@ export interface Tenant {
 }
 
 /** Absolute paths. */
-export interface TenantFiles {
+interface TenantFiles {
   readonly directory: string
   readonly ca: string
   readonly adminCertificate: string
