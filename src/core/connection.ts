@@ -103,7 +103,10 @@ const dialReasons = {
 } as const satisfies Record<DialFailure, TerminationReason>
 
 export class Connection {
-  readonly #origin: ConnectionOrigin
+  readonly #origin: Omit<ConnectionOrigin, 'snapshot'>
+  readonly #snapshotVersion: number
+  /** Until it is routed: afterwards a connection that lives for days must not keep a whole configuration alive. */
+  #snapshot: Snapshot | undefined
   #state: State = 'new'
   #effects: ConnectionEffect[] = []
 
@@ -139,8 +142,10 @@ export class Connection {
   #closedBy: ClosedBy = 'gateway'
   #endedMs = 0
 
-  constructor(origin: ConnectionOrigin) {
+  constructor({ snapshot, ...origin }: ConnectionOrigin) {
     this.#origin = origin
+    this.#snapshot = snapshot
+    this.#snapshotVersion = snapshot.version
     this.#client = origin.downstream
     this.#clientDestination = origin.local
     this.#activityMs = origin.nowMs
@@ -215,7 +220,7 @@ export class Connection {
   /** The access-log line's content; only once it has ended. */
   record(moved: { readonly bytesFromDownstream: number; readonly bytesFromUpstream: number }): ConnectionRecord {
     if (this.#reason === undefined) throw new Error('bug: a record was asked of a connection that has not ended')
-    const { id, listener, downstream, acceptedAtMs, nowMs, snapshot } = this.#origin
+    const { id, listener, downstream, acceptedAtMs, nowMs } = this.#origin
     return {
       id,
       reason: this.#reason,
@@ -229,7 +234,7 @@ export class Connection {
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
       ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
       attempts: this.#attempt,
-      snapshotVersion: snapshot.version,
+      snapshotVersion: this.#snapshotVersion,
       acceptedAtMs,
       ...(this.#helloMs === undefined ? {} : { helloMs: this.#helloMs }),
       ...(this.#connectMs === undefined ? {} : { connectMs: this.#connectMs }),
@@ -308,8 +313,9 @@ export class Connection {
   }
 
   #route(nowMs: number): void {
-    const { snapshot, listener } = this.#origin
-    const decision = decideRoute(snapshot, listener, this.#hello?.serverName, this.#client.address)
+    if (this.#snapshot === undefined) throw new Error('bug: a connection is routed twice')
+    const decision = decideRoute(this.#snapshot, this.#origin.listener, this.#hello?.serverName, this.#client.address)
+    this.#snapshot = undefined
     this.#tenant = decision.tenant
     if (decision.kind === 'refused') {
       this.#refuse(decision.reason, nowMs, decision.detail)
@@ -510,6 +516,7 @@ export class Connection {
     this.#reason = reason
     this.#closedBy = closedBy
     this.#endedMs = nowMs
+    this.#snapshot = undefined
     this.#replay = undefined
     this.#proxyReader = undefined
     this.#helloReader = undefined

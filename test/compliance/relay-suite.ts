@@ -1,6 +1,7 @@
 // What every driver must do: the relay rules, with real sockets. A driver's test file calls `relaySuite` and nothing else.
 
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { test, type Test } from 'tap'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
@@ -244,6 +245,26 @@ function resetRules(compliance: Compliance, createDriver: CreateDriver): void {
       t.match(await relay.record(0), { reason: 'downstream-reset', closedBy: 'downstream' })
     })
   }
+
+  compliance('a RST after a FIN ends the other side too', async (t) => {
+    const backend = await startBackend(t)
+    const { relay, client } = await relayed(t, createDriver, backend.port)
+    const upstream = await backend.socket(0)
+    upstream.write('x')
+    await readBytes(client, 1)
+    client.end()
+    await readToEnd(upstream)
+    client.pause()
+    const ended = once(upstream, 'close')
+    upstream.write(Buffer.alloc(100_000))
+    await until(() => relay.driver.counters().bytesFromUpstream === 100_001)
+    // Closing with unread bytes makes the system send RST.
+    client.destroy()
+    const more = setInterval(() => upstream.write('more'), 10)
+    await ended
+    clearInterval(more)
+    t.match(await relay.record(0), { reason: 'downstream-reset' })
+  })
 
   compliance('bytes before a RST reach a reader that was stalled when it came', async (t) => {
     const backend = await startBackend(t)

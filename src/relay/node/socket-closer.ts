@@ -41,17 +41,19 @@ export class SocketCloser {
     if (socket.connecting) {
       // resetAndDestroy would wait for the connection first.
       socket.destroy()
+    } else if (socket.writableEnded) {
+      // libuv does not reset after a shutdown (EINVAL), and node would lose the descriptor over it. A plain close delivers
+      // what was written, and the system answers whatever still comes with RST.
+      this.close(socket)
     } else if (socket.writableLength === 0 && burstBytes <= burstBytesSafe) {
       socket.resetAndDestroy()
     } else {
       this.#track(socket, resetFlushMsMax)
       socket.pause()
-      const reset = (): void => {
+      socket.write('', () => {
         const timer = setTimeout(() => socket.resetAndDestroy(), resetAfterBurstMs)
         socket.once('close', () => clearTimeout(timer))
-      }
-      if (socket.writableEnded) reset()
-      else socket.write('', reset)
+      })
     }
   }
 
