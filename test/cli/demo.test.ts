@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { access, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,6 +71,19 @@ async function tryCurlLines(t: Test, curls: readonly string[]): Promise<void> {
   }
 }
 
+void test('demo ends, says so and cleans up when its gateway has died', async t => {
+  const { lines, printed, exitCode, stderr, temporary } = await startDemo(t, [])
+  await printed(/^up .* each by the right tenant/)
+  const [directory = ''] = await readdir(temporary)
+  const log = await readFile(join(temporary, directory, 'gateway.log'), 'utf8')
+  const { pid }: { pid: number } = JSON.parse(log.slice(0, log.indexOf('\n')))
+  process.kill(pid, 'SIGKILL')
+  t.equal(await exitCode, 1)
+  t.match(stderr(), 'the gateway has ended by itself (SIGKILL)')
+  t.match(lines.join('\n'), 'The gateway has ended: SIGKILL')
+  t.same(await readdir(temporary), [])
+})
+
 void test('demo names the port that is in use, and what to do', async t => {
   const ports = demoPorts(await freePortRange())
   const taken = createServer().listen(ports.globex, loopback)
@@ -127,6 +140,8 @@ interface RunningDemo {
   readonly child: ChildProcess
   readonly lines: readonly string[]
   readonly exitCode: Promise<number | null>
+  /** So far. */
+  readonly stderr: () => string
   /** Where it makes its temporary files. */
   readonly temporary: string
   /** Resolves at the first line that matches, past or to come; rejects when it ends without one. */
@@ -138,13 +153,17 @@ async function startDemo(t: Test, args: readonly string[]): Promise<RunningDemo>
   const temporary = await mkdtemp(join(tmpdir(), 'sluice-test-'))
   const child = spawn(process.execPath, [mainFile, 'demo', '--ports', String(await freePortRange()), ...args], {
     env: { PATH: process.env['PATH'], TMPDIR: temporary },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   })
   const exitCode = once(child, 'close').then(([code]: (number | null)[]) => code ?? null)
   t.teardown(async () => {
     child.kill('SIGINT')
     await exitCode
     await rm(temporary, { recursive: true, force: true })
+  })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
   })
   const lines: string[] = []
   const waiting = new Set<() => void>()
@@ -159,10 +178,10 @@ async function startDemo(t: Test, args: readonly string[]): Promise<RunningDemo>
       resolve()
     }
     waiting.add(look)
-    void exitCode.then(code => reject(new Error(`it ended (${code}) and printed no ${pattern}:\n${lines.join('\n')}`)))
+    void exitCode.then(code => reject(new Error(`it ended (${code}) and printed no ${pattern}:\n${lines.join('\n')}\n${stderr}`)))
     look()
   })
-  return { child, lines, exitCode, temporary, printed }
+  return { child, lines, exitCode, stderr: () => stderr, temporary, printed }
 }
 
 async function runHere(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<{ code: number; stderr: string }> {

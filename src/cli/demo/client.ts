@@ -117,9 +117,9 @@ export class HeartbeatWatch {
     const ended = (): void => {
       this.#fault ??= 'the watch ended'
     }
-    // `readline` reports what goes wrong with its input as the end of it; the stream's own error must be heard too.
     incoming.once('error', ended)
-    createInterface({ input: incoming }).on('line', line => this.#onLine(line)).once('close', ended)
+    // An error of its input is one of readline's own as well.
+    createInterface({ input: incoming }).on('line', line => this.#onLine(line)).once('error', ended).once('close', ended)
   }
 
   static async open(options: Omit<HttpsCall, 'path'>): Promise<HeartbeatWatch> {
