@@ -27,7 +27,8 @@ export function parseCidr(text: string): ParsedCidr {
   const prefixText = slash === -1 ? undefined : text.slice(slash + 1)
   if (prefixText !== undefined && !/^(0|[1-9]\d{0,2})$/.test(prefixText)) return invalid(`${JSON.stringify(prefixText)} is no prefix length`)
   const prefixBits = prefixText === undefined ? addressBits : Number(prefixText) - (mapped ? 96 : 0)
-  if (prefixBits < 0 || prefixBits > addressBits) return invalid(`a prefix of ${prefixText} bits; an address has ${addressBits}`)
+  if (prefixBits < 0) return invalid(`a prefix of ${prefixText} bits; one of IPv4-mapped addresses has at least 96`)
+  if (prefixBits > addressBits) return invalid(`a prefix of ${prefixText} bits; an address has ${mapped ? 128 : addressBits}`)
   const network: IpAddress = { family: address.family, bytes: masked(address.bytes, prefixBits) }
   if (!address.bytes.every((byte, index) => byte === network.bytes[index])) {
     return invalid(`bits behind the prefix are set; the network is ${formatCidr({ network, prefixBits })}`)
@@ -35,7 +36,7 @@ export function parseCidr(text: string): ParsedCidr {
   return { kind: 'cidr', cidr: { network, prefixBits } }
 }
 
-export function formatCidr({ network, prefixBits }: Cidr): string {
+function formatCidr({ network, prefixBits }: Cidr): string {
   return `${formatIpAddress(network)}/${prefixBits}`
 }
 

@@ -1,4 +1,7 @@
-// IP addresses as text and as bytes. Text is parsed strictly: what two programs could read differently is refused.
+// IP addresses as text and as bytes (RFC 4291 §2.2, RFC 5952 §4).
+//
+// Text is parsed strictly: what two programs could read differently, such as 010.0.0.1, is refused. An IPv4-mapped IPv6
+// address (::ffff:192.0.2.1) is the IPv4 address everywhere, so that a rule for one holds for the other.
 
 export interface IpAddress {
   readonly family: 4 | 6
@@ -16,7 +19,12 @@ export function parseIpAddress(text: string): IpAddress | undefined {
     return bytes === undefined ? undefined : { family: 4, bytes }
   }
   const bytes = parseIpv6(text)
-  if (bytes === undefined) return undefined
+  return bytes === undefined ? undefined : ipAddressOf(bytes)
+}
+
+/** @param bytes 4 or 16, in network order. IPv4-mapped IPv6 becomes the IPv4 address here too. */
+export function ipAddressOf(bytes: Uint8Array): IpAddress {
+  if (bytes.byteLength === 4) return { family: 4, bytes }
   return isMapped(bytes) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes }
 }
 
@@ -87,10 +95,13 @@ function isMapped(bytes: Uint8Array): boolean {
 function formatIpv6(bytes: Uint8Array): string {
   const groups = Array.from({ length: 8 }, (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0))
   const { start, length } = longestZeros(groups)
-  const text = (part: readonly number[]): string => part.map((group) => group.toString(16)).join(':')
   // RFC 5952 §4.2.2: a single group of zeros is not shortened.
-  if (length < 2) return text(groups)
-  return `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`
+  if (length < 2) return joined(groups)
+  return `${joined(groups.slice(0, start))}::${joined(groups.slice(start + length))}`
+}
+
+function joined(groups: readonly number[]): string {
+  return groups.map((group) => group.toString(16)).join(':')
 }
 
 function longestZeros(groups: readonly number[]): { start: number; length: number } {

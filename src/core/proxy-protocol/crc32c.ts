@@ -1,4 +1,6 @@
-// CRC32c, the Castagnoli polynomial (RFC 3720 §B.4 has its examples), as PROXY protocol v2 wants it.
+// CRC32c, the checksum of PROXY protocol v2 (§2.2.3), as in RFC 4960 appendix B: Castagnoli's polynomial 0x1EDC6F41 with
+// its bits reversed, all ones before and a complement after. RFC 3720 §B.4 has examples. One step a byte through a table
+// of 256 entries: a header has some hundred bytes, and only some have a checksum.
 
 const reversedPolynomial = 0x82f6_3b78
 

@@ -1,23 +1,33 @@
-// Writes PROXY protocol headers, for API servers and balancers behind us (doc/proxy-protocol.txt §2).
+// Writes PROXY protocol headers for the API servers and balancers behind us: §2.1's line, or §2.2's block with the TLVs
+//
+//   AUTHORITY, UNIQUE_ID, CRC32C
+//
+// in this order, each when asked for. The checksum comes last, so that its place is known once all else is written.
 
 import { formatIpAddress, parseIpAddress, type IpAddress } from '../net/ip-address.ts'
 import type { SocketAddress } from '../net/socket-address.ts'
 import { crc32c } from './crc32c.ts'
-import { tlvType, uniqueIdBytesMax, v2FixedBytes, v2Signature } from './v2.ts'
+import { proxyHeaderBytesMax } from './header.ts'
+import { tlvType, uniqueIdBytesMax, v2Signature } from './v2.ts'
 
-export interface ProxyHeaderOptions {
-  readonly version: 'v1' | 'v2'
+/** The addresses of a connection that is relayed. Version 1 can tell nothing else. */
+export type ProxyHeaderOptions = ProxyHeaderEnds & ({ readonly version: 'v1' } | ({ readonly version: 'v2' } & ProxyHeaderExtras))
+
+interface ProxyHeaderEnds {
   readonly source: SocketAddress
   readonly destination: SocketAddress
-  /** v2 only: the name that the client asked for. */
+}
+
+interface ProxyHeaderExtras {
+  /** The name that the client asked for. */
   readonly authority?: string
-  /** v2 only, at most 128 bytes. */
+  /** At most 128 bytes. */
   readonly uniqueId?: Uint8Array
-  /** v2 only: a checksum over the whole header. @default false */
+  /** A checksum over the whole header. @default false */
   readonly crc32c?: boolean
 }
 
-/** An address that is no IP literal, or a unique id over its limit: misuse. */
+/** An address that is no IP literal, a port over 65535, a unique id or a header over its limit: misuse. */
 export class ProxyHeaderError extends Error {
   readonly code = 'PROXY_HEADER'
 }
@@ -27,14 +37,14 @@ const familyAndStream = { 4: 0x11, 6: 0x21 } as const
 
 /** @throws {ProxyHeaderError} */
 export function encodeProxyHeader(options: ProxyHeaderOptions): Uint8Array {
-  const { version, source, destination } = options
+  const { source, destination } = options
   const [from, to] = sameFamily(addressOf(source), addressOf(destination))
-  if (version === 'v2') return encodeV2(options, from, to)
+  if (options.version === 'v2') return encodeV2(options, from, to)
   const protocol = from.family === 4 ? 'TCP4' : 'TCP6'
-  return ascii(`PROXY ${protocol} ${textOf(from)} ${textOf(to)} ${source.port} ${destination.port}\r\n`)
+  return ascii(`PROXY ${protocol} ${formatIpAddress(from)} ${formatIpAddress(to)} ${source.port} ${destination.port}\r\n`)
 }
 
-function encodeV2({ source, destination, authority, uniqueId, crc32c: withChecksum }: ProxyHeaderOptions, from: IpAddress, to: IpAddress): Uint8Array {
+function encodeV2({ source, destination, authority, uniqueId, crc32c: withChecksum }: ProxyHeaderEnds & ProxyHeaderExtras, from: IpAddress, to: IpAddress): Uint8Array {
   if (uniqueId !== undefined && uniqueId.byteLength > uniqueIdBytesMax) throw new ProxyHeaderError(`a unique id of ${uniqueId.byteLength} bytes`)
   const tlvs = [
     ...(authority === undefined ? [] : [tlv(tlvType.authority, new TextEncoder().encode(authority))]),
@@ -43,31 +53,29 @@ function encodeV2({ source, destination, authority, uniqueId, crc32c: withChecks
   ]
   const block = concat([from.bytes, to.bytes, uint16(source.port), uint16(destination.port), ...tlvs])
   const header = concat([v2Signature, Uint8Array.of(versionAndProxyCommand, familyAndStream[from.family]), uint16(block.byteLength), block])
-  if (header.byteLength - v2FixedBytes > 0xffff) throw new ProxyHeaderError('a header over 64 KiB')
+  if (header.byteLength > proxyHeaderBytesMax) throw new ProxyHeaderError(`a header of ${header.byteLength} bytes; at most ${proxyHeaderBytesMax} are read`)
   // The checksum is the last TLV; its own bytes count as zero.
   if (withChecksum === true) new DataView(header.buffer).setUint32(header.byteLength - 4, crc32c(header))
   return header
 }
 
-function addressOf({ address }: SocketAddress): IpAddress {
+function addressOf({ address, port }: SocketAddress): IpAddress {
+  if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw new ProxyHeaderError(`${port} is no port`)
   const parsed = parseIpAddress(address)
   if (parsed === undefined) throw new ProxyHeaderError(`${JSON.stringify(address)} is no IP address`)
   return parsed
 }
 
-/** A header has one family. Where the two ends differ, the IPv4 one is written as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2). */
+/**
+ * A header has one family. Where the two ends differ, the IPv4 one is written as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2); in
+ * version 1 as `::ffff:c000:201`, because §2.1 knows no dots in an IPv6 address.
+ */
 function sameFamily(from: IpAddress, to: IpAddress): [IpAddress, IpAddress] {
   return from.family === to.family ? [from, to] : [mapped(from), mapped(to)]
 }
 
 function mapped({ family, bytes }: IpAddress): IpAddress {
   return { family: 6, bytes: family === 6 ? bytes : concat([new Uint8Array(10), Uint8Array.of(0xff, 0xff), bytes]) }
-}
-
-/** IPv4-mapped addresses in their dotted form, which every parser of IPv6 takes. */
-function textOf({ family, bytes }: IpAddress): string {
-  const isMapped = family === 6 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff
-  return isMapped ? `::ffff:${bytes.subarray(12).join('.')}` : formatIpAddress({ family, bytes })
 }
 
 function tlv(type: number, value: Uint8Array): Uint8Array {

@@ -1,6 +1,16 @@
-// What a PROXY protocol header says, whichever version it came in (doc/proxy-protocol.txt of HAProxy).
+// What a PROXY protocol header says, whichever version it came in. A balancer in front of us puts one before each
+// connection's bytes, to tell whose connection it is; we do the same for those behind us.
+//
+// The specification is doc/proxy-protocol.txt of HAProxy: its sections are what § means in this folder.
 
 import type { SocketAddress } from '../net/socket-address.ts'
+
+/**
+ * A v2 header over this is refused at its length field. The length field allows 64 KiB; the specification means headers to
+ * fit 536 bytes (§2), and only a client certificate (PP2_SUBTYPE_SSL_CLIENT_CERT) makes one of some KiB. HAProxy neither
+ * sends nor takes more than its buffer, which is 16 KiB.
+ */
+export const proxyHeaderBytesMax = 16_384
 
 export interface ProxyHeader {
   readonly version: 1 | 2
@@ -36,10 +46,14 @@ export interface ProxySsl {
   readonly cipher?: string
 }
 
-export type DecodedProxyHeader =
-  | { readonly kind: 'header'; readonly header: ProxyHeader }
-  | { readonly kind: 'refused'; readonly detail: string }
+export interface RefusedHeader {
+  readonly kind: 'refused'
+  /** What is wrong, for the log; it quotes nothing of the peer's. */
+  readonly detail: string
+}
 
-export function refusedHeader(detail: string): Extract<DecodedProxyHeader, { kind: 'refused' }> {
+export type DecodedProxyHeader = { readonly kind: 'header'; readonly header: ProxyHeader } | RefusedHeader
+
+export function refusedHeader(detail: string): RefusedHeader {
   return { kind: 'refused', detail }
 }

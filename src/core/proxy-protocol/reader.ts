@@ -1,22 +1,18 @@
-// Reads a PROXY protocol header as its bytes come, in fragments or with the client's first bytes behind it. Which version
-// it is shows in the first byte; the rest of the signature is compared as it arrives, so that what is no header is refused
-// without waiting for more.
+// Reads a PROXY protocol header as its bytes come, in fragments or with the client's first bytes behind it.
+//
+// Which version it is shows in the first byte; the rest of the signature is compared as it arrives, and version 2's fixed
+// part is judged when it is whole, so that what is no header is refused without waiting for more (§2: "as soon as
+// possible"). Whether there is a header at all is never guessed (§2: "MUST not try to guess").
 
-import { refusedHeader, type DecodedProxyHeader, type ProxyHeader } from './header.ts'
+import { proxyHeaderBytesMax, refusedHeader, type DecodedProxyHeader, type ProxyHeader, type RefusedHeader } from './header.ts'
 import { decodeV1, v1HeaderBytesMax } from './v1.ts'
-import { decodeV2, v2FixedBytes, v2Signature } from './v2.ts'
-
-/**
- * A v2 header over this is refused at its length field. The specification allows 64 KiB; what proxies send, certificates'
- * names included, stays below 1 KiB, and a header must fit the first segment of 1,460 bytes to be safe (§2.2).
- */
-export const proxyHeaderBytesMax = 4_096
+import { decodeV2, decodeV2FixedPart, v2FixedBytes, v2Signature } from './v2.ts'
 
 export type ProxyHeaderProgress =
   | { readonly kind: 'incomplete' }
   /** `consumedBytes`: how many bytes of the last chunk belong to the header. */
   | { readonly kind: 'complete'; readonly header: ProxyHeader; readonly consumedBytes: number }
-  | { readonly kind: 'refused'; readonly detail: string }
+  | RefusedHeader
 
 const v1Signature = Uint8Array.from('PROXY ', (character) => character.charCodeAt(0))
 const carriageReturn = 0x0d
@@ -64,7 +60,9 @@ export class ProxyHeaderReader {
 
   #v2Byte(): DecodedProxyHeader | undefined {
     if (this.#byteLength === v2FixedBytes) {
-      this.#wholeBytes = v2FixedBytes + (((this.#block[14] ?? 0) << 8) | (this.#block[15] ?? 0))
+      const fixed = decodeV2FixedPart(this.#block)
+      if (fixed.kind === 'refused') return fixed
+      this.#wholeBytes = fixed.wholeBytes
       if (this.#wholeBytes > proxyHeaderBytesMax) {
         return refusedHeader(`a header of ${this.#wholeBytes} bytes; at most ${proxyHeaderBytesMax} are allowed`)
       }
