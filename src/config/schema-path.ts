@@ -16,7 +16,8 @@ export function formatPath(path: Path): string {
 /** The keys that an object at this path may have; empty where there is no object. */
 export function knownKeysAt(path: Path): readonly string[] {
   const schema = schemaAt(path)
-  return schema?.kind === 'object' ? Object.keys(schema.shape) : []
+  const object = schema?.kind === 'union' ? objectOption(schema) : schema
+  return object?.kind === 'object' ? Object.keys(object.shape) : []
 }
 
 /** In words, for an error. */
@@ -60,12 +61,16 @@ function step(from: Unwrapped, key: PropertyKey): z.core.$ZodType | undefined {
     case 'array':
     case 'record': return from.element
     case 'union': {
-      const object = from.options.map((option) => unwrap(option)).find(({ kind }) => kind === 'object')
+      const object = objectOption(from)
       return object === undefined ? undefined : step(object, key)
     }
     case 'scalar': return undefined
     default: return from.kind satisfies never
   }
+}
+
+function objectOption({ options }: Unwrapped): Unwrapped | undefined {
+  return options.map((option) => unwrap(option)).find(({ kind }) => kind === 'object')
 }
 
 /** Through optional, default, prefault and transform to what was written; the outermost description is the most telling. */

@@ -89,9 +89,8 @@ export const poolSchema = z.strictObject({
 }).meta({ description: 'a set of admin nodes, on each of which every NodePort answers' })
 
 const scheduler = z.enum(['rr']).meta({ description: 'rr (round robin)' })
-const retries = z.strictObject({
-  attempts: z.int().min(1).max(16).optional().meta({ description: 'endpoints tried for one connection, 1 to 16' }),
-}).meta({ description: 'other endpoints are tried before any byte of an answer' })
+const attempts = z.int().min(1).max(16).meta({ description: 'endpoints tried for one connection, 1 to 16' })
+const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 const tenantTimeouts = {
   connect: duration('10ms', '1m', 'for one endpoint to accept'),
@@ -114,7 +113,7 @@ export const defaultsSchema = z.strictObject({
     drain: tenantTimeouts.drain.prefault('10m'),
     drainGrace: processTimeouts.drainGrace.prefault('5s'),
   }).meta({ description: 'how long each wait may take' }).prefault({}),
-  retries: z.strictObject({ attempts: retries.shape.attempts.unwrap().default(3) }).meta(retries.meta() ?? {}).prefault({}),
+  retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
 
 const endpointSchema = z.strictObject({
@@ -142,7 +141,7 @@ export const tenantSchema = z.strictObject({
     halfClosed: tenantTimeouts.halfClosed.optional(),
     drain: tenantTimeouts.drain.optional(),
   }).optional().meta({ description: 'instead of those in defaults' }),
-  retries: retries.optional(),
+  retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
 }).meta({ description: 'one hosted control plane' })
 
 export const adminSchema = z.strictObject({

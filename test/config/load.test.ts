@@ -1,0 +1,227 @@
+// What a configuration may say, and every way in which it can be wrong.
+
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { load as fastLoad, CORE_SCHEMA } from 'js-yaml'
+import { test } from 'tap'
+import { stringify } from 'yaml'
+import type { Config } from '../../src/config/config.ts'
+import { ConfigError, formatProblems } from '../../src/config/config-error.ts'
+import { jsonSchemaText } from '../../src/config/json-schema.ts'
+import { fileBytesMax, loadConfig, parseConfig } from '../../src/config/load.ts'
+import { YamlSource } from '../../src/config/yaml-source.ts'
+
+const minimal = 'listeners: [{ address: 127.0.0.1:6443 }]\n'
+
+function parse(text: string, env: Record<string, string> = {}): Config {
+  return parseConfig({ file: '/etc/sluice/sluice.yaml', text, env })
+}
+
+/** The errors as they are printed. */
+function errorsOf(text: string, env: Record<string, string> = {}): string[] {
+  try {
+    parse(text, env)
+  } catch (error) {
+    if (error instanceof ConfigError) return formatProblems(error).trimEnd().split('\n')
+    throw error
+  }
+  return []
+}
+
+function tenantWith(rest: string): string {
+  return `${minimal}pools: { admin: { addresses: [10.1.0.11] } }\ntenants:\n  - name: acme\n    hostnames: [acme.example.com]\n${rest}`
+}
+
+void test('a minimal file has every default', async (t) => {
+  t.same(parse(minimal), {
+    listeners: [{ name: '127.0.0.1:6443', address: { address: '127.0.0.1', port: 6443 } }],
+    relay: { driver: 'auto' },
+    timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
+    tenants: [],
+    admin: { address: { address: '127.0.0.1', port: 9443 } },
+  })
+})
+
+void test('a tenant takes the defaults and overrides them', async (t) => {
+  const text = `${minimal}
+pools: { admin: { addresses: [10.1.0.11, 10.1.0.12] } }
+defaults: { timeouts: { connect: 1s, idle: 2h }, retries: { attempts: 5 } }
+tenants:
+  - name: acme
+    hostnames: [ACME.example.com., "*.acme.example.com"]
+    apiServer: { pool: admin, nodePort: 31443 }
+  - name: globex
+    hostnames: [globex.example.com]
+    apiServer: { endpoints: [{ address: 10.2.0.5:6443, weight: 0 }, "[2001:DB8::6]:6443", api.example.com:6443] }
+    timeouts: { connect: 250ms, halfClosed: 1m, drain: 0s }
+    retries: { attempts: 1 }
+    allowedSources: [10.0.0.0/8, "2001:db8::/32"]
+    sendProxyProtocol: v2
+`
+  const [acme, globex] = parse(text).tenants
+  t.match(acme, {
+    name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'rr',
+    endpoints: [{ name: '10.1.0.11:31443', address: '10.1.0.11', port: 31443, weight: 1 }, { name: '10.1.0.12:31443' }],
+    connectTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5,
+  })
+  t.notOk(acme !== undefined && 'allowedSources' in acme)
+  t.match(globex, {
+    endpoints: [{ name: '10.2.0.5:6443', weight: 0 }, { name: '[2001:db8::6]:6443', address: '2001:db8::6' }, { name: 'api.example.com:6443' }],
+    connectTimeoutMs: 250, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1,
+    allowedSources: ['10.0.0.0/8', '2001:db8::/32'], sendProxyProtocol: 'v2',
+  })
+})
+
+/** Each mistake on its own: the file, and the one error that it gives. */
+const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[] = [
+  ['an empty file', '', /^sluice\.yaml:1:1: the file is empty/],
+  ['no listeners', 'tenants: []\n', /1:1: listeners: missing; expected at least one listener/],
+  ['an empty list of listeners', 'listeners: []\n', /1:12: listeners: an empty list; expected at least one listener/],
+  ['a misspelt key at the top', `${minimal}tenant: []\n`, /2:1: tenant: unknown key; did you mean tenants\?/],
+  ['a key that is not built yet', `${minimal}tunnel: {}\n`, /2:1: tunnel: unknown key; expected one of listeners, relay, pools/],
+  ['a setting that is not built yet', `${minimal}relay: { workers: auto }\n`, /2:10: relay\.workers: unknown key/],
+  ['a driver that is not built yet', `${minimal}relay: { driver: linux }\n`, /2:18: relay\.driver: "linux"; expected auto or node/],
+  ['a scheduler that is not built yet', `${minimal}defaults: { scheduler: wlc }\n`, /defaults\.scheduler: "wlc"; expected rr/],
+  ['a listener without a port', 'listeners: [{ address: 0.0.0.0 }]\n', /1:24: listeners\[0\]\.address: "0\.0\.0\.0"; expected an IP address and a port/],
+  ['an IPv6 listener without brackets', 'listeners: [{ address: "::1:6443" }]\n', /listeners\[0\]\.address/],
+  ['a listener on a hostname', 'listeners: [{ address: localhost:6443 }]\n', /listeners\[0\]\.address/],
+  ['two listeners on one address', 'listeners: [{ address: 127.0.0.1:1 }, { address: 127.0.0.1:1 }]\n', /listeners\[1\]\.address: listener address 127\.0\.0\.1:1 is claimed by listeners\[0\]\.address already/],
+  ['a defaultTenant that does not exist', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('6443 }', '6443, defaultTenant: acne }'), /defaultTenant: there is no tenant "acne"; did you mean acme\?/],
+  ['no trusted sources', 'listeners: [{ address: 127.0.0.1:1, proxyProtocol: {} }]\n', /proxyProtocol\.trustedSources: missing/],
+  ['a network with host bits', 'listeners: [{ address: 127.0.0.1:1, proxyProtocol: { trustedSources: [10.0.0.1/8] } }]\n', /"10\.0\.0\.1\/8": bits behind the prefix are set; the network is 10\.0\.0\.0\/8/],
+  ['a duration without a unit', `${minimal}defaults: { timeouts: { connect: 3 } }\n`, /defaults\.timeouts\.connect: 3; expected a duration/],
+  ['a duration out of bounds', `${minimal}defaults: { timeouts: { idle: 5s } }\n`, /defaults\.timeouts\.idle: "5s"; expected a duration .* from 1m to 24h/],
+  ['a timeout of the process in a tenant', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    timeouts: { hello: 1s }\n'), /tenants\[0\]\.timeouts\.hello: unknown key/],
+  ['no attempts', `${minimal}defaults: { retries: { attempts: 0 } }\n`, /defaults\.retries\.attempts: 0; expected endpoints tried/],
+  ['a tenant without hostnames', `${minimal}tenants: [{ name: a, apiServer: { endpoints: [10.0.0.1:1] } }]\n`, /tenants\[0\]\.hostnames: missing/],
+  ['a wildcard in the middle', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('[acme.example.com]', '["a.*.example.com"]'), /hostnames\[0\]: "a\.\*\.example\.com": a wildcard stands only as the whole first label/],
+  ['an IP address as a hostname', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('[acme.example.com]', '[10.0.0.1]'), /hostnames\[0\]: "10\.0\.0\.1": an IP address is no hostname/],
+  ['one hostname twice', `${tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n')}  - name: b\n    hostnames: [Acme.Example.com.]\n    apiServer: { pool: admin, nodePort: 2 }\n`, /^sluice\.yaml:8:17: tenants\[1\]\.hostnames\[0\]: hostname acme\.example\.com is claimed by tenants\[0\]\.hostnames\[0\] already/],
+  ['one tenant twice', `${tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n')}  - name: acme\n    hostnames: [b.example.com]\n    apiServer: { pool: admin, nodePort: 2 }\n`, /tenants\[1\]\.name: tenant name acme is claimed/],
+  ['a pool that does not exist', tenantWith('    apiServer: { pool: amdin, nodePort: 1 }\n'), /^sluice\.yaml:6:24: tenants\[0\]\.apiServer\.pool: there is no pool "amdin"; did you mean admin\?/],
+  ['a pool without a port', tenantWith('    apiServer: { pool: admin }\n'), /apiServer: a pool without a nodePort; expected either/],
+  ['a port without a pool', tenantWith('    apiServer: { nodePort: 5 }\n'), /apiServer: a nodePort without a pool/],
+  ['no API server', tenantWith('    apiServer: {}\n'), /apiServer: no API server is named/],
+  ['both kinds of API server', tenantWith('    apiServer: { pool: admin, nodePort: 1, endpoints: [10.0.0.1:1] }\n'), /apiServer: both endpoints and a pool or nodePort/],
+  ['a port out of range', tenantWith('    apiServer: { pool: admin, nodePort: 65536 }\n'), /nodePort: 65536; expected a port, 1 to 65535/],
+  ['an endpoint without a port', tenantWith('    apiServer: { endpoints: [10.0.0.1] }\n'), /endpoints\[0\]: "10\.0\.0\.1"; expected ADDRESS:PORT/],
+  ['an endpoint of another kind', tenantWith('    apiServer: { endpoints: [5] }\n'), /endpoints\[0\]: 5; expected ADDRESS:PORT/],
+  ['a weight that needs another scheduler', tenantWith('    apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: 2 }] }\n'), /endpoints\[0\]\.weight: 2; expected 0 \(quiesced: no new connections\) or 1/],
+  ['one endpoint twice', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), /endpoints\[1\]: endpoint 10\.0\.0\.1:1 is claimed/],
+  ['a misspelt key of an endpoint', tenantWith('    apiServer: { endpoints: [{ adress: 10.0.0.1:1, address: 10.0.0.2:1 }] }\n'), /endpoints\[0\]\.adress: unknown key; did you mean address\?/],
+  ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1 or v2/],
+  ['a list where an object belongs', 'listeners: [5]\n', /listeners\[0\]: 5/],
+  ['text where the file belongs', 'hello\n', /^sluice\.yaml:1:1: "hello"/],
+  ['a key twice', `${minimal}relay: {}\nrelay: {}\n`, /^sluice\.yaml:3:1: Map keys must be unique/],
+  ['broken YAML', 'listeners: [\n', /^sluice\.yaml:2:1: /],
+]
+
+for (const [name, text, error] of mistakes) {
+  void test(`${name} is refused, with its place and what was expected`, async (t) => {
+    const lines = errorsOf(text)
+    t.match(lines[0], error)
+    t.equal(lines.length, 2, lines.join('\n'))
+    t.equal(lines[1], '1 error')
+  })
+}
+
+void test('all mistakes are told at once, in the order of the file', async (t) => {
+  const text = `listeners:
+  - address: 0.0.0.0:99999
+pools:
+  admin: { addresses: [10.1.0.11] }
+defaults:
+  timeouts: { helo: 5s }
+tenants:
+  - name: acme
+    hostnames: [acme.example.com]
+    apiServer: { pool: admin, nodPort: 31443 }
+  - name: globex
+    hostnames: [globex.example.com]
+    apiServer: { pool: amdin, nodePort: 31443 }
+  - name: initech
+    hostnames: [globex.example.com]
+    apiServer: { pool: admin, nodePort: 31444 }
+    allowedSources: [10.0.0.0/8]
+    retries: { attempts: many }
+  - name: umbrella
+    hostnames: [globex.example.com]
+    apiServer: { pool: admin, nodePort: 31445 }
+`
+  t.same(errorsOf(text).map((line) => line.split(': ').slice(0, 2).join(' ')), [
+    'sluice.yaml:2:14 listeners[0].address',
+    'sluice.yaml:6:15 defaults.timeouts.helo',
+    'sluice.yaml:10:31 tenants[0].apiServer.nodPort',
+    'sluice.yaml:13:24 tenants[1].apiServer.pool',
+    'sluice.yaml:18:26 tenants[2].retries.attempts',
+    'sluice.yaml:20:17 tenants[3].hostnames[0]',
+    '6 errors',
+  ])
+})
+
+void test('environment variables override single values, and are named in errors', async (t) => {
+  t.match(parse(minimal, {
+    SLUICE_ADMIN_ADDRESS: '127.0.0.1:1', SLUICE_DEFAULTS_TIMEOUTS_DRAIN_GRACE: '1s', SLUICE_RELAY_DRIVER: 'node',
+    SLUICE_SERVICE_HOST: '10.0.0.1', SLUICE_LOG_LEVEL: 'info',
+  }), { admin: { address: { port: 1 } }, timeouts: { drainGraceMs: 1_000 }, relay: { driver: 'node' } })
+  const tenants = tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n')
+  t.match(parse(tenants, { SLUICE_DEFAULTS_RETRIES_ATTEMPTS: '7' }).tenants[0], { attemptsMax: 7 })
+  t.match(errorsOf(minimal, { SLUICE_ADMIN_ADDRESS: 'x', SLUICE_DEFAULTS_RETRIES_ATTEMPTS: 'x' }).toSorted().slice(1), [
+    /^environment variable SLUICE_ADMIN_ADDRESS: admin\.address: "x"; expected an IP address/,
+    /^environment variable SLUICE_DEFAULTS_RETRIES_ATTEMPTS: defaults\.retries\.attempts: /,
+  ])
+})
+
+void test('a file that can not be read is one clear error', async (t) => {
+  t.throws(() => loadConfig({ file: '/nonexistent/sluice.yaml', env: {} }), { code: 'CONFIG_INVALID', message: /\/nonexistent\/sluice\.yaml: can't be read: ENOENT/ })
+  t.ok(fileBytesMax > 0)
+})
+
+void test('anchors and merge keys work, and can not blow up', async (t) => {
+  const text = `${minimal}pools: { admin: { addresses: &nodes [10.1.0.11] }, other: { addresses: *nodes } }\n`
+  t.equal(errorsOf(text).length, 0)
+  const bomb = `a: &a [x, x, x, x, x, x, x, x, x]\n${'bcdefghi'.split('').map((letter, index) => `${letter}: &${letter} [${Array.from({ length: 9 }, () => `*${'abcdefgh'[index]}`).join(', ')}]\n`).join('')}`
+  t.match(errorsOf(bomb)[0], /alias/i)
+})
+
+void test('both parsers read the same data from any configuration-like document', async (t) => {
+  const scalar = fc.oneof(
+    fc.constantFrom('yes', 'no', 'on', '012', '0o17', '0x1f', '1_000', '1e3', '.5', '2001-01-01', '12:30', '~', 'null', 'true', 'True', '-', '', ' x ', 'a: b', '#x', '10.0.0.0/8', '::1', '*.x', '%', '@', '`'),
+    fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.double({ noNaN: true }),
+  )
+  const { value } = fc.letrec((tie) => ({
+    value: fc.oneof({ maxDepth: 3 }, scalar, fc.array(tie('value'), { maxLength: 4 }), fc.dictionary(fc.string({ minLength: 1 }).filter((key) => key !== '__proto__' && key !== '<<'), tie('value'), { maxKeys: 4 })),
+  }))
+  fc.assert(fc.property(value, fc.constantFrom('BLOCK_LITERAL', 'QUOTE_DOUBLE', 'QUOTE_SINGLE', 'PLAIN'), (data, defaultStringType) => {
+    const text = stringify({ data }, { defaultStringType })
+    const reference = new YamlSource('x', text)
+    t.same(reference.problems(), [])
+    t.same(fastLoad(text, { schema: CORE_SCHEMA }), reference.data(), text)
+  }), { numRuns: 300 })
+})
+
+void test('plain scalars mean the same to both parsers', async (t) => {
+  for (const text of ['yes', 'no', 'on', '012', '0o17', '0x1f', '1_000', '1e3', '.5', '2001-01-01', '12:30', '~', 'null', 'NULL', 'true', 'True', '-0', '+1', '.inf', '0b1', '10.0.0.0/8', '31443', '5s', 'a b']) {
+    t.same(fastLoad(`x: ${text}`, { schema: CORE_SCHEMA }), new YamlSource('x', `x: ${text}`).data(), text)
+  }
+})
+
+void test('any text is either a configuration or an error with a place', async (t) => {
+  const line = fc.oneof(fc.constantFrom('listeners: [{ address: 127.0.0.1:1 }]', 'tenants:', '  - name: a', '    hostnames: [a.b]', '    apiServer: { endpoints: [1.2.3.4:5] }', 'pools: {}', '- x', '? y', '&a *a', '!!x y', '---'), fc.string())
+  fc.assert(fc.property(fc.array(line, { maxLength: 8 }), (lines) => {
+    try {
+      parse(lines.join('\n'))
+    } catch (error) {
+      if (!(error instanceof ConfigError) || error.problems.length === 0) throw error
+    }
+  }), { numRuns: 500 })
+  t.pass()
+})
+
+void test('the JSON Schema and the example that are shipped are those of this version', async (t) => {
+  const shipped = (name: string): string => fileURLToPath(new URL(`../../config/${name}`, import.meta.url))
+  t.equal(readFileSync(shipped('sluice.schema.json'), 'utf8'), jsonSchemaText(), 'npm run schema')
+  t.equal(loadConfig({ file: shipped('sluice.yaml'), env: {} }).tenants.length, 2)
+  t.ok(loadConfig({ file: shipped('demo.yaml'), env: {} }).tenants.length > 0)
+})
