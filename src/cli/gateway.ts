@@ -58,7 +58,9 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
 async function runUntilSignalled(gateway: Gateway, logger: Logger): Promise<number> {
   return await new Promise((resolve) => {
     let draining = false
-    const onHangup = (): void => void gateway.reload('SIGHUP')
+    const onHangup = (): void => {
+      void gateway.reload('SIGHUP')
+    }
     const onTerminate = (signal: NodeJS.Signals): void => {
       if (draining) {
         logger.warn({ signal }, 'second signal: ending every connection at once')

@@ -8,7 +8,7 @@ import { formatPath, scalarPaths, type Path } from './schema-path.ts'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** `defaults.timeouts.halfClosed` ▶ `SLUICE_DEFAULTS_TIMEOUTS_HALF_CLOSED` */
-export function variableName(path: Path): string {
+function variableName(path: Path): string {
   const words = path.map((key) => String(key).replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase())
   return ['SLUICE', ...words].join('_')
 }

@@ -12,7 +12,7 @@ import { withOverrides, type Environment } from './environment.ts'
 import { nearestName } from './nearest.ts'
 import { crossProblems, resolve, type PathProblem, type WellFormed } from './resolve.ts'
 import { expectedAt, formatPath, knownKeysAt, type Path } from './schema-path.ts'
-import { configSchema, listenerSchema, poolSchema, tenantSchema } from './schema.ts'
+import { configSchema, listenerSchema, tenantSchema, type poolSchema } from './schema.ts'
 import { parseFast, YamlSource } from './yaml-source.ts'
 
 /** A larger file is refused before it is read: some 250,000 tenants fit. */

@@ -10,9 +10,9 @@ import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
 
-export const tenantsMax = 250_000
-export const hostnamesPerTenantMax = 1_000
-export const endpointsPerTenantMax = 1_000
+const tenantsMax = 250_000
+const hostnamesPerTenantMax = 1_000
+const endpointsPerTenantMax = 1_000
 const listenersMax = 100
 const poolsMax = 1_000
 const cidrsMax = 10_000
@@ -80,7 +80,7 @@ export const listenerSchema = z.strictObject({
   proxyProtocol: proxyProtocol.optional(),
 }).meta({ description: 'one address to accept TLS connections on' })
 
-export const relaySchema = z.strictObject({
+const relaySchema = z.strictObject({
   driver: z.enum(['auto', 'node']).default('auto').meta({ description: 'auto or node' }),
 }).meta({ description: 'how bytes are moved' })
 
@@ -103,7 +103,7 @@ const processTimeouts = {
   drainGrace: duration('0s', '10m', 'between SIGTERM, when readiness fails, and the close of the listeners; only in defaults'),
 }
 
-export const defaultsSchema = z.strictObject({
+const defaultsSchema = z.strictObject({
   scheduler: scheduler.default('rr'),
   timeouts: z.strictObject({
     hello: processTimeouts.hello.prefault('5s'),
@@ -144,7 +144,7 @@ export const tenantSchema = z.strictObject({
   retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
 }).meta({ description: 'one hosted control plane' })
 
-export const adminSchema = z.strictObject({
+const adminSchema = z.strictObject({
   address: bindAddress.prefault('127.0.0.1:9443'),
 }).meta({ description: 'where /healthz, /readyz, /metrics and /v1/snapshot are served' })
 

@@ -47,7 +47,7 @@ export type ReloadResult =
 /**
  * Loads the file, binds every listener and the admin address, and watches the file.
  * @throws {ConfigError} with every problem of the file
- * @throws {BindError} for an address that can't be bound
+ * @throws an error that names the address that can't be bound
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const config = await loadConfigInThread({ file: options.configFile, env: options.env })
@@ -62,7 +62,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** The system does not let us have an address. */
-export class BindError extends Error {
+class BindError extends Error {
   readonly code = 'BIND'
 
   constructor(what: string, address: SocketAddress, cause: unknown) {
@@ -160,6 +160,7 @@ export class Gateway {
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await this.#driver.drain()
     await this.#closeAdmin()
+    this.#observation.close()
     this.#logger.info({}, 'drained')
   }
 
@@ -171,6 +172,7 @@ export class Gateway {
     this.#bound.clear()
     await this.#driver.stop()
     await this.#closeAdmin()
+    this.#observation.close()
   }
 
   async #beginReload(why: string): Promise<ReloadResult> {
@@ -230,7 +232,7 @@ export class Gateway {
     this.#snapshot = next
     this.#config = config
     this.#publishedAtMs = Date.now()
-    for (const name of [...this.#bound.keys()]) {
+    for (const name of Array.from(this.#bound.keys())) {
       if (!next.listeners.has(name)) await this.#unlisten(name)
     }
     if (admin !== undefined) {
@@ -257,7 +259,7 @@ export class Gateway {
   }
 
   async #closeListeners(): Promise<void> {
-    for (const name of [...this.#bound.keys()]) await this.#unlisten(name)
+    for (const name of Array.from(this.#bound.keys())) await this.#unlisten(name)
   }
 
   async #openAdmin(address: SocketAddress): Promise<BoundAdmin> {
@@ -265,6 +267,7 @@ export class Gateway {
       readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
       snapshot: () => this.#status(),
       metrics: this.#observation.metrics,
+      failed: (error, context) => this.#observation.driverError(error, context),
     })
     try {
       return { server, address: await server.listen(address) }

@@ -122,7 +122,7 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     early.end()
     late.end()
     await Promise.all([readToEnd(early), readToEnd(late)])
-    t.same(relay.records.map(({ snapshotVersion }) => snapshotVersion).toSorted(), [1, 2])
+    t.same(new Set(relay.records.map(({ snapshotVersion }) => snapshotVersion)), new Set([1, 2]))
   })
 
   compliance('a PROXY header is read from trusted sources, demanded of them, and sent to tenants that want it', async (t) => {

@@ -50,6 +50,9 @@ const backendFile = fileURLToPath(new URL('echo-backend.ts', import.meta.url))
 const soakTenant = 'soak'
 const connectsAtOnce = 200
 const readyMsMax = 60_000
+const settleMsMax = 40_000
+/** Our own connections to the admin address. */
+const adminDescriptors = 4
 
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const directory = await mkdtemp(join(tmpdir(), 'sluice-soak-'))
@@ -120,8 +123,14 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     }
     residentKiB.push(await residentOf(gateway.pid))
     // Sockets that were reset after a burst linger for a second.
-    await gateway.waitUntil('has closed what ended', readyMsMax, async () =>
-      await openConnections(admin) === idle.length && await descriptorsOf(gateway?.pid ?? 0) <= descriptorsAtStart + 2 * idle.length + 4)
+    const { pid } = gateway
+    let leftOpen = ''
+    await gateway.waitUntil('has closed what ended', settleMsMax, async () => {
+      const [open, descriptors] = [await openConnections(admin), await descriptorsOf(pid)]
+      const message = `${open} connections and ${descriptors} descriptors are open`
+      if (message !== leftOpen) options.progress(leftOpen = message)
+      return open === idle.length && descriptors <= descriptorsAtStart + 2 * idle.length + adminDescriptors
+    })
     return {
       idleAlive, echoed, echoedBytes, failures, residentKiB, reloadMs,
       snapshotVersion: await snapshotVersion(admin),

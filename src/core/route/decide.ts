@@ -55,7 +55,7 @@ function decideByName(snapshot: Snapshot, listener: ListenerPolicy, serverName: 
     case 'hostname': {
       const match = snapshot.hostnames.lookup(normalized.hostname)
       if (match === undefined) {
-        return { kind: 'refused', reason: 'unknown-server-name', detail: 'no tenant has this hostname' }
+        return { kind: 'refused', reason: 'unknown-server-name', detail: `neither an exact name nor a wildcard matches ${normalized.hostname}` }
       }
       return { kind: 'route', tenant: match.value, pattern: match.pattern }
     }

@@ -10,7 +10,7 @@ import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import type { ListenOptions, RelayDriver } from '../driver.ts'
-import { keepAlive, RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
+import { RelayedConnection, watchPeer, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
 import { SocketCloser } from './socket-closer.ts'
 
 /** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
@@ -101,15 +101,15 @@ export class NodeDriver implements RelayDriver {
   async drain(): Promise<void> {
     this.#draining = true
     const nowMs = this.#host.nowMs()
-    for (const connection of [...this.#connections.keys()]) connection.step({ kind: 'drain', nowMs })
+    for (const connection of Array.from(this.#connections.keys())) connection.step({ kind: 'drain', nowMs })
     await this.#whenNoConnection()
     await this.#closer.whenEmpty()
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#servers.keys()].map((name) => this.unlisten(name)))
+    await Promise.all(Array.from(this.#servers.keys()).map((name) => this.unlisten(name)))
     const nowMs = this.#host.nowMs()
-    for (const connection of [...this.#connections.keys()]) connection.step({ kind: 'stop', nowMs })
+    for (const connection of Array.from(this.#connections.keys())) connection.step({ kind: 'stop', nowMs })
     await this.#closer.destroyAll()
   }
 
@@ -132,7 +132,7 @@ export class NodeDriver implements RelayDriver {
       socket.resetAndDestroy()
       return
     }
-    socket.setKeepAlive(keepAlive)
+    watchPeer(socket)
     const nowMs = this.#host.nowMs()
     const machine = new Connection({
       id: this.#newConnectionId(),

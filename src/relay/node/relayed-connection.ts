@@ -15,8 +15,14 @@ import type { SocketCloser } from './socket-closer.ts'
  * Both sides: the first probe after this much silence, then every `intervalMs`; `count` without an answer and the peer is
  * gone. 8 s + 3 × 2 s = 14 s, where the system's own default is over two hours.
  * It does not watch bytes in flight (that takes TCP_USER_TIMEOUT, which node has no access to).
+ * Before node 26 the interval is a second and the count ten: 18 s.
  */
-export const keepAlive = { enable: true, initialDelay: 8_000, interval: 2_000, count: 3 } as const
+const keepAlive = { initialDelayMs: 8_000, intervalMs: 2_000, count: 3 } as const
+
+/** Turns keepalive on. */
+export function watchPeer(socket: Socket): void {
+  socket.setKeepAlive(true, keepAlive.initialDelayMs, keepAlive.intervalMs, keepAlive.count)
+}
 
 /** The longest that a timer of node can wait; later deadlines are reached in steps. */
 const timerMsMax = 2 ** 31 - 1
@@ -270,7 +276,7 @@ function onDownstreamDrain(this: OwnedSocket): void { this[owner]?.downstreamDra
 function onDownstreamFinish(this: OwnedSocket): void { this[owner]?.downstreamFinish() }
 function onDownstreamError(this: OwnedSocket, error: Error): void { this[owner]?.downstreamError(error) }
 function onUpstreamConnect(this: OwnedSocket): void {
-  this.setKeepAlive(keepAlive)
+  watchPeer(this)
   this[owner]?.upstreamConnect()
 }
 function onUpstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.upstreamData(chunk) }
