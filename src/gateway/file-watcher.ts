@@ -1,29 +1,55 @@
 // Tells when a file has changed and has come to rest. It looks at the file's status once a second, which sees edits,
 // renames, the symbolic links that a Kubernetes ConfigMap is swapped by, and network file systems alike.
 
-import { unwatchFile, watchFile, type StatsListener } from 'node:fs'
+import { statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 
 /** Between two looks; a change must also stay unchanged for one look, so that a half-written file is not taken. */
 const lookIntervalMs = 1_000
 
-export interface FileWatcher {
-  close(): void
+export class FileWatcher {
+  readonly #file: string
+  readonly #onChange: () => void
+  readonly #timer: NodeJS.Timeout
+  /** What was last loaded, and what the last look saw; empty while there is no file. */
+  #loaded: string
+  #seen: string
+
+  /** What the file is now counts as loaded: make the watcher first, then load. */
+  constructor(file: string, onChange: () => void) {
+    this.#file = file
+    this.#onChange = onChange
+    this.#loaded = identityNow(file)
+    this.#seen = this.#loaded
+    this.#timer = setInterval(() => void this.#look(), lookIntervalMs)
+    this.#timer.unref()
+  }
+
+  /** The file is about to be loaded for another reason: as it is now, it need not be told of. */
+  loading(): void {
+    this.#loaded = identityNow(this.#file)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  async #look(): Promise<void> {
+    const now = await stat(this.#file, { bigint: true }).then(identityOf, () => '')
+    const atRest = now === this.#seen
+    this.#seen = now
+    // Gone for a moment between an editor's two renames, or for good: either way there is nothing to load.
+    if (!atRest || now === '' || now === this.#loaded) return
+    this.#loaded = now
+    this.#onChange()
+  }
 }
 
-export function watchFileAtRest(file: string, onChange: () => void): FileWatcher {
-  let timer: NodeJS.Timeout | undefined
-  const listener: StatsListener = (current) => {
-    clearTimeout(timer)
-    timer = undefined
-    // Gone for a moment between an editor's two renames, or for good: either way there is nothing to load.
-    if (current.nlink === 0) return
-    timer = setTimeout(onChange, lookIntervalMs + 100)
-  }
-  watchFile(file, { interval: lookIntervalMs, persistent: false }, listener)
-  return {
-    close: () => {
-      clearTimeout(timer)
-      unwatchFile(file, listener)
-    },
-  }
+function identityNow(file: string): string {
+  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stats === undefined ? '' : identityOf(stats)
+}
+
+function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: { readonly dev: bigint; readonly ino: bigint; readonly size: bigint; readonly mtimeNs: bigint; readonly ctimeNs: bigint }): string {
+  return [dev, ino, size, mtimeNs, ctimeNs].join(' ')
 }

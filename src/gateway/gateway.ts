@@ -19,7 +19,7 @@ import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 import { loadConfigInThread } from './config-thread.ts'
-import { watchFileAtRest, type FileWatcher } from './file-watcher.ts'
+import { FileWatcher } from './file-watcher.ts'
 import { buildSnapshot } from './snapshot.ts'
 
 export interface GatewayOptions {
@@ -50,8 +50,14 @@ export type ReloadResult =
  * @throws an error that names the address that can't be bound
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const config = await loadConfigInThread({ file: options.configFile, env: options.env })
-  const gateway = new Gateway(options, config)
+  let changed: () => void = () => undefined
+  const watcher = new FileWatcher(options.configFile, () => changed())
+  const config = await loadConfigInThread({ file: options.configFile, env: options.env }).catch((error: unknown) => {
+    watcher.close()
+    throw error
+  })
+  const gateway = new Gateway(options, config, watcher)
+  changed = () => void gateway.reload('file changed')
   try {
     await gateway.start()
   } catch (error) {
@@ -81,15 +87,16 @@ export class Gateway {
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #bound = new Map<string, SocketAddress>()
   #admin: BoundAdmin | undefined
-  #watcher: FileWatcher | undefined
+  readonly #watcher: FileWatcher
   #lastReload: LastReload | undefined
   /** Reloads run one after the other; one more that waits covers every request made meanwhile. */
   #reloading: Promise<ReloadResult> | undefined
   #nextReload: Promise<ReloadResult> | undefined
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, config: Config) {
+  constructor(options: GatewayOptions, config: Config, watcher: FileWatcher) {
     this.#options = options
+    this.#watcher = watcher
     this.#logger = options.logger
     this.#config = config
     this.#snapshot = buildSnapshot(config)
@@ -120,6 +127,11 @@ export class Gateway {
     return [...this.#bound].map(([name, address]) => ({ name, address }))
   }
 
+  /** Of the running snapshot. */
+  get version(): number {
+    return this.#snapshot.version
+  }
+
   /** Undefined once it has been closed. */
   get adminAddress(): SocketAddress | undefined {
     return this.#admin?.address
@@ -129,7 +141,6 @@ export class Gateway {
   async start(): Promise<void> {
     this.#admin = await this.#openAdmin(this.#config.admin.address)
     for (const listener of this.#config.listeners) await this.#listen(listener, this.#config)
-    this.#watcher = watchFileAtRest(this.#options.configFile, () => void this.reload('file changed'))
     this.#phase = 'ready'
     this.#logger.info({
       listeners: this.listeners.map(({ address }) => formatSocketAddress(address)),
@@ -154,7 +165,7 @@ export class Gateway {
    */
   async drain(): Promise<void> {
     this.#phase = 'draining'
-    this.#watcher?.close()
+    this.#watcher.close()
     await delay(this.#config.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
@@ -168,7 +179,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#phase = 'draining'
     this.#stopping.abort()
-    this.#watcher?.close()
+    this.#watcher.close()
     this.#bound.clear()
     await this.#driver.stop()
     await this.#closeAdmin()
@@ -187,6 +198,7 @@ export class Gateway {
     const startMs = performance.now()
     try {
       if (this.#phase === 'draining') throw new Error('the gateway is draining')
+      this.#watcher.loading()
       const config = await loadConfigInThread({ file: this.#options.configFile, env: this.#options.env })
       await this.#apply(config)
       const { version, tenants, hostnames } = this.#snapshot
