@@ -58,22 +58,24 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
 async function runUntilSignalled(gateway: Gateway, logger: Logger): Promise<number> {
   return await new Promise((resolve) => {
     let draining = false
+    let exitCode = 0
     const onHangup = (): void => {
       void gateway.reload('SIGHUP')
     }
     const onTerminate = (signal: NodeJS.Signals): void => {
       if (draining) {
         logger.warn({ signal }, 'second signal: ending every connection at once')
-        void gateway.stop().then(() => finish(1))
+        exitCode = 1
+        void gateway.stop().then(finish)
         return
       }
       draining = true
       logger.info({ signal }, 'draining')
-      void gateway.drain().then(() => finish(0))
+      void gateway.drain().then(finish)
     }
-    const finish = (code: number): void => {
+    const finish = (): void => {
       process.off('SIGHUP', onHangup).off('SIGTERM', onTerminate).off('SIGINT', onTerminate)
-      resolve(code)
+      resolve(exitCode)
     }
     process.on('SIGHUP', onHangup).on('SIGTERM', onTerminate).on('SIGINT', onTerminate)
   })

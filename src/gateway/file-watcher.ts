@@ -5,7 +5,14 @@ import { statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
 /** Between two looks; a change must also stay unchanged for one look, so that a half-written file is not taken. */
-const lookIntervalMs = 1_000
+const defaultLookIntervalMs = 1_000
+
+export interface FileWatcherOptions {
+  readonly file: string
+  readonly onChange: () => void
+  /** @default 1_000 */
+  readonly lookIntervalMs?: number
+}
 
 export class FileWatcher {
   readonly #file: string
@@ -16,7 +23,7 @@ export class FileWatcher {
   #seen: string
 
   /** What the file is now counts as loaded: make the watcher first, then load. */
-  constructor(file: string, onChange: () => void) {
+  constructor({ file, onChange, lookIntervalMs = defaultLookIntervalMs }: FileWatcherOptions) {
     this.#file = file
     this.#onChange = onChange
     this.#loaded = identityNow(file)

@@ -51,7 +51,7 @@ export type ReloadResult =
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   let changed: () => void = () => undefined
-  const watcher = new FileWatcher(options.configFile, () => changed())
+  const watcher = new FileWatcher({ file: options.configFile, onChange: () => changed() })
   const config = await loadConfigInThread({ file: options.configFile, env: options.env }).catch((error: unknown) => {
     watcher.close()
     throw error

@@ -9,6 +9,7 @@ import { buildClientHello, splitIntoRecords } from '../core/tls/hello-builder.ts
 import { endpoint, snapshotOf, tenant } from '../support/config.ts'
 import { startRelay, type CreateDriver } from '../support/relay.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
+import { cannotMakeHosts, startVanishingHost } from './vanished-host.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 
 const hello = buildClientHello({ serverName: 'acme.example.test' })
@@ -23,6 +24,9 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   backpressureRules(compliance, createDriver)
   dialRules(compliance, createDriver)
   lifecycleRules(compliance, createDriver)
+  void test(`${driverName}: an API server whose host vanishes is noticed, and its clients are reset`, { skip: cannotMakeHosts() ?? false }, async (t) => {
+    await vanishedHost(t, createDriver)
+  })
 }
 
 type Compliance = (rule: string, run: (t: Test) => Promise<void>) => void
@@ -383,6 +387,17 @@ function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
     }
     t.same(backends.map(({ sockets }) => sockets.length), [3, 3, 3])
   })
+}
+
+async function vanishedHost(t: Test, createDriver: CreateDriver): Promise<void> {
+  const host = await startVanishingHost(t)
+  const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(host.port, { address: host.address })])] })
+  const client = await dial(t, relay.port, hello)
+  await readBytes(client, hello.length)
+  const ending = readToEnd(client)
+  host.vanish()
+  t.match(await ending, { how: 'ECONNRESET' })
+  t.match(await relay.record(0), { reason: 'upstream-unresponsive', closedBy: 'upstream' })
 }
 
 function lifecycleRules(compliance: Compliance, createDriver: CreateDriver): void {

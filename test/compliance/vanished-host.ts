@@ -20,20 +20,22 @@ export interface VanishingHost {
 export function cannotMakeHosts(): string | undefined {
   if (process.platform !== 'linux') return 'network namespaces are Linux’s'
   if (process.getuid?.() !== 0) return 'network namespaces need root'
+  const probe = `sluice${process.pid}p`
   try {
-    execFileSync('ip', ['-V'], { stdio: 'ignore' })
+    execFileSync('ip', ['netns', 'add', probe], { stdio: 'ignore' })
+    execFileSync('ip', ['netns', 'delete', probe], { stdio: 'ignore' })
     return undefined
-  } catch {
-    return 'ip (iproute2) is not on PATH'
+  } catch (error) {
+    return `no network namespace can be made: ${String(error)}`
   }
 }
 
-/** @param index tells hosts of one machine apart, 0–63 */
-export async function startVanishingHost(t: Test, index: number): Promise<VanishingHost> {
-  const name = `sluice${process.pid}x${index}`
-  const [near, far] = [`sl${process.pid}n${index}`.slice(-15), `sl${process.pid}f${index}`.slice(-15)]
-  // TEST-NET-1 (RFC 5737), a /30 for each host: no route of a real network is shadowed.
-  const [nearAddress, farAddress] = [`192.0.2.${index * 4 + 1}`, `192.0.2.${index * 4 + 2}`]
+export async function startVanishingHost(t: Test): Promise<VanishingHost> {
+  const name = `sluice${process.pid}`
+  const [near, far] = [`sl${process.pid}n`, `sl${process.pid}f`]
+  // TEST-NET-1 (RFC 5737), a /30 for each process: no route of a real network is shadowed.
+  const base = (process.pid % 64) * 4
+  const [nearAddress, farAddress] = [`192.0.2.${base + 1}`, `192.0.2.${base + 2}`]
   const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
   t.teardown(() => {
     execFileSync('ip', ['netns', 'delete', name])

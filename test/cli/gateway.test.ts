@@ -1,0 +1,102 @@
+// `sluice gateway` as a process: signals and exit codes.
+
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { test, type Test } from 'tap'
+import { buildClientHello } from '../core/tls/hello-builder.ts'
+import { freePort } from '../kubernetes/free-port.ts'
+import { fileWith } from '../support/command.ts'
+import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const hello = buildClientHello({ serverName: 'acme.example.test' })
+
+interface Process {
+  readonly child: ChildProcess
+  /** Standard output and error. */
+  readonly output: () => string
+  readonly exitCode: Promise<number | null>
+}
+
+function sluice(t: Test, args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
+  const child = spawn(process.execPath, [mainFile, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+    })
+  }
+  t.teardown(() => {
+    child.kill('SIGKILL')
+  })
+  return { child, output: () => output, exitCode: once(child, 'close').then(([code]: (number | null)[]) => code ?? null) }
+}
+
+async function running(t: Test, { drainGrace }: { readonly drainGrace: string }): Promise<Process & { readonly port: number }> {
+  const echo = await startEcho(t)
+  const port = await freePort()
+  const file = fileWith(t, `listeners: [{ address: 127.0.0.1:${port} }]
+defaults: { timeouts: { drainGrace: ${drainGrace} } }
+tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [127.0.0.1:${echo.port}] } }]
+admin: { address: 127.0.0.1:0 }
+`)
+  const process_ = sluice(t, ['gateway', '--config', file])
+  await until(() => process_.output().includes('"msg":"ready"'))
+  return { ...process_, port }
+}
+
+void test('SIGTERM drains: the last connection’s end is the process’s, with exit code 0', async (t) => {
+  const { child, port, exitCode, output } = await running(t, { drainGrace: '0s' })
+  const client = await dial(t, port, hello)
+  await readBytes(client, hello.length)
+  child.kill('SIGTERM')
+  await until(() => output().includes('listeners closed'))
+  client.write('still')
+  t.equal((await readBytes(client, 5)).toString(), 'still')
+  client.end()
+  t.equal(await exitCode, 0)
+  t.match(output().trimEnd().split('\n').at(-1), /"msg":"drained"/, 'the last line is there')
+})
+
+void test('a second SIGTERM ends everything at once, with exit code 1', async (t) => {
+  const { child, port, exitCode, output } = await running(t, { drainGrace: '10m' })
+  const client = await dial(t, port, hello)
+  await readBytes(client, hello.length)
+  const ending = readToEnd(client)
+  child.kill('SIGTERM')
+  await until(() => output().includes('"msg":"draining"'))
+  child.kill('SIGTERM')
+  t.equal(await exitCode, 1)
+  t.match(await ending, { how: 'ECONNRESET' })
+})
+
+void test('SIGHUP reloads', async (t) => {
+  const { child, output } = await running(t, { drainGrace: '0s' })
+  child.kill('SIGHUP')
+  await until(() => output().includes('"msg":"reloaded"'))
+  t.match(output(), /"why":"SIGHUP","version":2/)
+})
+
+void test('what is wrong before it runs is exit code 2 or 1, with a reason', async (t) => {
+  const echo = await startEcho(t)
+  const taken = fileWith(t, `listeners: [{ address: 127.0.0.1:${echo.port} }]\nadmin: { address: 127.0.0.1:0 }\n`)
+  for (const { args, env, code, reason } of [
+    { args: ['gateway'], code: 2, reason: /--config FILE is needed/ },
+    { args: ['gateway', '--confg', 'x'], code: 2, reason: /Unknown option '--confg'/ },
+    { args: ['gateway', '--config', '/nonexistent.yaml'], code: 2, reason: /nonexistent\.yaml: can't be read: ENOENT/ },
+    { args: ['gateway', '--config', taken], env: { SLUICE_LOG_LEVEL: 'loud' }, code: 2, reason: /SLUICE_LOG_LEVEL.*"loud".*trace, debug, info/ },
+    { args: ['gateway', '--config', taken], code: 1, reason: /listener 127\.0\.0\.1:\d+ can't be bound: .*EADDRINUSE/ },
+    { args: ['gatway'], code: 2, reason: /no command "gatway"/ },
+    { args: [], code: 2, reason: /Usage: sluice COMMAND/ },
+    { args: ['--help'], code: 0, reason: /Start here: sluice demo/ },
+    { args: ['--version'], code: 0, reason: /^sluice \d+\.\d+\.\d+\n$/ },
+    { args: ['help', 'gateway'], code: 0, reason: /SIGHUP +reload/ },
+    { args: ['check', '--help'], code: 0, reason: /Usage: sluice check FILE/ },
+    { args: ['explain', '--help'], code: 0, reason: /Usage: sluice explain/ },
+  ]) {
+    const { exitCode, output } = sluice(t, args, env)
+    t.equal(await exitCode, code, args.join(' '))
+    t.match(output(), reason)
+  }
+})
