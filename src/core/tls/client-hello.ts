@@ -6,23 +6,21 @@
 //   extension (§4.2)            type 2 | length 2 | body
 //
 // Each byte is looked at once and none is kept, but for the bodies of the few extensions that are read. The caller keeps
-// what it has to forward. Nothing here throws, and what breaks the RFC is refused as soon as a byte shows it.
+// what it has to forward. Nothing here throws, and what breaks the RFC is refused as soon as a length or a body shows it.
+// Refused is what two parsers could read differently; what a server has to judge (versions, ciphers) is left to it.
 
 import { parseAlpn, parseServerName, parseSupportedVersions } from './hello-extensions.ts'
+import { refused, type HelloFault, type HelloRefusal } from './hello-fault.ts'
+import { RecordHeaderReader } from './record-header.ts'
+
+export type { HelloFault }
 
 /** A handshake message over this is refused at its header. The largest seen in practice, with ML-KEM and ECH, are below 3 KiB. */
 export const helloBytesMax = 16 * 1024
-/**
- * A hello of usual size may come in records of one byte each; a large one may not. Together with `helloBytesMax` this
- * bounds what a client can send before it is routed: 16 KiB + 4,096 × 5 bytes (CVE-2026-32305 of Traefik was the lack of it).
- */
-export const helloRecordsMax = 4_096
-/** RFC 8446 §5.1. */
-const recordBytesMax = 2 ** 14
 /** Clients send some twenty. */
-const extensionsMax = 128
+export const extensionsMax = 128
 /** Of an extension that we read. A hostname has at most 253 bytes, an ALPN list some dozen names. */
-const extensionBodyBytesMax = 2_048
+export const extensionBodyBytesMax = 2_048
 
 export interface ClientHello {
   /** The host_name of server_name, one character a byte, as it was sent; absent when the hello has none. */
@@ -36,17 +34,11 @@ export interface ClientHello {
   readonly encryptedClientHello: boolean
 }
 
-/** not-tls: the first record is none · malformed: breaks the RFC · too-large: over one of our limits. */
-export type HelloFault = 'not-tls' | 'malformed' | 'too-large'
-
 export type HelloProgress =
   | { readonly kind: 'incomplete' }
   | { readonly kind: 'complete'; readonly hello: ClientHello }
-  | { readonly kind: 'refused'; readonly fault: HelloFault; readonly detail: string }
+  | HelloRefusal
 
-type Refused = Extract<HelloProgress, { kind: 'refused' }>
-
-const contentTypeHandshake = 22
 const handshakeTypeClientHello = 1
 const sessionIdBytesMax = 32
 const randomBytes = 32
@@ -65,11 +57,8 @@ type Field = keyof typeof widths
 export class ClientHelloReader {
   #result: HelloProgress | undefined
 
-  // The record layer. `#recordLeft`: bytes of the fragment still to come; 0 while its header is being read.
-  #records = 0
-  #headerBytes = 0
-  #recordVersion = 0
-  #recordLength = 0
+  // The record layer. `#recordLeft`: bytes of the fragment still to come; 0 while a header is being read.
+  readonly #recordHeader = new RecordHeaderReader()
   #recordLeft = 0
 
   // The handshake layer. `#messageLeft`: bytes of the message still to come, known after its header.
@@ -97,7 +86,9 @@ export class ClientHelloReader {
     let offset = 0
     while (offset < bytes.byteLength && this.#result === undefined) {
       if (this.#recordLeft === 0) {
-        this.#result = this.#recordHeaderByte(bytes[offset] ?? 0)
+        const read = this.#recordHeader.push(bytes[offset] ?? 0)
+        if (typeof read === 'number') this.#recordLeft = read
+        else this.#result = read
         offset += 1
       } else {
         const end = Math.min(bytes.byteLength, offset + this.#recordLeft)
@@ -107,40 +98,6 @@ export class ClientHelloReader {
       }
     }
     return this.#result ?? incomplete
-  }
-
-  #recordHeaderByte(byte: number): Refused | undefined {
-    const first = this.#records === 0
-    switch (this.#headerBytes++) {
-      case 0:
-        if (byte === contentTypeHandshake) return undefined
-        return first
-          ? refused('not-tls', `the first byte is 0x${hex(byte)}, not a TLS handshake record`)
-          : refused('malformed', `a record of content type ${byte} between the fragments of the hello`)
-      case 1:
-        this.#recordVersion = byte << 8
-        if (byte === 3) return undefined
-        return refused(first ? 'not-tls' : 'malformed', `record version 0x${hex(byte)}…`)
-      case 2:
-        // 0x0301 to 0x0304 mean nothing here (RFC 8446 §5.1: MUST be ignored); SSL 3.0 is long gone (RFC 7568).
-        if (byte >= 1 && byte <= 4) return undefined
-        return refused(first ? 'not-tls' : 'malformed', `record version 0x${hex(this.#recordVersion >> 8)}${hex(byte)}`)
-      case 3:
-        this.#recordLength = byte << 8
-        return this.#recordLength > recordBytesMax ? refused('too-large', `a record of over ${recordBytesMax} bytes`) : undefined
-      default:
-        return this.#beginFragment(this.#recordLength | byte)
-    }
-  }
-
-  #beginFragment(length: number): Refused | undefined {
-    this.#headerBytes = 0
-    this.#records += 1
-    this.#recordLeft = length
-    if (length === 0) return refused('malformed', 'a handshake record without content')
-    if (length > recordBytesMax) return refused('too-large', `a record of ${length} bytes; at most ${recordBytesMax} are allowed`)
-    if (this.#records > helloRecordsMax) return refused('too-large', `the hello comes in over ${helloRecordsMax} records`)
-    return undefined
   }
 
   #readFragment(bytes: Uint8Array, start: number, end: number): HelloProgress | undefined {
@@ -173,7 +130,7 @@ export class ClientHelloReader {
     this.#messageLeft -= length
   }
 
-  #fieldByte(byte: number): Refused | undefined {
+  #fieldByte(byte: number): HelloRefusal | undefined {
     this.#messageLeft -= 1
     this.#value = (this.#value << 8) | byte
     this.#fieldBytes += 1
@@ -184,7 +141,7 @@ export class ClientHelloReader {
     return this.#readField(value)
   }
 
-  #readField(value: number): Refused | undefined {
+  #readField(value: number): HelloRefusal | undefined {
     switch (this.#field) {
       case 'message-type':
         this.#field = 'message-length'
@@ -196,7 +153,7 @@ export class ClientHelloReader {
         return value === 0 ? refused('malformed', 'an empty hello') : undefined
       case 'legacy-version':
         this.#legacyVersion = value
-        if (value >> 8 !== 3) return refused('malformed', `client version 0x${hex(value >> 8)}${hex(value & 0xff)}`)
+        if (value >> 8 !== 3) return refused('malformed', `client version 0x${value.toString(16).padStart(4, '0')}`)
         return this.#skipThen(randomBytes, 'session-id-length', 'random')
       case 'session-id-length':
         if (value > sessionIdBytesMax) return refused('malformed', `a session_id of ${value} bytes; at most ${sessionIdBytesMax} are allowed`)
@@ -219,7 +176,7 @@ export class ClientHelloReader {
     }
   }
 
-  #readExtensionType(type: number): Refused | undefined {
+  #readExtensionType(type: number): HelloRefusal | undefined {
     this.#field = 'extension-length'
     // RFC 8446 §4.2: not two of one type; §4.2.11: pre_shared_key is the last one.
     if (this.#extensionTypes.includes(type)) return refused('malformed', `two extensions of type ${type}`)
@@ -230,7 +187,7 @@ export class ClientHelloReader {
     return undefined
   }
 
-  #readExtensionLength(length: number): Refused | undefined {
+  #readExtensionLength(length: number): HelloRefusal | undefined {
     const type = this.#extensionType
     if (type === extension.encryptedClientHello) this.#encryptedClientHello = true
     if (type === extension.serverName || type === extension.alpn || type === extension.supportedVersions) {
@@ -242,7 +199,7 @@ export class ClientHelloReader {
     return this.#skipThen(length, 'extension-type', `extension ${type}`)
   }
 
-  #skipThen(length: number, next: Field, what: string): Refused | undefined {
+  #skipThen(length: number, next: Field, what: string): HelloRefusal | undefined {
     if (length > this.#messageLeft) return refused('malformed', `${what} of ${length} bytes, but the hello has only ${this.#messageLeft} more`)
     this.#skip = length
     this.#afterSkip = next
@@ -250,33 +207,31 @@ export class ClientHelloReader {
     return undefined
   }
 
-  #afterBody(): Refused | undefined {
+  #afterBody(): HelloRefusal | undefined {
     this.#field = this.#afterSkip
     const body = this.#body
     if (body === undefined) return undefined
     this.#body = undefined
-    const parsed = this.#parseBody(body)
-    return parsed === undefined ? undefined : refused('malformed', parsed)
+    return this.#readBody(body)
   }
 
-  /** @returns what is wrong with it */
-  #parseBody(body: Uint8Array): string | undefined {
+  #readBody(body: Uint8Array): HelloRefusal | undefined {
     switch (this.#extensionType) {
       case extension.serverName: {
         const parsed = parseServerName(body)
-        if (parsed.kind === 'invalid') return parsed.detail
+        if (parsed.kind === 'refused') return parsed
         this.#serverName = parsed.value
         return undefined
       }
       case extension.alpn: {
         const parsed = parseAlpn(body)
-        if (parsed.kind === 'invalid') return parsed.detail
+        if (parsed.kind === 'refused') return parsed
         this.#alpnProtocols = parsed.value
         return undefined
       }
       default: {
         const parsed = parseSupportedVersions(body)
-        if (parsed.kind === 'invalid') return parsed.detail
+        if (parsed.kind === 'refused') return parsed
         this.#supportedVersions = parsed.value
         return undefined
       }
@@ -298,12 +253,4 @@ export class ClientHelloReader {
       },
     }
   }
-}
-
-function refused(fault: HelloFault, detail: string): Refused {
-  return { kind: 'refused', fault, detail }
-}
-
-function hex(byte: number): string {
-  return byte.toString(16).padStart(2, '0')
 }

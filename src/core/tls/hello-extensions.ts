@@ -4,9 +4,12 @@
 //   ALPN (RFC 7301 §3.1)                    list length 2 | (length 1 | protocol) …
 //   supported_versions (RFC 8446 §4.2.1)    list length 1 | version 2 …
 
-export type ParsedBody<Value> =
-  | { readonly kind: 'valid'; readonly value: Value }
-  | { readonly kind: 'invalid'; readonly detail: string }
+import { refused, type HelloRefusal } from './hello-fault.ts'
+
+type ParsedBody<Value> = { readonly kind: 'valid'; readonly value: Value } | HelloRefusal
+
+/** Of one hello. Browsers send two or three, and each becomes a string. */
+export const alpnProtocolsMax = 64
 
 const nameTypeHostName = 0
 
@@ -32,6 +35,7 @@ export function parseAlpn(body: Uint8Array): ParsedBody<readonly string[]> {
     const end = offset + 1 + (body[offset] ?? 0)
     if (end === offset + 1) return invalid('an empty ALPN protocol')
     if (end > body.byteLength) return invalid('an ALPN protocol longer than its list')
+    if (protocols.length === alpnProtocolsMax) return refused('too-large', `over ${alpnProtocolsMax} ALPN protocols`)
     protocols.push(latin1(body, offset + 1, end))
     offset = end
   }
@@ -58,6 +62,6 @@ function valid<Value>(value: Value): ParsedBody<Value> {
   return { kind: 'valid', value }
 }
 
-function invalid<Value>(detail: string): ParsedBody<Value> {
-  return { kind: 'invalid', detail }
+function invalid(detail: string): HelloRefusal {
+  return refused('malformed', detail)
 }
