@@ -3,13 +3,15 @@
 // Names arrive from ClientHellos (any bytes) and from the configuration (patterns). Both go through the same rules, so a
 // name that a client can send and a name that an operator can write are the same set. Underscores are allowed: they occur.
 
+import { parseIpAddress } from '../net/ip-address.ts'
+
 /** RFC 1035 §2.3.4, without the trailing dot. */
 export const hostnameBytesMax = 253
 export const labelBytesMax = 63
 
 export type NormalizedHostname =
   | { readonly kind: 'hostname'; readonly hostname: string }
-  /** An IPv4 or IPv6 address, which RFC 6066 §3 does not allow as a name. */
+  /** An IPv4 or IPv6 address, with or without brackets, which RFC 6066 §3 does not allow as a name. */
   | { readonly kind: 'ip-literal' }
   | { readonly kind: 'invalid'; readonly detail: string }
 
@@ -18,10 +20,12 @@ export function normalizeHostname(raw: string): NormalizedHostname {
   if (raw.length === 0) return invalid('the name is empty')
   const name = raw.endsWith('.') ? raw.slice(0, -1) : raw
   if (name.length === 0) return invalid('the name is a single dot')
-  if (name.includes(':') || name.startsWith('[')) {
-    return /^\[?[0-9A-Fa-f:.]+\]?$/.test(name) ? { kind: 'ip-literal' } : invalid('the name has a colon or a bracket')
-  }
   if (name.length > hostnameBytesMax) return invalid(`the name has ${name.length} bytes; at most ${hostnameBytesMax} are allowed`)
+  if (name.includes(':') || name.startsWith('[')) {
+    const address = name.startsWith('[') && name.endsWith(']') ? name.slice(1, -1) : name
+    const isIpv6 = address.includes(':') && parseIpAddress(address) !== undefined
+    return isIpv6 ? { kind: 'ip-literal' } : invalid('the name has a colon or a bracket, and is no IPv6 address')
+  }
   return normalizeLabels(name)
 }
 
@@ -39,14 +43,13 @@ function normalizeLabels(name: string): NormalizedHostname {
       return invalid(`byte 0x${code.toString(16).padStart(2, '0')} at offset ${index} is not allowed in a hostname`)
     }
   }
-  // RFC 1123 §2.1 and the URL standard: what ends in a number can only be an IPv4 address.
-  if (lastLabelIsNumber) return ipv4Pattern.test(name) ? { kind: 'ip-literal' } : invalid('the last label is a number')
+  // RFC 1123 §2.1 and the URL standard: what ends in a number can only be an IPv4 address, or is nothing.
+  if (lastLabelIsNumber) return parseIpAddress(name) === undefined ? invalid('the last label is a number') : { kind: 'ip-literal' }
   return { kind: 'hostname', hostname: name.toLowerCase() }
 }
 
 const dot = 0x2e
 const hyphen = 0x2d
-const ipv4Pattern = /^\d{1,3}(\.\d{1,3}){3}$/
 
 function labelFault(name: string, start: number, end: number): string | undefined {
   if (start === end) return 'the name has an empty label'
