@@ -10,7 +10,7 @@ import type { Config } from './config.ts'
 import { ConfigError, type ConfigProblem } from './config-error.ts'
 import { withOverrides, type Environment } from './environment.ts'
 import { nearestName } from './nearest.ts'
-import { crossProblems, resolve, type PathProblem, type WellFormed } from './resolve.ts'
+import { crossProblems, resolve, type PathProblem, type TenantClaims, type WellFormed } from './resolve.ts'
 import { expectedAt, formatPath, knownKeysAt, type Path } from './schema-path.ts'
 import { configSchema, listenerSchema, tenantSchema, type poolSchema } from './schema.ts'
 import { parseFast, YamlSource } from './yaml-source.ts'
@@ -81,7 +81,7 @@ function check(data: unknown): Checked {
     return { kind: 'problems', problems: [...problems, ...crossProblems(wellFormedOf(data))] }
   }
   const { listeners, tenants, pools } = parsed.data
-  const problems = crossProblems({ listeners: indexed(listeners), tenants: indexed(tenants), pools, tenantsComplete: true })
+  const problems = crossProblems({ listeners: indexed(listeners), tenants: indexed(tenants), claims: indexed(tenants), pools, tenantsComplete: true })
   return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'config', config: resolve(parsed.data) }
 }
 
@@ -98,10 +98,23 @@ function wellFormedOf(data: unknown): WellFormed {
   return {
     listeners,
     tenants,
+    claims: claimsOf(valueAt(data, ['tenants'])),
     // A broken pool is told of already; that it exists is enough for those who name it.
     pools: pools.success ? pools.data : namesOnly(rawPools),
     tenantsComplete: tenants.size === lengthOf(valueAt(data, ['tenants'])),
   }
+}
+
+function claimsOf(tenants: unknown): ReadonlyMap<number, TenantClaims> {
+  if (!Array.isArray(tenants)) return new Map()
+  return indexed(tenants.map((tenant: unknown): TenantClaims => {
+    const name = tenantSchema.shape.name.safeParse(valueAt(tenant, ['name']))
+    const hostnames = valueAt(tenant, ['hostnames'])
+    return {
+      name: name.data,
+      hostnames: Array.isArray(hostnames) ? hostnames.map((hostname) => tenantSchema.shape.hostnames.element.safeParse(hostname).data) : [],
+    }
+  }))
 }
 
 function namesOnly(pools: unknown): z.output<typeof configSchema>['pools'] | undefined {

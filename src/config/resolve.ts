@@ -25,26 +25,35 @@ type ParsedListener = ParsedConfig['listeners'][number]
 export interface WellFormed {
   readonly listeners: ReadonlyMap<number, ParsedListener>
   readonly tenants: ReadonlyMap<number, ParsedTenant>
+  /** What every tenant claims, also those that are otherwise broken. */
+  readonly claims: ReadonlyMap<number, TenantClaims>
   readonly pools?: ParsedConfig['pools'] | undefined
   /** False when some tenant is broken: a name that is not found may be that one's. */
   readonly tenantsComplete: boolean
 }
 
+export interface TenantClaims {
+  readonly name?: string | undefined
+  /** Normalised, each with its place in the tenant's list. */
+  readonly hostnames: readonly (string | undefined)[]
+}
+
 /** Mistakes between keys; empty when `resolve` may follow. */
-export function crossProblems({ listeners, tenants, pools, tenantsComplete }: WellFormed): PathProblem[] {
+export function crossProblems({ listeners, tenants, claims, pools, tenantsComplete }: WellFormed): PathProblem[] {
   const tenantNames = new Set([...tenants.values()].map(({ name }) => name))
   return [
     ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: formatSocketAddress(address.address), shared: address.address.port === 0 }))),
     ...[...listeners].flatMap(([index, listener]) => defaultTenantProblems(index, listener, tenantNames, tenantsComplete)),
-    ...duplicates('tenant name', [...tenants].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
-    ...duplicates('hostname', [...tenants].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
+    ...duplicates('tenant name', [...claims].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
+    ...duplicates('hostname', [...claims].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
     ...[...tenants].flatMap(([index, tenant]) => apiServerProblems(['tenants', index, 'apiServer'], tenant.apiServer, pools)),
   ]
 }
 
 interface Claim {
   readonly path: Path
-  readonly key: string
+  /** Absent: too broken to claim anything. */
+  readonly key: string | undefined
   /** May be claimed by several. */
   readonly shared?: boolean
 }
@@ -53,6 +62,7 @@ function duplicates(what: string, claims: readonly Claim[]): PathProblem[] {
   const first = new Map<string, Path>()
   const problems: PathProblem[] = []
   for (const { path, key, shared } of claims) {
+    if (key === undefined) continue
     const before = first.get(key)
     if (before === undefined) first.set(key, path)
     else if (shared !== true) problems.push({ path, message: `${what} ${key} is claimed by ${formatPath(before)} already`, expected: `each ${what} once` })

@@ -154,9 +154,10 @@ tenants:
     'sluice.yaml:6:15 defaults.timeouts.helo',
     'sluice.yaml:10:31 tenants[0].apiServer.nodPort',
     'sluice.yaml:13:24 tenants[1].apiServer.pool',
+    'sluice.yaml:15:17 tenants[2].hostnames[0]',
     'sluice.yaml:18:26 tenants[2].retries.attempts',
     'sluice.yaml:20:17 tenants[3].hostnames[0]',
-    '6 errors',
+    '7 errors',
   ])
 })
 
