@@ -2,11 +2,10 @@
 //
 //   encodeProxyHeader ─▶ HAProxy: accept-proxy, then send-proxy-v2 with all that it has understood ─▶ ProxyHeaderReader
 
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { watch } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -16,6 +15,7 @@ import type { ProxyHeader } from '../../../src/core/proxy-protocol/header.ts'
 import { ProxyHeaderReader } from '../../../src/core/proxy-protocol/reader.ts'
 import { fixture } from './fixture.ts'
 
+const program = 'haproxy'
 const request = 'GET / HTTP/1.1\r\n\r\n'
 
 function readWhole(bytes: Uint8Array): { readonly header: ProxyHeader; readonly behind: string } {
@@ -88,7 +88,7 @@ const sent: readonly (readonly [what: string, options: ProxyHeaderOptions])[] = 
   ['v2, IPv6, TLVs', { version: 'v2', ...ipv6, ...extras }],
 ]
 
-/** UNIX sockets, so that no port has to be free. */
+/** UNIX sockets, so that no port has to be free. A health check comes from a HAProxy that listens already. */
 const configuration = (folder: string): string => `
 defaults
   mode tcp
@@ -101,35 +101,33 @@ frontend in
   default_backend out
 backend out
   server out unix@${folder}/out.sock send-proxy-v2 proxy-v2-options crc32c,authority,unique-id
+backend ready
+  server ready unix@${folder}/ready.sock check
 `
 
-/** HAProxy in the foreground, once it listens. */
-async function started(folder: string): Promise<ChildProcess> {
-  writeFileSync(join(folder, 'haproxy.cfg'), configuration(folder))
-  const over = new AbortController()
-  const events = watch(folder, { signal: over.signal })
-  const haproxy = spawn('haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], { stdio: ['ignore', 'inherit', 'inherit'] })
-  haproxy.once('exit', () => over.abort(new Error('haproxy has ended')))
-  // The socket gets its name when it listens.
-  for await (const { filename } of events) {
-    if (filename === 'in.sock') return haproxy
-  }
-  throw new Error('the folder is watched no more')
+async function listening(path: string): Promise<Server> {
+  const server = createServer({ allowHalfOpen: true })
+  await once(server.listen(path), 'listening')
+  return server
 }
 
-const onPath = spawnSync('haproxy', ['-v']).status === 0
+const onPath = spawnSync(program, ['-v']).status === 0
 
 void test('headers that we send are read by HAProxy', { skip: onPath ? false : 'there is no haproxy on PATH' }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sluice-haproxy-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
-  const upstream = createServer({ allowHalfOpen: true })
-  await once(upstream.listen(join(folder, 'out.sock')), 'listening')
-  t.teardown(() => upstream.close())
-  const haproxy = await started(folder)
+  const upstream = await listening(join(folder, 'out.sock'))
+  const ready = await listening(join(folder, 'ready.sock'))
+  ready.on('connection', (check) => check.destroy())
+  t.teardown(() => { upstream.close(); ready.close() })
+  writeFileSync(join(folder, 'haproxy.cfg'), configuration(folder))
+  const haproxy = spawn(program, ['-db', '-f', join(folder, 'haproxy.cfg')], { stdio: ['ignore', 'inherit', 'inherit'] })
+  const ended = once(haproxy, 'close')
   t.teardown(async () => {
     haproxy.kill('SIGKILL')
-    await once(haproxy, 'close')
+    await ended
   })
+  await Promise.race([once(ready, 'connection'), ended.then(() => { throw new Error('haproxy has ended') })])
   for (const [what, options] of sent) {
     const client = connect(join(folder, 'in.sock'))
     client.end(Buffer.concat([encodeProxyHeader(options), Buffer.from(request)]))

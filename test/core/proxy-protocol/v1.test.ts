@@ -87,7 +87,7 @@ void test('a line tells both ends of the connection, or that they are unknown', 
       continue
     }
     const { version, command, source, destination, tlvs } = progress.header
-    t.same({ version, command, tlvs }, { version: 1, command: 'proxy', tlvs: {} }, line)
+    t.same({ version, command, tlvs }, { version: 1, command: 'proxy', tlvs: {} }, JSON.stringify(line))
     t.same(source && `${source.address} ${source.port}`, ends?.source, 'source')
     t.same(destination && `${destination.address} ${destination.port}`, ends?.destination, 'destination')
     t.equal(progress.consumedBytes, line.length + 2, 'the client\'s bytes are left')
