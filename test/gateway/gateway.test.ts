@@ -15,7 +15,7 @@ interface Started {
   readonly gateway: Gateway
   readonly file: string
   readonly lines: Readonly<Record<string, unknown>>[]
-  write(text: string): void
+  readonly write: (text: string) => void
 }
 
 async function start(t: Test, text: string): Promise<Started> {
