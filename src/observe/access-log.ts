@@ -1,20 +1,17 @@
-// One line for each connection, at its end. A line of a connection that was refused before it had a tenant costs its sender
-// next to nothing, so those have a budget; what it suppresses is counted and told of. Lines of routed connections are
+// One line for each connection, at its end. A connection that was never relayed costs its sender next to nothing, so the
+// lines of each such reason have a budget; what it suppresses is counted and told of. Lines of relayed connections are
 // always written.
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
-import { TokenBucket } from '../core/limit/token-bucket.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
-import { terminationOf } from '../core/termination.ts'
+import { terminationOf, type TerminationReason } from '../core/termination.ts'
+import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
 
-/** Lines of connections without a tenant, for each process. */
-const refusedLinesPerSecond = 100
-const refusedLinesBurst = 500
-/** A hostname has at most 253 characters; what is longer is cut here. */
-const textLengthMax = 300
-/** How often it is told how many lines were suppressed, while there are any. */
-const summaryIntervalMs = 10_000
+/** Lines of connections that were refused or failed, for each reason. */
+export const accessLogLimits = { linesPerSecond: 100, linesBurst: 200 }
+/** Characters of a peer's text that are shown. A hostname has at most 253. */
+export const textLengthMax = 300
 
 /** What a line tells. Absent fields were never reached. */
 export function accessLogFields(record: ConnectionRecord): Readonly<Record<string, unknown>> {
@@ -44,15 +41,16 @@ export function accessLogFields(record: ConnectionRecord): Readonly<Record<strin
 }
 
 /**
- * Text of a peer as printable ASCII: a byte outside it, a backslash and a quote become `\xNN`, so that no viewer takes one
- * for a new line, a new field or a terminal's command.
+ * Text of a peer as printable ASCII: a byte outside it, a backslash and a quote become `\xNN` (`\uNNNN` above Latin-1), so
+ * that no viewer takes one for a new line, a new field or a terminal's command. What is longer than `textLengthMax` is cut
+ * and ends in `...`.
  */
 export function escapeText(text: string): string {
   const escaped = text.slice(0, textLengthMax).replace(/[^ -~]|["\\]/g, (character) => {
     const code = character.charCodeAt(0)
     return code > 0xff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\x${code.toString(16).padStart(2, '0')}`
   })
-  return text.length > textLengthMax ? `${escaped}…` : escaped
+  return text.length > textLengthMax ? `${escaped}...` : escaped
 }
 
 function roundMs(ms: number): number {
@@ -61,36 +59,33 @@ function roundMs(ms: number): number {
 
 export class AccessLog {
   readonly #logger: Logger
-  readonly #budget: TokenBucket
-  #suppressed = 0
-  #suppressedSinceSummary = 0
-  #summaryMs: number
+  readonly #budget = new LineBudget<TerminationReason>(accessLogLimits)
 
-  constructor(logger: Logger, nowMs: number) {
+  constructor(logger: Logger) {
     this.#logger = logger
-    this.#budget = new TokenBucket({ ratePerSecond: refusedLinesPerSecond, burst: refusedLinesBurst, nowMs })
-    this.#summaryMs = nowMs
   }
 
   /** Lines not written since the start. */
   get suppressed(): number {
-    return this.#suppressed
+    return this.#budget.suppressed
   }
 
-  write(record: ConnectionRecord, nowMs: number): void {
-    this.#summarise(nowMs)
-    if (record.tenant === undefined && !this.#budget.take(nowMs)) {
-      this.#suppressed += 1
-      this.#suppressedSinceSummary += 1
-      return
-    }
+  /**
+   * @param nowMs from a monotonic clock
+   * @returns whether the line was written
+   */
+  write(record: ConnectionRecord, nowMs: number): boolean {
+    const { outcome } = terminationOf(record.reason)
+    const relayed = outcome === 'completed' || outcome === 'aborted'
+    if (!relayed && !this.#budget.take(record.reason, nowMs)) return false
     this.#logger.info(accessLogFields(record), 'connection')
+    return true
   }
 
-  #summarise(nowMs: number): void {
-    if (this.#suppressedSinceSummary === 0 || nowMs - this.#summaryMs < summaryIntervalMs) return
-    this.#logger.warn({ suppressed: this.#suppressedSinceSummary, total: this.#suppressed }, 'access-log lines of refused connections were suppressed')
-    this.#suppressedSinceSummary = 0
-    this.#summaryMs = nowMs
+  /** Tells how many lines were not written since the last summary, if any. */
+  summarise(): void {
+    const suppressed = this.#budget.takeSuppressed()
+    if (suppressed === undefined) return
+    this.#logger.warn({ suppressed, total: this.#budget.suppressed }, 'access-log lines of connections that were not relayed were suppressed')
   }
 }

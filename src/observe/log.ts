@@ -1,9 +1,14 @@
-// The log: one JSON object a line on standard output, written at once so that the last lines before an exit are there.
+// The log: one JSON object a line on standard output.
+//
+// Lines wait in a queue of our own, so a reader that stalls or a full disk stops neither the relay nor the process: what
+// does not fit is counted, and told once there is room again. At exit the queue is written before the process ends.
 
 import { destination, pino, stdTimeFunctions, type DestinationStream } from 'pino'
 
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof logLevels)[number]
+const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** Lines that the reader of standard output has not taken. */
+const queueBytesMax = 8 * 1024 * 1024
 
 type Log = (fields: Readonly<Record<string, unknown>>, message: string) => void
 
@@ -28,16 +33,43 @@ export class LogLevelError extends Error {
 export interface LoggerOptions {
   /** @default 'info' */
   readonly level?: string | undefined
-  /** @default standard output */
+  /** Written to at once, one whole line a call. @default standard output, through the queue */
   readonly stream?: DestinationStream
 }
 
 /** @throws {LogLevelError} */
-export function createLogger({ level = 'info', stream = destination({ dest: 1, sync: true }) }: LoggerOptions): Logger {
+export function createLogger({ level = 'info', stream }: LoggerOptions): Logger {
   if (!logLevels.some((known) => known === level)) throw new LogLevelError(level)
+  return stream === undefined ? standardOutputLogger(level) : loggerTo(stream, level)
+}
+
+function standardOutputLogger(level: string): Logger {
+  const output = destination({ dest: 1, sync: false, maxLength: queueBytesMax })
+  const logger = loggerTo(output, level)
+  let dropped = 0
+  let failure: NodeJS.ErrnoException | undefined
+  output.on('drop', () => {
+    dropped += 1
+  })
+  // The line in hand stays in the queue and is tried again with the next one. Once each time it begins, standard error says so.
+  output.on('error', (error: NodeJS.ErrnoException) => {
+    if (failure?.code !== error.code) process.emitWarning(`the log can't be written: ${error.message}`)
+    failure = error
+  })
+  output.on('drain', () => {
+    failure = undefined
+    if (dropped === 0) return
+    const lines = dropped
+    dropped = 0
+    logger.warn({ dropped: lines, queueBytesMax }, 'log lines were dropped: the reader of the log was too slow')
+  })
+  return logger
+}
+
+function loggerTo(stream: DestinationStream, level: string): Logger {
   return pino({
     level,
-    base: { pid: process.pid },
+    base: { service: 'sluice', pid: process.pid },
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   }, stream)

@@ -1,7 +1,8 @@
 // The admin address: health, readiness, metrics and what is running, for kubelets, balancers and Prometheus.
 //
 // Everything here only reads, and names no tenant, so it needs no credentials; it is on loopback unless the configuration
-// says otherwise. Requests have no body and few headers, and a client that dawdles is cut.
+// says otherwise. The Host header is not looked at: a page that rebinds its name to this address reads what any process on
+// the machine may read, and can change nothing. Requests have no body and few headers, and a client that dawdles is cut.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -33,6 +34,8 @@ export interface AdminSources {
   readonly readiness: () => Readiness
   readonly snapshot: () => SnapshotStatus
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  /** Told of an answer that one of these could not give (the client gets a 500), and of connections that could not be accepted. */
+  readonly failed: (error: Error, context: string) => void
 }
 
 export interface AdminServer {
@@ -42,14 +45,32 @@ export interface AdminServer {
   close(): Promise<void>
 }
 
-const headerBytesMax = 8 * 1024
-const headersMsMax = 5_000
-const requestMsMax = 10_000
-const keepAliveMs = 65_000
-const connectionsMax = 256
-/** node looks at overdue requests this often. */
-const checkIntervalMs = 1_000
-const closeMsMax = 1_000
+export interface AdminLimits {
+  readonly headerBytesMax: number
+  /** From the connection's start, or the request's first byte, to the end of its headers. */
+  readonly headersMsMax: number
+  readonly requestMsMax: number
+  /** Nothing read or written while a request is open: a client that does not take its answer. */
+  readonly stalledMsMax: number
+  readonly keepAliveMs: number
+  readonly connectionsMax: number
+  /** Overdue requests are looked for this often. */
+  readonly checkIntervalMs: number
+  /** For answers that are under way when the server closes. */
+  readonly closeMsMax: number
+}
+
+/** Keep-alive outlasts a Prometheus scrape interval of a minute. */
+const defaultLimits: AdminLimits = {
+  headerBytesMax: 8 * 1024,
+  headersMsMax: 5_000,
+  requestMsMax: 10_000,
+  stalledMsMax: 10_000,
+  keepAliveMs: 65_000,
+  connectionsMax: 256,
+  checkIntervalMs: 1_000,
+  closeMsMax: 1_000,
+}
 
 const index = `Sluice
 /healthz       200 while the process lives
@@ -58,7 +79,9 @@ const index = `Sluice
 /v1/snapshot   what is running
 `
 
-export function createAdminServer(sources: AdminSources): AdminServer {
+/** @param limits only tests need others */
+export function createAdminServer(sources: AdminSources, limits: Partial<AdminLimits> = {}): AdminServer {
+  const { headerBytesMax, headersMsMax, requestMsMax, stalledMsMax, keepAliveMs, connectionsMax, checkIntervalMs, closeMsMax } = { ...defaultLimits, ...limits }
   const server = createServer({
     maxHeaderSize: headerBytesMax,
     headersTimeout: headersMsMax,
@@ -68,8 +91,16 @@ export function createAdminServer(sources: AdminSources): AdminServer {
   }, (request, response) => {
     void answer(request, response, sources)
   })
+  server.timeout = stalledMsMax
   server.maxConnections = connectionsMax
-  return { listen: async (address) => await listen(server, address), close: async () => await close(server) }
+  return {
+    listen: async (address) => {
+      const bound = await listen(server, address)
+      server.on('error', (error) => sources.failed(error, 'accept on admin.address'))
+      return bound
+    },
+    close: async () => await close(server, closeMsMax),
+  }
 }
 
 async function listen(server: Server, { address, port }: SocketAddress): Promise<SocketAddress> {
@@ -85,7 +116,7 @@ async function listen(server: Server, { address, port }: SocketAddress): Promise
   return { address: bound.address, port: bound.port }
 }
 
-async function close(server: Server): Promise<void> {
+async function close(server: Server, closeMsMax: number): Promise<void> {
   if (!server.listening) return
   const timer = setTimeout(() => server.closeAllConnections(), closeMsMax)
   await new Promise((resolve) => {
@@ -116,7 +147,16 @@ async function answer(request: IncomingMessage, response: ServerResponse, source
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
-async function answerFor({ method, url = '' }: IncomingMessage, { readiness, snapshot, metrics }: AdminSources): Promise<Answer> {
+async function answerFor(request: IncomingMessage, sources: AdminSources): Promise<Answer> {
+  try {
+    return await route(request, sources)
+  } catch (error) {
+    sources.failed(error instanceof Error ? error : new Error(String(error)), 'answer on admin.address')
+    return json(500, { error: 'this answer failed; the log says why' })
+  }
+}
+
+async function route({ method, url = '' }: IncomingMessage, { readiness, snapshot, metrics }: AdminSources): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') return json(405, { error: 'method not allowed', allowed: ['GET', 'HEAD'] })
   switch (url.split('?', 1)[0]) {
     case '/': return plain(200, index)
@@ -127,7 +167,7 @@ async function answerFor({ method, url = '' }: IncomingMessage, { readiness, sna
     }
     case '/metrics': return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
     case '/v1/snapshot': return json(200, snapshot())
-    default: return json(404, { error: 'not found', paths: ['/healthz', '/readyz', '/metrics', '/v1/snapshot'] })
+    default: return json(404, { error: 'not found', paths: ['/', '/healthz', '/readyz', '/metrics', '/v1/snapshot'] })
   }
 }
 
