@@ -1,4 +1,7 @@
-// Round robin (IPVS `rr`): each endpoint in its turn, whatever its load. Weight 0 is passed over.
+// Round robin (IPVS `rr`): each endpoint in its turn, whatever its load or weight. Weight 0 is passed over.
+//
+// A further attempt of one connection takes a turn like any other: so the turns of an endpoint that refuses go round the
+// others, and do not all fall to its neighbour.
 
 import type { Endpoint } from './endpoint.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -8,10 +11,13 @@ export class RoundRobin implements Scheduler {
   readonly endpoints: readonly Endpoint[]
   #next: number
 
-  /** @param firstIndex whose turn it is first; different ones spread tenants and gateways over a pool's nodes */
+  /**
+   * @param firstIndex whose turn it is first: a whole number, 0 or more, counted round. Different ones keep the tenants of
+   *   a pool, and the gateways, from all beginning at its first node.
+   */
   constructor(endpoints: readonly Endpoint[], firstIndex = 0) {
     this.endpoints = endpoints
-    this.#next = endpoints.length === 0 ? 0 : firstIndex % endpoints.length
+    this.#next = firstIndex
   }
 
   pick(tried: readonly Endpoint[]): Endpoint | undefined {

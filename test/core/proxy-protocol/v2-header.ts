@@ -33,12 +33,12 @@ export function tlv(type: number, value: string | Uint8Array): Uint8Array {
   return Buffer.concat([Buffer.from([type, bytes.byteLength >> 8, bytes.byteLength & 0xff]), bytes])
 }
 
-/** The header with a checksum TLV, the right one, at a place among its TLVs. */
-export function buildV2WithChecksum(header: V2Header, at: number): Uint8Array {
+/** The header with a checksum TLV, the right one, at a place among its TLVs; with zeros behind it when it is made longer. */
+export function buildV2WithChecksum(header: V2Header, at: number, valueBytes = 4): Uint8Array {
   const tlvs = header.tlvs ?? []
   const [before, behind] = [tlvs.slice(0, at), tlvs.slice(at)]
-  const zeroed = buildV2({ ...header, tlvs: [...before, tlv(0x03, new Uint8Array(4)), ...behind] })
-  const checksum = Buffer.alloc(4)
+  const zeroed = buildV2({ ...header, tlvs: [...before, tlv(0x03, new Uint8Array(valueBytes)), ...behind] })
+  const checksum = Buffer.alloc(valueBytes)
   checksum.writeUInt32BE(crc32c(zeroed))
   return buildV2({ ...header, tlvs: [...before, tlv(0x03, checksum), ...behind] })
 }
