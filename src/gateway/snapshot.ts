@@ -15,8 +15,10 @@ import type { ListenerPolicy, Snapshot, TenantPolicy } from '../core/snapshot.ts
 export function buildSnapshot(config: Config, previous?: Snapshot): Snapshot {
   const cidrSets = new Map<string, CidrSet>()
   const tenants = new Map<string, TenantPolicy>()
-  for (const tenant of config.tenants) {
-    tenants.set(tenant.name, tenantPolicy(tenant, cidrSets, previous?.tenants.get(tenant.name)))
+  for (const [index, tenant] of config.tenants.entries()) {
+    // Each tenant begins at another endpoint: the first node of a pool must not get everybody's first connection.
+    const scheduler = schedulerFor(tenant, index, previous?.tenants.get(tenant.name)?.scheduler)
+    tenants.set(tenant.name, tenantPolicy(tenant, scheduler, cidrSets))
   }
   const hostnames = HostnameTable.build(hostnameEntries(config, tenants))
   const listeners = new Map<string, ListenerPolicy>()
@@ -53,14 +55,10 @@ function listenerPolicy(
   }
 }
 
-function tenantPolicy(
-  tenant: TenantConfig,
-  cidrSets: Map<string, CidrSet>,
-  previous: TenantPolicy | undefined,
-): TenantPolicy {
+function tenantPolicy(tenant: TenantConfig, scheduler: Scheduler, cidrSets: Map<string, CidrSet>): TenantPolicy {
   return {
     name: tenant.name,
-    scheduler: schedulerFor(tenant, previous?.scheduler),
+    scheduler,
     attemptsMax: tenant.attemptsMax,
     connectTimeoutMs: tenant.connectTimeoutMs,
     idleTimeoutMs: tenant.idleTimeoutMs,
@@ -81,9 +79,9 @@ function sharedCidrSet(sources: readonly string[], cidrSets: Map<string, CidrSet
   return set
 }
 
-function schedulerFor(tenant: TenantConfig, previous: Scheduler | undefined): Scheduler {
+function schedulerFor(tenant: TenantConfig, firstIndex: number, previous: Scheduler | undefined): Scheduler {
   if (previous !== undefined && previous.kind === tenant.scheduler && sameEndpoints(previous.endpoints, tenant.endpoints)) return previous
-  return new RoundRobin(tenant.endpoints)
+  return new RoundRobin(tenant.endpoints, firstIndex)
 }
 
 function sameEndpoints(left: readonly Endpoint[], right: readonly Endpoint[]): boolean {
