@@ -82,7 +82,6 @@ export class ClientHelloReader {
 
   /** The same answer for ever once it is not `incomplete`. Bytes behind the hello are not looked at. */
   push(bytes: Uint8Array): HelloProgress {
-    if (this.#result !== undefined) return this.#result
     let offset = 0
     while (offset < bytes.byteLength && this.#result === undefined) {
       if (this.#recordLeft === 0) {
@@ -193,7 +192,7 @@ export class ClientHelloReader {
     if (type === extension.serverName || type === extension.alpn || type === extension.supportedVersions) {
       if (length > extensionBodyBytesMax) return refused('too-large', `extension ${type} has ${length} bytes; at most ${extensionBodyBytesMax} are allowed`)
       if (length === 0) return refused('malformed', `extension ${type} is empty`)
-      if (length <= this.#messageLeft) this.#body = new Uint8Array(length)
+      this.#body = new Uint8Array(length)
       this.#bodyBytes = 0
     }
     return this.#skipThen(length, 'extension-type', `extension ${type}`)
