@@ -2,6 +2,8 @@
 //
 //   sluice.yaml:12:5: tenants[3].apiServer.nodPort: unknown key; did you mean nodePort?
 
+import { printable } from './quote.ts'
+
 export interface ConfigProblem {
   /** The file, or `environment variable NAME`. */
   readonly file: string
@@ -18,7 +20,7 @@ export interface ConfigProblem {
 }
 
 /** Printed at the most; the count tells of the others. */
-const problemsShownMax = 100
+export const problemsShownMax = 100
 
 /** The configuration can't be used. Nothing of it has been applied. */
 export class ConfigError extends Error {
@@ -27,7 +29,7 @@ export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[]
 
   constructor(problems: readonly ConfigProblem[]) {
-    super(problems.map(formatProblem).slice(0, problemsShownMax).join('\n'))
+    super(shownLines(problems).join('\n'))
     this.problems = problems
   }
 }
@@ -35,16 +37,19 @@ export class ConfigError extends Error {
 /** One line. */
 export function formatProblem({ file, line, column, path, message, expected, nearest }: ConfigProblem): string {
   const place = line === undefined ? file : `${file}:${line}:${column ?? 1}`
-  return [
+  return printable([
     `${place}: ${path === '' ? '' : `${path}: `}${message}`,
     ...(nearest === undefined ? [] : [`did you mean ${nearest}?`]),
     ...(expected === undefined ? [] : [`expected ${expected}`]),
-  ].join('; ')
+  ].join('; '))
 }
 
 /** Every problem, a line each, and their count: for a terminal. */
 export function formatProblems({ problems }: ConfigError): string {
-  const shown = problems.slice(0, problemsShownMax).map((problem) => `${formatProblem(problem)}\n`)
-  const more = problems.length > problemsShownMax ? `… and ${problems.length - problemsShownMax} more\n` : ''
-  return `${shown.join('')}${more}${problems.length} ${problems.length === 1 ? 'error' : 'errors'}\n`
+  return [...shownLines(problems), `${problems.length} ${problems.length === 1 ? 'error' : 'errors'}`].map((line) => `${line}\n`).join('')
+}
+
+function shownLines(problems: readonly ConfigProblem[]): string[] {
+  const shown = problems.slice(0, problemsShownMax).map(formatProblem)
+  return problems.length > problemsShownMax ? [...shown, `… and ${problems.length - problemsShownMax} more`] : shown
 }

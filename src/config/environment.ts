@@ -22,7 +22,7 @@ export function withOverrides(data: unknown, env: Environment): { readonly data:
     const value = env[variable]
     if (value === undefined) continue
     overridden.set(formatPath(path), variable)
-    result = setIn(result, path, isNumber && value.trim() !== '' ? Number(value) : value)
+    result = setIn(result, path, isNumber && /^\d{1,15}$/.test(value) ? Number(value) : value)
   }
   return { data: result, overridden }
 }

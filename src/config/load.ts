@@ -1,22 +1,20 @@
 // A file to a `Config`, or to every problem that it has.
 //
-//   text ─ fast parser ─▶ data ─ overrides ─▶ schema ─▶ checks between keys ─▶ Config
-//             └─ anything wrong ─▶ reference parser ─▶ the same, with lines ─▶ ConfigError
+//   text ─ parser ─▶ data ─ overrides ─▶ schema ─▶ checks between keys ─▶ Config
+//                                          └─ problems, by path ─┴─ lines of the file ─▶ ConfigError
 
-import { readFileSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { z } from 'zod'
 import type { Config } from './config.ts'
-import { ConfigError, type ConfigProblem } from './config-error.ts'
+import { ConfigError, problemsShownMax, type ConfigProblem } from './config-error.ts'
 import { withOverrides, type Environment } from './environment.ts'
 import { nearestName } from './nearest.ts'
+import { quote } from './quote.ts'
+import { readConfigFile } from './read-file.ts'
 import { crossProblems, resolve, type PathProblem, type TenantClaims, type WellFormed } from './resolve.ts'
 import { expectedAt, formatPath, knownKeysAt, type Path } from './schema-path.ts'
-import { configSchema, listenerSchema, tenantSchema, type poolSchema } from './schema.ts'
-import { parseFast, YamlSource } from './yaml-source.ts'
-
-/** A larger file is refused before it is read: some 250,000 tenants fit. */
-export const fileBytesMax = 128 * 1024 * 1024
+import { configSchema, listenerSchema, nameRule, tenantSchema, type poolSchema } from './schema.ts'
+import { parseFast, YamlSource, type Place } from './yaml-source.ts'
 
 export interface LoadOptions {
   readonly file: string
@@ -34,39 +32,21 @@ export function loadConfig({ file, env }: LoadOptions): Config {
  * @throws {ConfigError}
  */
 export function parseConfig({ file, env, text }: LoadOptions & { readonly text: string }): Config {
-  const fast = parseFast(text)
-  const checked = fast === undefined ? undefined : check(withOverrides(fast.data, env).data)
-  if (checked?.kind === 'config') return checked.config
-
   const name = basename(file)
-  const source = new YamlSource(name, text)
+  const fast = parseFast(text)
+  const source = fast === undefined ? new YamlSource(name, text) : undefined
+  const { data, overridden } = withOverrides(source === undefined ? fast?.data : dataOf(source), env)
+  const checked = check(data)
+  if (checked.kind === 'config') return checked.config
+  throw new ConfigError(placed(checked.problems, { source: source ?? new YamlSource(name, text), name, overridden }))
+}
+
+function dataOf(source: YamlSource): unknown {
   const syntax = source.problems()
   if (syntax.length > 0) throw new ConfigError(syntax)
-  const { data, overridden } = withOverrides(dataOf(source, name), env)
-  const again = check(data)
-  if (again.kind === 'config') return again.config
-  const placed = again.problems.map((problem) => place(problem, source, name, overridden))
-  throw new ConfigError(placed.toSorted((left, right) => (left.line ?? 0) - (right.line ?? 0) || (left.column ?? 0) - (right.column ?? 0)))
-}
-
-function readConfigFile(file: string): string {
-  try {
-    const { size } = statSync(file)
-    if (size > fileBytesMax) throw new ConfigError([{ file, path: '', message: `the file has ${size} bytes`, expected: `at most ${fileBytesMax}` }])
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    if (error instanceof ConfigError || !(error instanceof Error)) throw error
-    throw new ConfigError([{ file, path: '', message: `can't be read: ${error.message}` }])
-  }
-}
-
-function dataOf(source: YamlSource, name: string): unknown {
-  try {
-    return source.data()
-  } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error
-    throw new ConfigError([{ file: name, path: '', message: error.message, expected: 'aliases that expand to little' }])
-  }
+  const read = source.data()
+  if (read.kind === 'problem') throw new ConfigError([read.problem])
+  return read.data
 }
 
 type Checked =
@@ -149,7 +129,7 @@ function issueProblems(issue: z.core.$ZodIssue, data: unknown): PathProblem[] {
       return branch.flatMap((inner) => issueProblems({ ...inner, path: [...path, ...inner.path] }, data))
     }
     case 'invalid_key':
-      return [{ path, message: `${JSON.stringify(String(path.at(-1)))} is no name`, expected: 'lower-case letters, digits, dots and hyphens', key: true }]
+      return [{ path, message: `${quote(String(path.at(-1)))} is no name`, expected: nameRule, key: true }]
     case 'custom':
       return [{ path, message: issue.message, ...expectation(path) }]
     default: {
@@ -160,8 +140,11 @@ function issueProblems(issue: z.core.$ZodIssue, data: unknown): PathProblem[] {
 }
 
 function unknownKey(path: Path, key: string, known: readonly string[]): PathProblem {
-  const nearest = nearestName(key, known)
-  return { path, key: true, message: 'unknown key', ...(nearest === undefined ? { expected: `one of ${known.join(', ')}` } : { nearest }) }
+  const [list, , ...rest] = path
+  const inDefaults: Path = ['defaults', ...rest]
+  const processWide = list === 'tenants' && rest.length > 1 ? expectedAt(inDefaults) : undefined
+  if (processWide !== undefined) return { path, key: true, message: 'holds for the whole process, not for a tenant', expected: `${formatPath(inDefaults)}, ${processWide}` }
+  return { path, key: true, message: 'unknown key', expected: `one of ${known.join(', ')}`, unknown: { name: key, known } }
 }
 
 function expectation(path: Path): { readonly expected?: string } {
@@ -181,17 +164,51 @@ function valueAt(data: unknown, path: Path): unknown {
 function describe(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : `a list of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'an object'
-  return JSON.stringify(value)
+  return typeof value === 'string' ? quote(value) : String(value)
 }
 
-function place({ path, message, expected, nearest, key }: PathProblem, source: YamlSource, name: string, overridden: ReadonlyMap<string, string>): ConfigProblem {
-  const text = formatPath(path)
-  const variable = overridden.get(text)
+/** For the nearest names of all problems: some seconds. Later ones do without. */
+const comparisonsMax = 2_000_000
+
+/** In the order of the file, what the environment gave first. */
+function placed(problems: readonly PathProblem[], { source, name, overridden }: Places): ConfigProblem[] {
+  const placeOf = (problem: PathProblem): ProblemPlace => {
+    const variable = overridden.get(formatPath(problem.path))
+    return variable === undefined ? { problem, file: name, at: source.place(problem.path, { key: problem.key ?? false }) } : { problem, file: `environment variable ${variable}` }
+  }
+  let comparisonsLeft = comparisonsMax
+  return problems.map(placeOf)
+    .toSorted((left, right) => (left.at?.line ?? 0) - (right.at?.line ?? 0) || (left.at?.column ?? 0) - (right.at?.column ?? 0))
+    .map((each, index) => {
+      const compared = index < problemsShownMax ? each.problem.unknown?.known.length ?? 0 : Infinity
+      comparisonsLeft -= compared
+      return described(each, source, comparisonsLeft >= 0)
+    })
+}
+
+interface Places {
+  readonly source: YamlSource
+  /** Of the file. */
+  readonly name: string
+  /** The paths that variables gave, each with its variable. */
+  readonly overridden: ReadonlyMap<string, string>
+}
+
+interface ProblemPlace {
+  readonly problem: PathProblem
+  readonly file: string
+  readonly at?: Place
+}
+
+function described({ problem, file, at }: ProblemPlace, source: YamlSource, mayCompare: boolean): ConfigProblem {
+  const { path, message, expected, unknown, other } = problem
+  const nearest = unknown === undefined || !mayCompare ? undefined : nearestName(unknown.name, unknown.known)
   return {
-    ...(variable === undefined ? { file: name, ...source.place(path, { key: key ?? false }) } : { file: `environment variable ${variable}` }),
-    path: text,
-    message,
-    ...(expected === undefined ? {} : { expected }),
+    file,
+    ...at,
+    path: formatPath(path),
+    message: other === undefined ? message : `${message} ${formatPath(other)} (line ${source.place(other, { key: false }).line}) already`,
     ...(nearest === undefined ? {} : { nearest }),
+    ...(nearest !== undefined || expected === undefined ? {} : { expected }),
   }
 }

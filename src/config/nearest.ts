@@ -11,16 +11,15 @@ export function nearestName(name: string, known: Iterable<string>): string | und
   let best: { name: string; distance: number } | undefined
   for (const candidate of known) {
     if (Math.abs(candidate.length - name.length) > distanceShareMax * Math.max(candidate.length, name.length)) continue
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase())
-    if (distance <= distanceShareMax * Math.max(name.length, candidate.length) && distance < (best?.distance ?? Infinity)) {
-      best = { name: candidate, distance }
-    }
+    const distanceMax = Math.min(Math.floor(distanceShareMax * Math.max(name.length, candidate.length)), (best?.distance ?? Infinity) - 1)
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase(), distanceMax)
+    if (distance !== undefined) best = { name: candidate, distance }
   }
   return best?.name
 }
 
-/** Levenshtein's. */
-function editDistance(left: string, right: string): number {
+/** Levenshtein's; undefined when it is more than `distanceMax`. */
+function editDistance(left: string, right: string, distanceMax: number): number | undefined {
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index)
   for (let row = 1; row <= left.length; row++) {
     const current = [row]
@@ -28,7 +27,9 @@ function editDistance(left: string, right: string): number {
       const substitution = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1)
       current.push(Math.min(substitution, (previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1))
     }
+    if (Math.min(...current) > distanceMax) return undefined
     previous = current
   }
-  return previous.at(-1) ?? 0
+  const distance = previous.at(-1) ?? 0
+  return distance > distanceMax ? undefined : distance
 }

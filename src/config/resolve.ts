@@ -4,8 +4,8 @@
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { Config, ListenerConfig, TenantConfig } from './config.ts'
-import { nearestName } from './nearest.ts'
-import { formatPath, type Path } from './schema-path.ts'
+import { quote } from './quote.ts'
+import type { Path } from './schema-path.ts'
 import type { ParsedConfig } from './schema.ts'
 
 /** A mistake at a path of the data, not yet at a line of the file. */
@@ -13,7 +13,10 @@ export interface PathProblem {
   readonly path: Path
   readonly message: string
   readonly expected?: string
-  readonly nearest?: string
+  /** A name that is not known, and those that are. The nearest is looked for only when the problem is shown: it takes long. */
+  readonly unknown?: { readonly name: string; readonly known: readonly string[] }
+  /** The place that has it already: with its line, it ends the message. */
+  readonly other?: Path
   /** It is about the path's last key, not about its value. */
   readonly key?: boolean
 }
@@ -41,43 +44,43 @@ export interface TenantClaims {
 /** Mistakes between keys; empty when `resolve` may follow. */
 export function crossProblems({ listeners, tenants, claims, pools, tenantsComplete }: WellFormed): PathProblem[] {
   const tenantNames = new Set([...tenants.values()].map(({ name }) => name))
+  const knownTenants = [...tenantNames]
   return [
-    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: formatSocketAddress(address.address), shared: address.address.port === 0 }))),
-    ...[...listeners].flatMap(([index, listener]) => defaultTenantProblems(index, listener, tenantNames, tenantsComplete)),
+    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: listenerKey(address) }))),
+    ...[...listeners].flatMap(([index, { defaultTenant }]) =>
+      defaultTenant === undefined || tenantNames.has(defaultTenant) || !tenantsComplete ? [] : [unknownName(['listeners', index, 'defaultTenant'], 'tenant', defaultTenant, knownTenants)]),
+    ...Object.entries(pools ?? {}).flatMap(([name, { addresses }]) => duplicates('pool address', addresses.map((key, index) => ({ path: ['pools', name, 'addresses', index], key })))),
     ...duplicates('tenant name', [...claims].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
     ...duplicates('hostname', [...claims].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
     ...[...tenants].flatMap(([index, tenant]) => apiServerProblems(['tenants', index, 'apiServer'], tenant.apiServer, pools)),
   ]
 }
 
+/** Port 0 is another port each time; but a listener is called as its address is written, and names must differ. */
+function listenerKey({ text, address }: ParsedListener['address']): string {
+  return address.port === 0 ? text : formatSocketAddress(address)
+}
+
+function unknownName(path: Path, what: 'tenant' | 'pool', name: string, known: readonly string[]): PathProblem {
+  return { path, message: `there is no ${what} ${quote(name)}`, expected: `the name of a ${what}`, unknown: { name, known } }
+}
+
 interface Claim {
   readonly path: Path
   /** Absent: too broken to claim anything. */
   readonly key: string | undefined
-  /** May be claimed by several. */
-  readonly shared?: boolean
 }
 
 function duplicates(what: string, claims: readonly Claim[]): PathProblem[] {
   const first = new Map<string, Path>()
   const problems: PathProblem[] = []
-  for (const { path, key, shared } of claims) {
+  for (const { path, key } of claims) {
     if (key === undefined) continue
     const before = first.get(key)
     if (before === undefined) first.set(key, path)
-    else if (shared !== true) problems.push({ path, message: `${what} ${key} is claimed by ${formatPath(before)} already`, expected: `each ${what} once` })
+    else problems.push({ path, message: `${what} ${key} is claimed by`, other: before, expected: `each ${what} once` })
   }
   return problems
-}
-
-function defaultTenantProblems(index: number, { defaultTenant }: ParsedListener, names: ReadonlySet<string>, complete: boolean): PathProblem[] {
-  if (defaultTenant === undefined || names.has(defaultTenant) || !complete) return []
-  const nearest = nearestName(defaultTenant, names)
-  return [{
-    path: ['listeners', index, 'defaultTenant'],
-    message: `there is no tenant ${JSON.stringify(defaultTenant)}`,
-    ...(nearest === undefined ? { expected: 'the name of a tenant' } : { nearest }),
-  }]
 }
 
 function apiServerProblems(path: Path, { pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools'] | undefined): PathProblem[] {
@@ -91,8 +94,7 @@ function apiServerProblems(path: Path, { pool, nodePort, endpoints }: ParsedTena
     return [{ path, message, expected }]
   }
   if (pools === undefined || Object.hasOwn(pools, pool)) return []
-  const nearest = nearestName(pool, Object.keys(pools))
-  return [{ path: [...path, 'pool'], message: `there is no pool ${JSON.stringify(pool)}`, ...(nearest === undefined ? { expected: 'the name of a pool' } : { nearest }) }]
+  return [unknownName([...path, 'pool'], 'pool', pool, Object.keys(pools))]
 }
 
 /** @param parsed without mistakes, between its keys too */

@@ -1,14 +1,16 @@
 // The schema at a path: which keys it knows there, and what it expects.
 
 import type { z } from 'zod'
+import { quote } from './quote.ts'
 import { configSchema } from './schema.ts'
 
 export type Path = readonly PropertyKey[]
 
-/** `tenants[3].apiServer.nodePort` */
+/** `tenants[3].apiServer.nodePort`, `pools["two words"]` */
 export function formatPath(path: Path): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`
+    if (!/^[\w-]{1,100}$/.test(String(key))) return `${text}[${quote(String(key))}]`
     return text === '' ? String(key) : `${text}.${String(key)}`
   }, '')
 }

@@ -5,10 +5,11 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
-import { parseCidr } from '../core/net/cidr.ts'
+import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
+import { quote } from './quote.ts'
 
 const tenantsMax = 250_000
 const hostnamesPerTenantMax = 1_000
@@ -23,7 +24,7 @@ function text<Value extends object | string | number>(description: string, patte
     const parsed = parse(value)
     if (parsed !== undefined && !isWrong(parsed)) return parsed
     const why = parsed === undefined ? '' : `: ${parsed.why}`
-    context.issues.push({ code: 'custom', message: `${JSON.stringify(value)}${why}`, input: value })
+    context.issues.push({ code: 'custom', message: `${quote(value)}${why}`, input: value })
     return z.NEVER
   })
 }
@@ -51,11 +52,13 @@ function duration(minText: string, maxText: string, meaning: string): z.ZodType<
 
 const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', undefined, (value) => {
   const parsed = parseCidr(value)
-  return parsed.kind === 'cidr' ? value : new Wrong(parsed.detail)
+  return parsed.kind === 'cidr' ? formatCidr(parsed.cidr) : new Wrong(parsed.detail)
 })
 
-const name = text('a name of lower-case letters, digits, dots and hyphens, at most 253', '^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$', (value) =>
-  /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value) ? value : undefined)
+/** As Kubernetes names its objects (RFC 1123 labels, with dots between). */
+const namePattern = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
+export const nameRule = 'lower-case letters, digits and hyphens, in parts with dots between, at most 253 characters'
+const name = text(`a name: ${nameRule}`, namePattern.source, (value) => namePattern.test(value) ? value : undefined)
 
 const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', undefined, (value) => {
   const parsed = parseHostnamePattern(value)
@@ -76,7 +79,7 @@ const proxyProtocol = z.strictObject({
 
 export const listenerSchema = z.strictObject({
   address: bindAddress,
-  defaultTenant: name.optional().meta({ description: 'the tenant of hellos without a name; absent: they are refused' }),
+  defaultTenant: z.string().optional().meta({ description: 'the name of the tenant for hellos without a server name; absent: they are refused' }),
   proxyProtocol: proxyProtocol.optional(),
 }).meta({ description: 'one address to accept TLS connections on' })
 
@@ -89,7 +92,7 @@ export const poolSchema = z.strictObject({
 }).meta({ description: 'a set of admin nodes, on each of which every NodePort answers' })
 
 const scheduler = z.enum(['rr']).meta({ description: 'rr (round robin)' })
-const attempts = z.int().min(1).max(16).meta({ description: 'endpoints tried for one connection, 1 to 16' })
+const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 const tenantTimeouts = {
@@ -122,7 +125,7 @@ const endpointSchema = z.strictObject({
 })
 
 const apiServer = z.strictObject({
-  pool: name.optional().meta({ description: 'the name of a pool' }),
+  pool: z.string().optional().meta({ description: 'the name of a pool' }),
   nodePort: port.optional(),
   endpoints: z.array(z.union([endpointAddress, endpointSchema]).meta({ description: 'ADDRESS:PORT, or { address: ADDRESS:PORT, weight: 0 or 1 }' })).min(1).max(endpointsPerTenantMax).optional()
     .meta({ description: 'addresses of the API server' }),

@@ -48,7 +48,7 @@ sluice.yaml:5:15: defaults.timeouts.helo: unknown key; did you mean hello?
 sluice.yaml:6:14: defaults.scheduler: "wlc"; expected rr (round robin)
 sluice.yaml:10:31: tenants[0].apiServer.nodPort: unknown key; did you mean nodePort?
 sluice.yaml:13:24: tenants[1].apiServer.pool: there is no pool "amdin"; did you mean admin?
-sluice.yaml:15:17: tenants[2].hostnames[0]: hostname globex.example.com is claimed by tenants[1].hostnames[0] already; expected each hostname once
+sluice.yaml:15:17: tenants[2].hostnames[0]: hostname globex.example.com is claimed by tenants[1].hostnames[0] (line 12) already; expected each hostname once
 6 errors
 `,
   })

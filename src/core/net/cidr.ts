@@ -36,7 +36,8 @@ export function parseCidr(text: string): ParsedCidr {
   return { kind: 'cidr', cidr: { network, prefixBits } }
 }
 
-function formatCidr({ network, prefixBits }: Cidr): string {
+/** The one text for a network. */
+export function formatCidr({ network, prefixBits }: Cidr): string {
   return `${formatIpAddress(network)}/${prefixBits}`
 }
 
