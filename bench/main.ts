@@ -1,0 +1,114 @@
+// npm run bench: from the command line to a plan, measurements, a table and an exit code.
+
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describeMachine } from './machine.ts'
+import { type Options, OptionsError, parseOptions, usage } from './options.ts'
+import { allPeers } from './peers/all.ts'
+import type { Installation } from './peers/peer.ts'
+import { duration, progressLine, renderReport } from './report.ts'
+import { type BenchResult, direct, type Measurement } from './result.ts'
+import { runSession } from './session.ts'
+import { expectedMs, misfitOf, type Workload, workloadsOf } from './workload.ts'
+
+const targetNames = [direct, ...allPeers.map(({ name }) => name)]
+const resultsDirectory = fileURLToPath(new URL('results/', import.meta.url))
+/** Of all the relays, one after another. Only for the estimate. */
+const startMs = 1_500
+
+interface Candidate {
+  readonly name: string
+  readonly version: string
+  readonly settings: string
+  readonly installation?: Installation
+}
+
+function findCandidates({ targets }: Options): { candidates: Candidate[], absent: { name: string, reason: string }[] } {
+  const candidates: Candidate[] = targets.includes(direct) ? [{ name: direct, version: '–', settings: 'no relay: the generator and the backend by themselves' }] : []
+  const absent: { name: string, reason: string }[] = []
+  for (const peer of allPeers.filter(({ name }) => targets.includes(name))) {
+    const { name, settings } = peer
+    const installation = peer.find()
+    if (typeof installation === 'string') absent.push({ name, reason: installation })
+    else candidates.push({ name, settings, version: installation.version, installation })
+  }
+  return { candidates, absent }
+}
+
+function splitByLimit(workloads: readonly Workload[], descriptorLimit: number): Pick<BenchResult, 'workloads' | 'skipped'> {
+  const judged = workloads.map((workload) => ({ workload, reason: misfitOf(workload, descriptorLimit) }))
+  return {
+    workloads: judged.filter(({ reason }) => reason === undefined).map(({ workload }) => workload),
+    skipped: judged.flatMap(({ workload, reason }) => (reason === undefined ? [] : [{ workload: workload.name, reason }])),
+  }
+}
+
+async function bench(options: Options): Promise<number> {
+  const machine = describeMachine()
+  const { candidates, absent } = findCandidates(options)
+  const { workloads, skipped } = splitByLimit(workloadsOf(options), machine.descriptorLimit)
+  for (const { name, reason } of absent) tell(`${name}: ${reason}`)
+  for (const { workload, reason } of skipped) tell(`${workload} is left out: ${reason}`)
+  if (workloads.length === 0 || candidates.length === 0) {
+    tell('nothing is left to measure')
+    return 1
+  }
+  const estimateMs = options.runs * (startMs + candidates.length * workloads.reduce((sum, workload) => sum + expectedMs(workload, options), 0))
+  tell(`${options.runs} runs × ${workloads.map(({ name }) => name).join(', ')} × ${candidates.map(({ name }) => name).join(', ')}: some ${duration(estimateMs / 1000)}`)
+  const startedAt = new Date().toISOString()
+  const startedMs = performance.now()
+  const { measurements, problems } = await runSession({
+    options, workloads, candidates,
+    onMeasurement: (measurement) => tellProgress(measurement, workloads, options, performance.now() - startedMs),
+  })
+  const targets = candidates.map(({ name, version, settings }) => ({ name, version, settings }))
+  const tookSeconds = (performance.now() - startedMs) / 1000
+  save(options, { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems })
+  return problems.length > 0 || measurements.some(({ failure }) => failure !== undefined) ? 1 : 0
+}
+
+function save(options: Options, result: BenchResult): void {
+  const report = renderReport(result)
+  const base = `${resultsDirectory}${result.startedAt.slice(0, 19).replaceAll(':', '-')}`
+  const { jsonFile = `${base}.json`, markdownFile = `${base}.md` } = options
+  for (const [file, text] of [[jsonFile, `${JSON.stringify(result, undefined, 2)}\n`], [markdownFile, report]] as const) {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, text)
+  }
+  process.stdout.write(report)
+  tell(`\nwritten to ${jsonFile} and ${markdownFile}`)
+}
+
+function tellProgress(measurement: Measurement, workloads: readonly Workload[], { runs }: Options, elapsedMs: number): void {
+  const workload = workloads.find(({ name }) => name === measurement.workload)
+  if (workload === undefined) return
+  const place = `${duration(elapsedMs / 1000).padStart(9)}  run ${measurement.run}/${runs}  ${workload.name.padEnd(10)} ${measurement.target.padEnd(9)}`
+  tell(`${place} ${progressLine(measurement, workload)}`)
+}
+
+/** The table goes to standard output, all else here. */
+function tell(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseOptions(args, targetNames)
+    if (options !== undefined) return await bench(options)
+    process.stdout.write(usage(targetNames))
+    return 0
+  } catch (error) {
+    if (!(error instanceof OptionsError)) throw error
+    tell(`bench: ${error.message}\n--help tells more`)
+    return 2
+  }
+}
+
+if (process.platform !== 'linux') {
+  tell('bench: CPU and memory are read from /proc, so it takes Linux')
+  process.exit(1)
+}
+// An exit runs the handlers that end relays and remove files.
+for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) process.once(signal, () => process.exit(code))
+process.exitCode = await main(process.argv.slice(2))

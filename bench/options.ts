@@ -1,0 +1,135 @@
+// The command line: what is measured, against whom, how often and for how long.
+
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+
+export const allModes = ['echo', 'paced', 'connect', 'download', 'upload', 'idle'] as const
+export type Mode = typeof allModes[number]
+
+export interface Options {
+  readonly runs: number
+  /** Of the window that counts. */
+  readonly durationMs: number
+  /** Load before it. */
+  readonly warmUpMs: number
+  readonly modes: readonly Mode[]
+  /** Names of targets, `direct` among them. */
+  readonly targets: readonly string[]
+  /** Of the echo mode: a measurement for each. */
+  readonly connections: readonly number[]
+  /** Of the paced mode. */
+  readonly requestsPerSecond: number
+  readonly idleConnections: number
+  /** Of the generator, and processes of the backend. */
+  readonly threads: number
+  readonly jsonFile?: string
+  readonly markdownFile?: string
+}
+
+/** The command line is wrong; the message says how. */
+export class OptionsError extends Error {
+  readonly code = 'OPTIONS'
+}
+
+const full = { runs: '5', duration: '2', connections: '1,64,2000', rate: '5000', 'idle-connections': '4000' }
+const tiny = { runs: '1', duration: '0.1', connections: '1,8', rate: '500', 'idle-connections': '40' }
+const warmUpMsMax = 500
+
+export function usage(targets: readonly string[]): string {
+  return `Measures Sluice beside the relays that are installed, and beside a direct connection, on 127.0.0.1.
+
+Usage: npm run bench -- [OPTIONS]
+
+  --modes LIST              of ${allModes.join(',')}; all of them by default
+                              echo      closed loop: as many requests as go through
+                              paced     open loop: latency at a rate, stalls included
+                              connect   connections a second
+                              download, upload   bulk
+                              idle      memory of a connection that does nothing
+  --peers LIST              of ${targets.join(',')}; all that are installed by default
+  --runs N                  rounds over all of it; tables show medians and spreads [${full.runs}]
+  --duration SECONDS        of each measurement, after a warm-up [${full.duration}]
+  --connections LIST        of echo: a measurement for each [${full.connections}]
+  --rate N                  of paced: requests a second [${full.rate}]
+  --idle-connections N      of idle [${full['idle-connections']}]
+  --threads N               of the load generator, and backend processes [a quarter of the cores: ${defaultThreads()}]
+  --tiny                    a fraction of a second of everything, once: does it run? The figures mean nothing
+  --json FILE               [bench/results/TIME.json]
+  --markdown FILE           [bench/results/TIME.md]; it is printed as well
+  --help
+
+Examples
+  npm run bench                                           all of it: see the plan that it prints first
+  npm run bench -- --modes echo --connections 64 --peers sluice,haproxy --duration 5
+  npm run bench -- --modes idle --idle-connections 9000   needs ulimit -n 20000
+
+Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong options
+`
+}
+
+/**
+ * @param targets that there are; the default
+ * @returns undefined when help is asked for
+ * @throws {OptionsError}
+ */
+export function parseOptions(args: readonly string[], targets: readonly string[]): Options | undefined {
+  const values = valuesOf(args)
+  if (values.help === true) return undefined
+  const defaults = values.tiny === true ? tiny : full
+  const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
+  return {
+    runs: whole('runs', values.runs ?? defaults.runs, 1_000),
+    durationMs,
+    warmUpMs: Math.min(warmUpMsMax, durationMs / 4),
+    modes: list('modes', values.modes ?? allModes.join(','), allModes),
+    targets: list('peers', values.peers ?? targets.join(','), targets),
+    connections: (values.connections ?? defaults.connections).split(',').map((each) => whole('connections', each, 100_000)),
+    requestsPerSecond: whole('rate', values.rate ?? defaults.rate, 1_000_000),
+    idleConnections: whole('idle-connections', values['idle-connections'] ?? defaults['idle-connections'], 100_000),
+    threads: whole('threads', values.threads ?? String(defaultThreads()), 64),
+    ...(values.json === undefined ? {} : { jsonFile: values.json }),
+    ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
+  }
+}
+
+/** A relay with one thread is what is measured: two threads for the load saturate it on a larger machine. */
+function defaultThreads(): number {
+  return Math.max(1, Math.min(4, Math.floor(availableParallelism() / 4)))
+}
+
+function valuesOf(args: readonly string[]) {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        runs: text, duration: text, modes: text, peers: text, connections: text, rate: text, 'idle-connections': text, threads: text,
+        tiny: flag, json: text, markdown: text, help: { ...flag, short: 'h' },
+      },
+    }).values
+  } catch (error) {
+    if (error instanceof TypeError) throw new OptionsError(error.message)
+    throw error
+  }
+}
+
+function number(name: string, text: string, { min, max }: { min: number, max: number }): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value >= min && value <= max)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a number from ${min} to ${max}`)
+  return value
+}
+
+function whole(name: string, text: string, max: number): number {
+  const value = number(name, text, { min: 1, max })
+  if (!Number.isInteger(value)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a whole number`)
+  return value
+}
+
+function list<T extends string>(name: string, text: string, known: readonly T[]): readonly T[] {
+  return text.split(',').map((each) => {
+    const found = known.find((one) => one === each)
+    if (found === undefined) throw new OptionsError(`--${name}: there is no ${JSON.stringify(each)}; there are ${known.join(', ')}`)
+    return found
+  })
+}

@@ -1,0 +1,9 @@
+// The relays that the bench knows, in the report's order.
+
+import { haproxy } from './haproxy.ts'
+import { nginx } from './nginx.ts'
+import type { Peer } from './peer.ts'
+import { sluice } from './sluice.ts'
+import { sniproxy } from './sniproxy.ts'
+
+export const allPeers: readonly Peer[] = [sluice, haproxy, nginx, sniproxy]

@@ -1,0 +1,40 @@
+// Sluice as it is in this work tree, run by the Node that runs the bench.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Launch, Peer, PeerFacts } from './peer.ts'
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const manifestFile = new URL('../../package.json', import.meta.url)
+
+export const sluice: Peer = {
+  name: 'sluice',
+  settings: '`relay: { driver: auto }`, every other setting at its default',
+  find: () => {
+    const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
+    return { version, launch }
+  },
+}
+
+function launch(facts: PeerFacts): Launch {
+  return {
+    executable: process.execPath,
+    arguments_: [mainFile, 'gateway', '--config', join(facts.directory, 'sluice.yaml')],
+    // It has no workers, and on SIGTERM it would drain.
+    stopSignal: 'SIGKILL',
+    files: { 'sluice.yaml': render(facts) },
+    readyUrl: `http://127.0.0.1:${facts.adminPort}/readyz`,
+  }
+}
+
+function render({ listenPort, adminPort, routes }: PeerFacts): string {
+  return `listeners:
+  - address: 127.0.0.1:${listenPort}
+tenants:
+${routes.map(({ serverName, port }, index) => `  - name: tenant-${index}
+    hostnames: [${serverName}]
+    apiServer: { endpoints: ["127.0.0.1:${port}"] }`).join('\n')}
+admin: { address: 127.0.0.1:${adminPort} }
+`
+}

@@ -1,0 +1,120 @@
+// From a result to the table that is printed. Pure.
+
+import { type Column, columnsOf, type MetricName } from './metrics.ts'
+import { type BenchResult, direct, type Measurement, own, type TargetFacts } from './result.ts'
+import { ratioToBest, type RunValue, type Summary, summarise } from './statistics.ts'
+import type { Workload } from './workload.ts'
+
+/** Cores that other processes used, from which on a reader should be told. */
+const noisyCores = 0.1
+
+/** @returns Markdown, a line a line */
+export function renderReport(result: BenchResult): string {
+  return [
+    ...header(result),
+    ...result.workloads.flatMap((workload) => ['', ...section(result, workload)]),
+    ...result.skipped.map(({ workload, reason }) => `\nNot measured: ${workload}; ${reason}.`),
+    ...problems(result),
+    '',
+  ].join('\n')
+}
+
+function header({ startedAt, tookSeconds, machine, options, targets, absent, measurements }: BenchResult): string[] {
+  const others = summarise(measurements.flatMap(({ metrics }) => metrics.otherCores ?? []))
+  return [
+    `# Bench, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
+    '',
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. `
+    + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `
+    + 'Cells are medians over the runs, with (least–most).',
+    `**×** is the multiple of the best peer of ${own} in the same run; more is better unless it says ↓.`,
+    ...(others === undefined ? [] : [noise(others)]),
+    '',
+    '| | version | settings |',
+    '|---|---|---|',
+    ...targets.map(({ name, version, settings }) => `| ${name} | ${version} | ${settings} |`),
+    ...absent.map(({ name, reason }) => `| ${name} | – | ${reason} |`),
+  ]
+}
+
+function noise({ median, max }: Summary): string {
+  const verdict = median > noisyCores ? ': **a noisy machine**, compare only within a table.' : '.'
+  return `Processes that have nothing to do with this used ${median.toFixed(2)} cores meanwhile (up to ${max.toFixed(2)})${verdict}`
+}
+
+function section(result: BenchResult, workload: Workload): string[] {
+  const columns = columnsOf[workload.spec.kind]
+  const measured = result.measurements.filter((each) => each.workload === workload.name)
+  const targets = result.targets.filter(({ name }) => measured.some((each) => each.target === name))
+  return [
+    `## ${workload.title}`,
+    '',
+    workload.explanation,
+    '',
+    row(['', ...columns.flatMap((column) => (column.compared === undefined ? [column.title] : [column.title, column.compared === 'less' ? '× ↓' : '×'])), 'note']),
+    `|---|${columns.map(({ compared }) => (compared === undefined ? '--:|' : '--:|--:|')).join('')}---|`,
+    ...targets.map((target) => targetRow(target, columns, measured)),
+  ]
+}
+
+function targetRow({ name }: TargetFacts, columns: readonly Column[], measured: readonly Measurement[]): string {
+  const ofTarget = measured.filter(({ target }) => target === name)
+  const cells = columns.flatMap((column) => {
+    const summary = summarise(runValues(ofTarget, column.metric).map(({ value }) => value))
+    if (column.compared === undefined) return [summary === undefined ? '–' : format(summary.median, column.digits)]
+    const ratio = ratioToBest(runValues(ofTarget, column.metric), runValues(measured.filter(isPeer), column.metric), column.compared)
+    return [summary === undefined ? '–' : withSpread(summary, column.digits), ratio === undefined ? '–' : ratio.toFixed(2)]
+  })
+  return row([name, ...cells, notesOf(ofTarget)])
+}
+
+function isPeer({ target }: Measurement): boolean {
+  return target !== direct && target !== own
+}
+
+function runValues(measurements: readonly Measurement[], metric: MetricName): readonly RunValue[] {
+  return measurements.flatMap(({ run, metrics }) => {
+    const value = metrics[metric]
+    return value === undefined ? [] : [{ run, value }]
+  })
+}
+
+/** Caveats with how many of the runs they hold for; failures by the run. */
+function notesOf(measurements: readonly Measurement[]): string {
+  const counts = new Map<string, number>()
+  for (const caveat of measurements.flatMap(({ caveats }) => caveats)) counts.set(caveat, (counts.get(caveat) ?? 0) + 1)
+  const caveats = Array.from(counts, ([caveat, count]) => (count === measurements.length ? caveat : `${caveat} (${count} of ${measurements.length})`))
+  const failures = measurements.flatMap(({ run, failure }) => (failure === undefined ? [] : [`**run ${run}: ${failure}**`]))
+  return [...failures, ...caveats].join('; ')
+}
+
+function problems(result: BenchResult): string[] {
+  return result.problems.length === 0 ? [] : ['', '## Problems', '', ...result.problems.map((problem) => `- ${problem.replaceAll('\n', '\n  ')}`)]
+}
+
+function withSpread({ median, min, max, count }: Summary, digits: number): string {
+  return count === 1 ? format(median, digits) : `${format(median, digits)} (${format(min, digits)}–${format(max, digits)})`
+}
+
+function format(value: number, digits: number): string {
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}
+
+function row(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
+}
+
+/** `7:05` minutes. */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds)
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')} min`
+}
+
+/** One measurement in a line, for whoever waits. */
+export function progressLine({ metrics, caveats, failure }: Measurement, { spec: { kind } }: Workload): string {
+  const figures = columnsOf[kind].filter(({ compared }) => compared !== undefined).flatMap(({ metric, title, digits }) => {
+    const value = metrics[metric]
+    return value === undefined ? [] : [`${format(value, digits)} ${title}`]
+  })
+  return [...figures, ...(failure === undefined ? [] : [`FAILED: ${failure}`]), ...caveats].join(' · ')
+}

@@ -1,0 +1,104 @@
+// One column of the comparison: a relay with its backends, or the backends by themselves.
+
+import { mkdirSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { once } from 'node:events'
+import type { BackendPorts } from './load/backend-protocol.ts'
+import type { Installation, PeerFacts } from './peers/peer.ts'
+import { RelayProcess } from './peers/relay-process.ts'
+import { firstEphemeralPort } from './proc.ts'
+
+/** The name that connections to a role's backend ask for. */
+export function serverNameOf(role: keyof BackendPorts): string {
+  return `${role}.bench.example`
+}
+
+export interface TargetOptions {
+  readonly name: string
+  /** Absent: direct. */
+  readonly installation?: Installation
+  readonly backendPorts: BackendPorts
+  /** For the relay's files; made anew at each start. */
+  readonly directory: string
+  readonly connectionsMax: number
+}
+
+export class Target {
+  readonly name: string
+  readonly #options: TargetOptions
+  #relay: RelayProcess | undefined
+  #listenPort = 0
+
+  constructor(options: TargetOptions) {
+    this.name = options.name
+    this.#options = options
+  }
+
+  /** A new process, in place of the one before. @throws {RelayStartError} */
+  async start(): Promise<void> {
+    await this.stop()
+    const { name, installation, backendPorts, directory, connectionsMax } = this.#options
+    if (installation === undefined) return
+    rmSync(directory, { recursive: true, force: true })
+    mkdirSync(directory, { recursive: true })
+    this.#listenPort = await freePort()
+    const facts: PeerFacts = {
+      directory,
+      listenPort: this.#listenPort,
+      adminPort: await freePort(),
+      connectionsMax,
+      routes: (['echo', 'source', 'sink'] as const).map((role) => ({ serverName: serverNameOf(role), port: backendPorts[role] })),
+    }
+    this.#relay = await RelayProcess.start(name, installation.launch(facts), facts)
+  }
+
+  async stop(): Promise<void> {
+    await this.#relay?.stop()
+    this.#relay = undefined
+  }
+
+  get isDirect(): boolean {
+    return this.#options.installation === undefined
+  }
+
+  /** Whether it can be measured. */
+  get isUp(): boolean {
+    return this.isDirect || (this.#relay !== undefined && this.#relay.ending === undefined)
+  }
+
+  /** How its process ended, although it should run; undefined if all is well. */
+  get ending(): string | undefined {
+    return this.#relay?.ending
+  }
+
+  /** Of the first of its processes; undefined for a direct connection. */
+  get relayPid(): number | undefined {
+    return this.#relay?.pid
+  }
+
+  /** The port that a client connects to. */
+  portFor(role: keyof BackendPorts): number {
+    return this.isDirect ? this.#options.backendPorts[role] : this.#listenPort
+  }
+}
+
+const firstPort = 20_000
+let nextPort = firstPort + process.pid % 5_000
+
+/** Outside the range of outgoing connections: none of the thousands of a measurement can take it before the relay does. */
+async function freePort(): Promise<number> {
+  const lastPort = firstEphemeralPort() - 1
+  for (let tries = 0; tries < lastPort - firstPort; tries += 1) {
+    nextPort = nextPort >= lastPort ? firstPort : nextPort + 1
+    const server = createServer()
+    const error = await new Promise<Error | undefined>((resolve) => {
+      server.once('error', resolve)
+      server.listen({ port: nextPort, host: '127.0.0.1' }, () => resolve(undefined))
+    })
+    if (error !== undefined) continue
+    server.close()
+    await once(server, 'close')
+    return nextPort
+  }
+  throw new Error(`no port is free from ${firstPort} to ${lastPort}`)
+}

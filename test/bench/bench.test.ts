@@ -1,0 +1,66 @@
+// The bench itself, as it is called, in its smallest size: so that it never rots. What it measures here means nothing.
+
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test } from 'tap'
+import type { MetricName } from '../../bench/metrics.ts'
+import type { BenchResult, Measurement } from '../../bench/result.ts'
+
+const mainFile = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
+
+/** What a measurement must have, of a relay and without one. */
+const expected: Readonly<Record<string, readonly MetricName[]>> = {
+  'echo-3': ['requestsPerSecond', 'p50Us', 'p99Us', 'p999Us'],
+  'paced': ['requestsPerSecond', 'p50Us', 'p90Us', 'p99Us', 'p999Us', 'maxUs', 'generatorLateP50Us'],
+  'connect': ['connectionsPerSecond', 'p50Us', 'p99Us'],
+  'download': ['gigabytesPerSecond'],
+  'upload': ['gigabytesPerSecond'],
+  'idle': [],
+}
+
+function bench(...args: string[]) {
+  return spawnSync(process.execPath, [mainFile, ...args], { encoding: 'utf8', timeout: 90_000 })
+}
+
+void test('every mode measures every target, and the counts of both ends agree', async (t) => {
+  const directory = t.testdir()
+  const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
+  const { status, stderr, stdout } = bench('--tiny', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile)
+  t.equal(status, 0, stderr)
+  const result: BenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
+  t.same(result.problems, [])
+  t.match(result.targets.map(({ name }) => name), ['direct', 'sluice'], 'peers follow, as far as they are installed')
+  t.equal(result.targets.length + result.absent.length, 5)
+  for (const { name } of result.targets) {
+    for (const [workload, metrics] of Object.entries(expected)) {
+      const found = result.measurements.filter((each) => each.target === name && each.workload === workload)
+      t.equal(found.length, name === 'direct' && workload === 'idle' ? 0 : 1, `${name} ${workload} was measured once`)
+      for (const measurement of found) t.same(faultsOf(measurement, metrics), [], `${name} ${workload} has its figures`)
+    }
+  }
+  t.equal(readFileSync(markdownFile, 'utf8'), stdout, 'what is printed is what is written')
+  for (const { title } of result.workloads) t.match(stdout, `## ${title}`)
+})
+
+function faultsOf({ metrics, failure, target }: Measurement, positive: readonly MetricName[]): readonly string[] {
+  const ofRelay: readonly MetricName[] = target === 'direct' ? [] : ['relayCores', 'memoryMib']
+  return [
+    ...(failure === undefined ? [] : [failure]),
+    ...positive.filter((name) => !(Number(metrics[name]) > 0)).map((name) => `${name} is ${metrics[name]}`),
+    ...ofRelay.filter((name) => !Number.isFinite(metrics[name])).map((name) => `${name} is ${metrics[name]}`),
+    ...Object.entries(metrics).filter(([, value]) => !Number.isFinite(value)).map(([name, value]) => `${name} is ${value}`),
+  ]
+}
+
+void test('a workload that does not fit is told of and left out', async (t) => {
+  const { status, stderr } = bench('--tiny', '--modes', 'idle', '--idle-connections', '100000', '--peers', 'direct')
+  t.equal(status, 1)
+  t.match(stderr, /idle is left out: a relay of 100,000 connections needs some 200,100 descriptors, and the limit is [\d,∞]+ \(ulimit -n\)/)
+})
+
+void test('a wrong option ends with 2, and help with 0', async (t) => {
+  t.match(bench('--peers', 'nobody'), { status: 2, stderr: /there is no "nobody"/ })
+  t.match(bench('--help'), { status: 0, stdout: /Examples/ })
+})

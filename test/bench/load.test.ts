@@ -1,0 +1,100 @@
+// The generator's loads, against servers made for the purpose.
+
+import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { test } from 'tap'
+import { captureClientHello } from '../../bench/load/client-hello.ts'
+import { createLoad } from '../../bench/load/create-load.ts'
+import type { LoadSpec, LoadTally } from '../../bench/load/load.ts'
+import { ClientHelloReader } from '../../src/core/tls/client-hello.ts'
+import { startBackend, startEcho } from '../support/sockets.ts'
+
+const hello = await captureClientHello('echo.bench.example')
+
+async function runLoad(spec: LoadSpec, port: number, whileOpen: () => Promise<unknown> = () => delay(50)): Promise<LoadTally> {
+  const load = createLoad(spec, { port, hello })
+  await load.prepare()
+  load.openWindow()
+  load.start()
+  await whileOpen()
+  load.closeWindow()
+  await load.finish()
+  return load.tally()
+}
+
+void test('the hello is a whole one and asks for the name', async (t) => {
+  const progress = new ClientHelloReader().push(hello)
+  t.match(progress, { kind: 'complete', hello: { serverName: 'echo.bench.example', alpnProtocols: ['h2', 'http/1.1'] } })
+})
+
+void test('an echo load counts what it sends and gets back', async (t) => {
+  const backend = await startEcho(t)
+  const tally = await runLoad({ kind: 'echo', connections: 3, payloadBytes: 100 }, backend.port)
+  t.equal(tally.failures, 0)
+  t.equal(tally.opened, 3)
+  t.ok(tally.operations > 0)
+  t.equal(tally.receivedBytes, tally.sentBytes)
+  t.equal((tally.sentBytes - 3 * hello.length) % 100, 0)
+})
+
+void test('an echo that differs is a failure, and its connection is given up', async (t) => {
+  const backend = await startBackend(t, (socket) => {
+    socket.once('data', (first: Buffer) => {
+      socket.write(first)
+      socket.on('data', (bytes: Buffer) => socket.write(bytes.fill(0)))
+    })
+  })
+  const tally = await runLoad({ kind: 'echo', connections: 2, payloadBytes: 64 }, backend.port)
+  t.match(tally, { failures: 2, operations: 0, firstFailure: 'the echo differs from what was sent' })
+})
+
+void test('a connection that is refused is a failure', async (t) => {
+  const backend = await startEcho(t)
+  await backend.close()
+  for (const kind of ['echo', 'paced', 'idle', 'download', 'upload', 'connect'] as const) {
+    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port)
+    t.ok(tally.failures >= 2, kind)
+    t.match(tally.firstFailure, /ECONNREFUSED/, kind)
+  }
+})
+
+void test('a stall is in the latency of every request that was due meanwhile', async (t) => {
+  const [connections, requestsPerSecond, stallMs] = [2, 200, 300]
+  const held: (() => void)[] = []
+  let stalled = true
+  const backend = await startBackend(t, (socket: Socket) => {
+    socket.once('data', (first: Buffer) => {
+      socket.write(first)
+      socket.on('data', (bytes: Buffer) => {
+        const copy = Buffer.from(bytes)
+        if (stalled) held.push(() => socket.write(copy))
+        else socket.write(copy)
+      })
+    })
+  })
+  const tally = await runLoad({ kind: 'paced', connections, payloadBytes: 64, requestsPerSecond }, backend.port, async () => {
+    await delay(stallMs)
+    stalled = false
+    for (const answer of held) answer()
+  })
+  t.equal(held.length, connections, 'a closed loop would know of these alone')
+  t.ok(tally.latency.count >= Math.floor(requestsPerSecond * stallMs / 1000), `${tally.latency.count} are in the histogram`)
+  t.equal(tally.failures, 0)
+  t.ok(tally.latency.mean / 1e6 >= stallMs / 3, 'on average they waited for half of the stall')
+  t.equal(tally.receivedBytes, tally.sentBytes)
+})
+
+void test('a connect load resets each connection once its hello has come back', async (t) => {
+  const backend = await startEcho(t)
+  const tally = await runLoad({ kind: 'connect', connections: 2 }, backend.port)
+  t.equal(tally.failures, 0)
+  t.ok(tally.operations > 0)
+  t.equal(tally.opened, backend.sockets.length)
+  t.equal(tally.receivedBytes, tally.opened * hello.length)
+})
+
+void test('an idle load sends the hello and nothing else', async (t) => {
+  const backend = await startEcho(t)
+  const tally = await runLoad({ kind: 'idle', connections: 5 }, backend.port)
+  t.match(tally, { opened: 5, failures: 0, operations: 0, sentBytes: 5 * hello.length, receivedBytes: 5 * hello.length })
+})

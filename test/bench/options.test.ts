@@ -1,0 +1,45 @@
+import { test } from 'tap'
+import { parseOptions, usage } from '../../bench/options.ts'
+
+const targets = ['direct', 'sluice', 'haproxy']
+
+void test('everything is measured by default', async (t) => {
+  const options = parseOptions([], targets)
+  t.same(options?.modes, ['echo', 'paced', 'connect', 'download', 'upload', 'idle'])
+  t.same(options?.targets, targets)
+  t.same(options?.connections, [1, 64, 2000])
+})
+
+void test('--tiny is only a default', async (t) => {
+  const options = parseOptions(['--tiny', '--runs', '3', '--connections', '5'], targets)
+  t.match(options, { runs: 3, connections: [5], durationMs: 100 })
+})
+
+void test('lists and numbers are taken', async (t) => {
+  const options = parseOptions(['--modes', 'idle,echo', '--peers=haproxy', '--duration', '0.5', '--rate', '20000', '--json', 'x.json'], targets)
+  t.match(options, { modes: ['idle', 'echo'], targets: ['haproxy'], durationMs: 500, warmUpMs: 125, requestsPerSecond: 20_000, jsonFile: 'x.json' })
+})
+
+void test('what is wrong is said', async (t) => {
+  const cases: [string[], RegExp][] = [
+    [['--runs', '0'], /--runs is "0"; expected a number from 1/],
+    [['--runs', '1.5'], /--runs is "1.5"; expected a whole number/],
+    [['--runs', ''], /--runs is ""/],
+    [['--connections', '1,many'], /--connections is "many"/],
+    [['--modes', 'eco'], /--modes: there is no "eco"; there are echo, paced/],
+    [['--peers', 'sluice,envoy'], /--peers: there is no "envoy"; there are direct, sluice, haproxy/],
+    [['--fast'], /Unknown option '--fast'/],
+    [['echo'], /Unexpected argument 'echo'/],
+  ]
+  for (const [args, expected] of cases) {
+    t.throws(() => parseOptions(args, targets), { code: 'OPTIONS', message: expected }, args.join(' '))
+  }
+})
+
+void test('help names every option', async (t) => {
+  t.equal(parseOptions(['--help'], targets), undefined)
+  const text = usage(targets)
+  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'threads', 'tiny', 'json', 'markdown']) {
+    t.match(text, `--${option}`)
+  }
+})
