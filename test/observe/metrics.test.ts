@@ -1,0 +1,93 @@
+// The metrics as Prometheus reads them: every foreseeable series from the start, live counters, no label of a peer's choice.
+
+import { test } from 'tap'
+import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import type { RelayCounters } from '../../src/core/relay-observer.ts'
+import { terminations } from '../../src/core/termination.ts'
+import { Metrics } from '../../src/observe/metrics.ts'
+
+const client = { address: '192.0.2.7', port: 40_000 }
+const record: ConnectionRecord = {
+  id: 'c1', reason: 'completed', closedBy: 'downstream', listener: 'a:1', downstream: client, client, serverName: 'evil"} 1\n', encryptedClientHello: false,
+  tenant: 'acme', endpoint: '10.1.0.11:31443', attempts: 1, snapshotVersion: 3, acceptedAtMs: 0, helloMs: 3, connectMs: 0.3, totalMs: 2_000,
+  bytesFromDownstream: 517, bytesFromUpstream: 4_000,
+}
+
+const counters: RelayCounters = {
+  openConnections: 5, openConnectionsBeforeHello: 2, openConnectionsByListener: new Map([['a:1', 3], ['b:2', 2]]), connectionsMax: 9_872,
+  bytesFromDownstream: 100, bytesFromUpstream: 200, dials: 7, dialFailures: 1, backpressurePauses: 4, acceptErrors: 0,
+}
+
+function metricsOf(relay: () => RelayCounters = () => counters): Metrics {
+  const metrics = new Metrics({
+    version: '1.2.3',
+    sources: { relay, snapshot: () => ({ version: 6, publishedAtMs: Date.now() - 5_000, tenants: 3, hostnames: 4 }), accessLogSuppressed: () => 9 },
+  })
+  metrics.addListener('a:1')
+  return metrics
+}
+
+/** Sample lines as a map; throws on what is no line of the text format. */
+async function samples(metrics: Metrics): Promise<ReadonlyMap<string, number>> {
+  const text = await metrics.text()
+  const found = new Map<string, number>()
+  for (const line of text.split('\n').filter((each) => each !== '' && !each.startsWith('# '))) {
+    const match = /^([a-zA-Z_:][\w:]*(?:\{(?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\.)*",?)*\})?) (\S+)$/.exec(line)
+    if (match === null) throw new Error(`no sample: ${line}`)
+    found.set(match[1] ?? '', Number(match[2]))
+  }
+  return found
+}
+
+void test('every foreseeable series is there from the start', async (t) => {
+  const found = await samples(metricsOf())
+  for (const outcome of ['completed', 'aborted', 'refused', 'failed']) t.equal(found.get(`sluice_connections_total{listener="a:1",outcome="${outcome}"}`), 0)
+  for (const [reason, { outcome }] of Object.entries(terminations)) {
+    const expected = outcome === 'refused' || outcome === 'failed' ? 0 : undefined
+    t.equal(found.get(`sluice_connections_refused_total{reason="${reason}"}`), expected, reason)
+  }
+  for (const result of ['reloaded', 'kept']) t.equal(found.get(`sluice_reloads_total{result="${result}"}`), 0)
+  t.equal(found.get('sluice_build_info{version="1.2.3"}'), 1)
+  t.ok(found.has('process_resident_memory_bytes'))
+})
+
+void test('live numbers are read at each scrape', async (t) => {
+  let relay = counters
+  const metrics = metricsOf(() => relay)
+  const first = await samples(metrics)
+  for (const [name, value] of [
+    ['sluice_connections_open{listener="a:1"}', 3], ['sluice_connections_open{listener="b:2"}', 2], ['sluice_connections_open_before_hello', 2],
+    ['sluice_connections_max', 9_872], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
+    ['sluice_dials_total', 7], ['sluice_dial_failures_total', 1], ['sluice_backpressure_pauses_total', 4], ['sluice_accept_errors_total', 0],
+    ['sluice_access_log_suppressed_total', 9], ['sluice_snapshot_version', 6], ['sluice_snapshot_tenants', 3], ['sluice_snapshot_hostnames', 4],
+  ] as const) {
+    t.equal(first.get(name), value, name)
+  }
+  t.ok((first.get('sluice_snapshot_age_seconds') ?? 0) >= 5)
+  relay = { ...counters, bytesFromUpstream: 1_000 }
+  t.equal((await samples(metrics)).get('sluice_bytes_total{from="upstream"}'), 1_000)
+})
+
+void test('ended connections are counted by listener, outcome and reason, and timed', async (t) => {
+  const metrics = metricsOf()
+  metrics.connectionEnded(record)
+  const { helloMs: _hello, connectMs: _connect, ...refused } = record
+  metrics.connectionEnded({ ...refused, reason: 'hello-not-tls' })
+  metrics.reloaded('kept')
+  const found = await samples(metrics)
+  t.equal(found.get('sluice_connections_total{listener="a:1",outcome="completed"}'), 1)
+  t.equal(found.get('sluice_connections_total{listener="a:1",outcome="refused"}'), 1)
+  t.equal(found.get('sluice_connections_refused_total{reason="hello-not-tls"}'), 1)
+  t.equal(found.get('sluice_hello_seconds_count'), 1)
+  t.equal(found.get('sluice_connect_seconds_sum'), 0.0003)
+  t.equal(found.get('sluice_connection_duration_seconds_sum'), 2, 'of those that reached an API server')
+  t.equal(found.get('sluice_connection_duration_seconds_count'), 1)
+  t.equal(found.get('sluice_reloads_total{result="kept"}'), 1)
+})
+
+void test('nothing that a peer sent is in the text', async (t) => {
+  const metrics = metricsOf()
+  metrics.connectionEnded(record)
+  const text = await metrics.text()
+  for (const word of ['evil', '192.0.2.7', 'acme', '31443']) t.notOk(text.includes(word), word)
+})
