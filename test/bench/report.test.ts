@@ -78,7 +78,7 @@ void test('what went wrong or limits a figure stands beside it', async (t) => {
 })
 
 void test('a noisy machine is told of', async (t) => {
-  t.match(renderReport(result([download(1, 'sluice', { otherCores: 0.5 })])), 'used 0.50 cores meanwhile (up to 0.50): **a noisy machine**')
+  t.match(renderReport(result([download(1, 'sluice', { otherCores: 0.5 })])), 'used 0.50 cores meanwhile, up to 0.50: **a noisy machine**')
   t.notMatch(renderReport(result([download(1, 'sluice', {})])), 'noisy')
 })
 

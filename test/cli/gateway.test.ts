@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { test, type Test } from 'tap'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
-import { freePort } from '../kubernetes/free-port.ts'
+import { freePort } from '../support/free-port.ts'
 import { fileWith } from '../support/command.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 

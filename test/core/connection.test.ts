@@ -2,7 +2,8 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { Connection, replayBytesMax, type ConnectionEffect, type ConnectionEvent } from '../../src/core/connection.ts'
+import { Connection, replayBytesMax } from '../../src/core/connection.ts'
+import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
 import type { ListenerConfig, TenantConfig } from '../../src/config/config.ts'
 import type { TerminationReason } from '../../src/core/termination.ts'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'

@@ -9,9 +9,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createCa, type CertificateAuthority, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import type { EtcdAccess } from './etcd.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from '../support/free-port.ts'
 import { httpsRequest } from './https-request.ts'
-import { LabProcess } from './lab-process.ts'
+import { LabProcess } from '../support/lab-process.ts'
 
 /** Eight seconds on an idle machine; three of them start at once, perhaps while something else is built. */
 const readyTimeoutMs = 240_000

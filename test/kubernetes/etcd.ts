@@ -8,8 +8,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createCa, type CertificateAuthority, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import { httpsRequest, type HttpsResponse } from './https-request.ts'
-import { LabProcess } from './lab-process.ts'
-import { freePort } from './free-port.ts'
+import { LabProcess } from '../support/lab-process.ts'
+import { freePort } from '../support/free-port.ts'
 
 const serverName = 'localhost'
 const readyTimeoutMs = 60_000

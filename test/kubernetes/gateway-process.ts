@@ -6,8 +6,8 @@ import { rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { freePort } from './free-port.ts'
-import { LabProcess, type ExitStatus } from './lab-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const readyTimeoutMs = 60_000

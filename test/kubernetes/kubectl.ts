@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { IssuedCertificate } from '../../src/cli/demo/certificates.ts'
-import { childEnvironment } from './lab-process.ts'
+import { childEnvironment } from '../support/lab-process.ts'
 
 const commandTimeoutMs = 120_000
 const lineTimeoutMs = 60_000

@@ -16,8 +16,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
-import { freePort } from '../kubernetes/free-port.ts'
-import { LabProcess } from '../kubernetes/lab-process.ts'
+import { freePort } from '../support/free-port.ts'
+import { LabProcess } from '../support/lab-process.ts'
 import { behaviours, echoOnce } from './echo-client.ts'
 
 export interface SoakOptions {

@@ -8,7 +8,8 @@
 
 import { connect, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
-import type { Connection, ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection.ts'
+import type { Connection } from '../../core/connection.ts'
+import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
 import type { SocketCloser } from './socket-closer.ts'
 
 /**

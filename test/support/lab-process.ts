@@ -1,4 +1,4 @@
-// A child process of the lab: its output goes to a file, its end is awaited or noticed, and it never outlives the tests.
+// A child process of a test: its output goes to a file, its end is awaited or noticed, and it never outlives the tests.
 //
 // Children get an environment of their own rather than the test runner's, whose NODE_OPTIONS and proxy settings would
 // change what is tested.
