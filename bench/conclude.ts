@@ -8,10 +8,13 @@ import type { BackendCounters } from './load/backend-protocol.ts'
 import type { LoadTally } from './load/load.ts'
 import { createLatencyHistogram } from './load/tally.ts'
 import type { Metrics } from './metrics.ts'
+import type { MachineCpu } from './proc.ts'
 import type { Workload } from './workload.ts'
 
 /** Of one core; from here on it is what limits the figure. */
 const fullCore = 0.9
+/** Of all cores. */
+const fullMachineIdleShare = 0.05
 /** Of the rate asked for. */
 const behindShare = 0.98
 const mebibyte = 1024 * 1024
@@ -28,7 +31,7 @@ export interface Measured {
 export interface Edge {
   readonly atMs: number
   readonly relayCpuSeconds: number
-  readonly machineCpuSeconds: number
+  readonly machine: MachineCpu
   readonly ownCpuSeconds: number
   readonly backends: readonly BackendCounters[]
 }
@@ -62,6 +65,7 @@ export function conclude(readings: Readings): Measured {
   const caveats = [
     ...(cores.busiestGeneratorThread > fullCore ? ['generator full'] : []),
     ...(cores.busiestBackendProcess > fullCore ? ['backend full'] : []),
+    ...(cores.idleShare < fullMachineIdleShare ? ['machine full'] : []),
     ...(spec.kind === 'paced' && perSecond < behindShare * spec.requestsPerSecond ? [`only ${Math.round(perSecond)} requests/s`] : []),
     ...(leftOpen > 0 ? [`${leftOpen} upstream connections stayed open after the clients' resets`] : []),
   ]
@@ -90,6 +94,7 @@ function coresOf({ open, close, tallies }: Readings) {
     return start === undefined ? 0 : (end.cpuMs - start.cpuMs) / (end.atMs - start.atMs)
   })
   const [relay, backend] = [(close.relayCpuSeconds - open.relayCpuSeconds) / seconds, sum(backendProcesses, (each) => each)]
+  const [used, idle] = [close.machine.usedSeconds - open.machine.usedSeconds, close.machine.idleSeconds - open.machine.idleSeconds]
   const own = (close.ownCpuSeconds - open.ownCpuSeconds) / seconds
   return {
     relay,
@@ -98,7 +103,8 @@ function coresOf({ open, close, tallies }: Readings) {
     busiestGeneratorThread: Math.max(...generatorThreads),
     busiestBackendProcess: Math.max(...backendProcesses),
     /** Of processes that have nothing to do with this; more than a little spoils the figures. */
-    other: Math.max(0, (close.machineCpuSeconds - open.machineCpuSeconds) / seconds - relay - backend - own),
+    other: Math.max(0, used / seconds - relay - backend - own),
+    idleShare: idle / (used + idle),
   }
 }
 

@@ -7,7 +7,7 @@ import { conclude, type Edge, type Measured } from './conclude.ts'
 import type { Backends } from './load/backends.ts'
 import type { Generator } from './load/generator.ts'
 import type { LoadTarget } from './load/load.ts'
-import { cpuSeconds, machineCpuSeconds, processTree, pssBytes } from './proc.ts'
+import { cpuSeconds, machineCpu, processTree, pssBytes } from './proc.ts'
 import type { Workload } from './workload.ts'
 
 const settleTimeoutMs = 3_000
@@ -47,7 +47,7 @@ async function readEdge(pids: readonly number[], backends: Backends): Promise<Ed
   return {
     atMs: performance.now(),
     relayCpuSeconds: cpuSeconds(pids),
-    machineCpuSeconds: machineCpuSeconds(),
+    machine: machineCpu(),
     ownCpuSeconds: (user + system) / 1e6,
     backends: await backends.counters(),
   }

@@ -59,10 +59,17 @@ export function pssBytes(pids: readonly number[]): number | undefined {
   return sum
 }
 
-/** Of all CPUs since boot: what processes used, and what the hypervisor took. */
-export function machineCpuSeconds(): number {
-  const [, user = 0, nice = 0, system = 0, , , , , steal = 0] = (readProc('stat') ?? '').split('\n', 1)[0]?.split(/\s+/).map(Number) ?? []
-  return (user + nice + system + steal) / ticksPerSecond
+export interface MachineCpu {
+  /** What processes used, and what the hypervisor took. */
+  readonly usedSeconds: number
+  readonly idleSeconds: number
+}
+
+/** Of all CPUs since boot. */
+export function machineCpu(): MachineCpu {
+  const [, user = 0, nice = 0, system = 0, idle = 0, ioWait = 0, irq = 0, softIrq = 0, steal = 0] = (readProc('stat') ?? '').split('\n', 1)[0]?.split(/\s+/).map(Number) ?? []
+  // A process's own time has that of the interrupts that hit it, so they belong to the sum.
+  return { usedSeconds: (user + nice + system + irq + softIrq + steal) / ticksPerSecond, idleSeconds: (idle + ioWait) / ticksPerSecond }
 }
 
 /** RLIMIT_NOFILE of this process, which those that it starts inherit. */

@@ -20,7 +20,7 @@ export function renderReport(result: BenchResult): string {
 }
 
 function header({ startedAt, tookSeconds, machine, options, targets, absent, measurements }: BenchResult): string[] {
-  const others = summarise(measurements.flatMap(({ metrics }) => metrics.otherCores ?? []))
+  const others = measurements.flatMap(({ metrics }) => metrics.otherCores ?? [])
   return [
     `# Bench, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
     '',
@@ -28,7 +28,7 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
     + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `
     + 'Cells are medians over the runs, with (least–most).',
     `**×** is the multiple of the best peer of ${own} in the same run; more is better unless it says ↓.`,
-    ...(others === undefined ? [] : [noise(others)]),
+    ...(others.length === 0 ? [] : [noise(others)]),
     '',
     '| | version | settings |',
     '|---|---|---|',
@@ -37,9 +37,10 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
   ]
 }
 
-function noise({ median, max }: Summary): string {
-  const verdict = median > noisyCores ? ': **a noisy machine**, compare only within a table.' : '.'
-  return `Processes that have nothing to do with this used ${median.toFixed(2)} cores meanwhile (up to ${max.toFixed(2)})${verdict}`
+function noise(otherCores: readonly number[]): string {
+  const mean = otherCores.reduce((sum, each) => sum + each, 0) / otherCores.length
+  const verdict = mean > noisyCores ? ': **a noisy machine**, compare only within a table.' : '.'
+  return `Processes that have nothing to do with this used ${mean.toFixed(2)} cores meanwhile, up to ${Math.max(...otherCores).toFixed(2)}${verdict}`
 }
 
 function section(result: BenchResult, workload: Workload): string[] {

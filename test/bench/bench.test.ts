@@ -27,8 +27,9 @@ function bench(...args: string[]) {
 void test('every mode measures every target, and the counts of both ends agree', async (t) => {
   const directory = t.testdir()
   const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
-  const { status, stderr, stdout } = bench('--tiny', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile)
-  t.equal(status, 0, stderr)
+  const { status, stderr, stdout } = bench('--tiny', '--duration', '0.2', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile)
+  if (status !== 0) t.comment(stderr)
+  t.equal(status, 0)
   const result: BenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
   t.same(result.problems, [])
   t.match(result.targets.map(({ name }) => name), ['direct', 'sluice'], 'peers follow, as far as they are installed')
