@@ -6,6 +6,7 @@ import { pacerCells } from './pacer-cells.ts'
 const { shared, periodMs }: { shared: SharedArrayBuffer, periodMs: number } = workerData
 const cells = new Int32Array(shared)
 
+parentPort?.postMessage(0)
 Atomics.wait(cells, pacerCells.state, pacerCells.waiting)
 const firstMs = (new Float64Array(shared)[pacerCells.first] ?? 0) - performance.timeOrigin
 let ticks = 0

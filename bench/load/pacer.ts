@@ -18,13 +18,14 @@ export class Pacer {
   readonly #shared = new SharedArrayBuffer(pacerCells.byteLength)
   readonly #cells = new Int32Array(this.#shared)
   readonly #worker: Worker
-  readonly #online: Promise<unknown>
+  readonly #ready: Promise<unknown>
 
   constructor({ periodMs, onTick }: PacerOptions) {
     this.#worker = new Worker(new URL('pacer-thread.ts', import.meta.url), {
       workerData: { shared: this.#shared, periodMs: Math.max(periodMs, periodMinMs) },
     })
-    this.#online = once(this.#worker, 'online')
+    this.#ready = once(this.#worker, 'message')
+    // The first message says that the thread is there; the others are ticks.
     this.#worker.on('message', () => {
       Atomics.store(this.#cells, pacerCells.pending, 0)
       if (Atomics.load(this.#cells, pacerCells.state) === pacerCells.running) onTick()
@@ -33,7 +34,7 @@ export class Pacer {
 
   /** Resolves when the thread is there, and waits for `start`. */
   async ready(): Promise<void> {
-    await this.#online
+    await this.#ready
   }
 
   /** @param firstMs when the first tick is due, of performance.now(); the others follow in periods */

@@ -7,7 +7,7 @@ import { captureClientHello } from '../../bench/load/client-hello.ts'
 import { createLoad } from '../../bench/load/create-load.ts'
 import type { LoadSpec, LoadTally } from '../../bench/load/load.ts'
 import { ClientHelloReader } from '../../src/core/tls/client-hello.ts'
-import { startBackend, startEcho } from '../support/sockets.ts'
+import { startBackend, startEcho, until } from '../support/sockets.ts'
 
 const hello = await captureClientHello('echo.bench.example')
 
@@ -73,6 +73,7 @@ void test('a stall is in the latency of every request that was due meanwhile', a
     })
   })
   const tally = await runLoad({ kind: 'paced', connections, payloadBytes: 64, requestsPerSecond }, backend.port, async () => {
+    await until(() => held.length === connections)
     await delay(stallMs)
     stalled = false
     for (const answer of held) answer()
