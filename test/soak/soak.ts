@@ -138,7 +138,8 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
       descriptors: [descriptorsAtStart, await descriptorsOf(gateway.pid)],
     }
   } catch (error) {
-    throw new Error(`${String(error)}\n${await gateway?.logTail() ?? ''}`, { cause: error })
+    const reasons = gateway === undefined ? {} : await reasonsIn(gateway.logPath)
+    throw new Error(`the gateway's connections ended with ${JSON.stringify(reasons)}`, { cause: error })
   } finally {
     for (const socket of idle) socket.destroy()
     backend.kill('SIGKILL')
@@ -212,6 +213,13 @@ async function openConnections(admin: string): Promise<number> {
 
 async function descriptorsOf(pid: number): Promise<number> {
   return (await readdir(`/proc/${pid}/fd`)).length
+}
+
+/** How often the access log names each termination reason. */
+async function reasonsIn(logPath: string): Promise<Readonly<Record<string, number>>> {
+  const counts: Record<string, number> = {}
+  for (const [, reason = ''] of (await readFile(logPath, 'utf8')).matchAll(/"reason":"([^"]+)"/g)) counts[reason] = (counts[reason] ?? 0) + 1
+  return counts
 }
 
 async function residentOf(pid: number): Promise<number> {

@@ -10,7 +10,8 @@ import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import type { ListenOptions, RelayDriver } from '../driver.ts'
-import { RelayedConnection, watchPeer, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
+import { PeerWatch } from './peer-watch.ts'
+import { RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
 import { SocketCloser } from './socket-closer.ts'
 
 /** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
@@ -53,6 +54,7 @@ export class NodeDriver implements RelayDriver {
     this.#newConnectionId = newConnectionId
     this.#host = {
       closer: this.#closer,
+      peerWatch: new PeerWatch(),
       totals: this.#totals,
       nowMs: () => performance.now(),
       routed: () => {
@@ -132,7 +134,7 @@ export class NodeDriver implements RelayDriver {
       socket.resetAndDestroy()
       return
     }
-    watchPeer(socket)
+    this.#host.peerWatch.watch(socket)
     const nowMs = this.#host.nowMs()
     const machine = new Connection({
       id: this.#newConnectionId(),

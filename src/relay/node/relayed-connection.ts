@@ -10,20 +10,8 @@ import { connect, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
+import type { PeerWatch } from './peer-watch.ts'
 import type { SocketCloser } from './socket-closer.ts'
-
-/**
- * Both sides: the first probe after this much silence, then every `intervalMs`; `count` without an answer and the peer is
- * gone. 8 s + 3 × 2 s = 14 s, where the system's own default is over two hours.
- * It does not watch bytes in flight (that takes TCP_USER_TIMEOUT, which node has no access to).
- * Before node 26 the interval is a second and the count ten: 18 s.
- */
-const keepAlive = { initialDelayMs: 8_000, intervalMs: 2_000, count: 3 } as const
-
-/** Turns keepalive on. */
-export function watchPeer(socket: Socket): void {
-  socket.setKeepAlive(true, keepAlive.initialDelayMs, keepAlive.intervalMs, keepAlive.count)
-}
 
 /** The longest that a timer of node can wait; later deadlines are reached in steps. */
 const timerMsMax = 2 ** 31 - 1
@@ -34,6 +22,7 @@ const burstPauseMs = 1_000
 /** What a connection needs of its driver. */
 export interface ConnectionHost {
   readonly closer: SocketCloser
+  readonly peerWatch: PeerWatch
   readonly totals: RelayTotals
   nowMs(): number
   /** Its ClientHello is whole, or it has ended without. */
@@ -145,7 +134,8 @@ export class RelayedConnection {
     this.step({ kind: 'downstream-lost', how: lostHow(error), nowMs: this.#host.nowMs() })
   }
 
-  upstreamConnect(): void {
+  upstreamConnect(upstream: Socket): void {
+    this.#host.peerWatch.watch(upstream)
     this.#upstreamConnected = true
     this.step({ kind: 'dial-succeeded', attempt: this.#attempt, nowMs: this.#host.nowMs() })
   }
@@ -276,10 +266,7 @@ function onDownstreamEnd(this: OwnedSocket): void { this[owner]?.downstreamEnd()
 function onDownstreamDrain(this: OwnedSocket): void { this[owner]?.downstreamDrain() }
 function onDownstreamFinish(this: OwnedSocket): void { this[owner]?.downstreamFinish() }
 function onDownstreamError(this: OwnedSocket, error: Error): void { this[owner]?.downstreamError(error) }
-function onUpstreamConnect(this: OwnedSocket): void {
-  watchPeer(this)
-  this[owner]?.upstreamConnect()
-}
+function onUpstreamConnect(this: OwnedSocket): void { this[owner]?.upstreamConnect(this) }
 function onUpstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.upstreamData(chunk) }
 function onUpstreamEnd(this: OwnedSocket): void { this[owner]?.upstreamEnd() }
 function onUpstreamDrain(this: OwnedSocket): void { this[owner]?.upstreamDrain() }
