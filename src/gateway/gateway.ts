@@ -50,20 +50,24 @@ export type ReloadResult =
  * @throws an error that names the address that can't be bound
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  let changed: () => void = () => undefined
+  let changedEarly = false
+  let changed = (): void => {
+    changedEarly = true
+  }
   const watcher = new FileWatcher({ file: options.configFile, onChange: () => changed() })
   const config = await loadConfigInThread({ file: options.configFile, env: options.env }).catch((error: unknown) => {
     watcher.close()
     throw error
   })
   const gateway = new Gateway(options, config, watcher)
-  changed = () => void gateway.reload('file changed')
   try {
     await gateway.start()
   } catch (error) {
     await gateway.stop()
     throw error
   }
+  changed = () => void gateway.reload('file changed')
+  if (changedEarly) changed()
   return gateway
 }
 
@@ -92,6 +96,8 @@ export class Gateway {
   /** Reloads run one after the other; one more that waits covers every request made meanwhile. */
   #reloading: Promise<ReloadResult> | undefined
   #nextReload: Promise<ReloadResult> | undefined
+  /** The part of a reload that binds: a drain and a stop wait for it, or it would open what they have just closed. */
+  #applying: Promise<void> | undefined
   readonly #stopping = new AbortController()
 
   constructor(options: GatewayOptions, config: Config, watcher: FileWatcher) {
@@ -167,6 +173,7 @@ export class Gateway {
     this.#phase = 'draining'
     this.#watcher.close()
     await delay(this.#config.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
+    await this.#applied()
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await this.#driver.drain()
@@ -180,6 +187,7 @@ export class Gateway {
     this.#phase = 'draining'
     this.#stopping.abort()
     this.#watcher.close()
+    await this.#applied()
     this.#bound.clear()
     await this.#driver.stop()
     await this.#closeAdmin()
@@ -197,10 +205,13 @@ export class Gateway {
   async #reloadOnce(why: string): Promise<ReloadResult> {
     const startMs = performance.now()
     try {
-      if (this.#phase === 'draining') throw new Error('the gateway is draining')
+      this.#refuseWhileDraining()
       this.#watcher.loading()
       const config = await loadConfigInThread({ file: this.#options.configFile, env: this.#options.env })
-      await this.#apply(config)
+      // Loading takes a while, and a drain may have begun meanwhile.
+      this.#refuseWhileDraining()
+      this.#applying = this.#apply(config)
+      await this.#applying
       const { version, tenants, hostnames } = this.#snapshot
       this.#logger.info({ why, version, tenants: tenants.size, hostnames: hostnames.size, ms: Math.round(performance.now() - startMs) }, 'reloaded')
       this.#reloaded({ result: 'reloaded', at: new Date().toISOString() })
@@ -212,6 +223,15 @@ export class Gateway {
       this.#reloaded({ result: 'kept', at: new Date().toISOString(), error: problems.join('\n') })
       return { kind: 'kept', reason }
     }
+  }
+
+  #refuseWhileDraining(): void {
+    if (this.#phase === 'draining') throw new Error('the gateway is draining')
+  }
+
+  /** How it went is told by the reload itself. */
+  async #applied(): Promise<void> {
+    await Promise.allSettled([this.#applying])
   }
 
   #reloaded(last: LastReload): void {

@@ -185,6 +185,21 @@ void test('a drain fails readiness, accepts for the grace time, and ends with th
   t.equal(gateway.adminAddress, undefined)
 })
 
+for (const how of ['drain', 'stop'] as const) {
+  void test(`a reload that is under way when a ${how} begins opens nothing any more`, async (t) => {
+    const echo = await startEcho(t)
+    const { gateway, write } = await start(t, configText({ names: { acme: echo.port } }))
+    const [listenerPort, adminPort] = [await freePort(), await freePort()]
+    write(configText({ listeners: [`127.0.0.1:${listenerPort}`], adminPort, names: { acme: echo.port } }))
+    const reloading = gateway.reload('test')
+    await gateway[how]()
+    t.match(await reloading, { kind: 'kept', reason: 'the gateway is draining' })
+    t.same(gateway.listeners, [])
+    t.equal(gateway.adminAddress, undefined)
+    for (const port of [listenerPort, adminPort]) await t.rejects(dial(t, port), { code: 'ECONNREFUSED' })
+  })
+}
+
 void test('stop ends at once, also in the grace time of a drain', async (t) => {
   const echo = await startEcho(t)
   const { gateway } = await start(t, configText({ names: { acme: echo.port }, drainGrace: '10m' }))
