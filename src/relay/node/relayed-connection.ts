@@ -131,6 +131,8 @@ export class RelayedConnection {
   }
 
   downstreamError(error: NodeJS.ErrnoException): void {
+    const rest = received(this.#downstream)
+    if (rest !== null) this.downstreamData(rest)
     this.step({ kind: 'downstream-lost', how: lostHow(error), nowMs: this.#host.nowMs() })
   }
 
@@ -141,6 +143,8 @@ export class RelayedConnection {
   }
 
   upstreamError(error: NodeJS.ErrnoException): void {
+    const rest = this.#upstream === undefined ? null : received(this.#upstream)
+    if (rest !== null) this.upstreamData(rest)
     const nowMs = this.#host.nowMs()
     if (this.#upstreamConnected) {
       this.step({ kind: 'upstream-lost', attempt: this.#attempt, how: lostHow(error), nowMs })
@@ -276,6 +280,12 @@ function onUpstreamError(this: OwnedSocket, error: Error): void { this[owner]?.u
 /** The socket's listeners find no connection any more; the closer replaces them. */
 function disown(socket: OwnedSocket): void {
   socket[owner] = undefined
+}
+
+/** Of a socket that an error has ended: node reads on behind a pause until its own buffer is full, and would drop that. */
+function received(socket: Socket): Buffer | null {
+  const bytes: Buffer | null = socket.read()
+  return bytes
 }
 
 /** ETIMEDOUT on an open connection is the keepalive's or the retransmission's end; EHOSTUNREACH and ENETUNREACH come with it. */
