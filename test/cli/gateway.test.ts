@@ -1,7 +1,10 @@
 // `sluice gateway` as a process: signals and exit codes.
 
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
+import { symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { test, type Test } from 'tap'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
@@ -20,7 +23,10 @@ interface Process {
 }
 
 function sluice(t: Test, args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
-  const child = spawn(process.execPath, [mainFile, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  return started(t, spawn(process.execPath, [mainFile, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] }))
+}
+
+function started(t: Test, child: ChildProcessByStdio<null, Readable, Readable>): Process {
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
@@ -71,6 +77,23 @@ void test('a second SIGTERM ends everything at once, with exit code 1', async (t
   t.match(await ending, { how: 'ECONNRESET' })
 })
 
+void test('clients over the connection limit, all at once, take no descriptor that others need: each is told why', { skip: process.platform !== 'linux' }, async (t) => {
+  const port = await freePort()
+  const file = fileWith(t, `listeners: [{ address: 127.0.0.1:${port} }]
+defaults: { timeouts: { hello: 2s } }
+admin: { address: 127.0.0.1:0 }
+`)
+  const { output } = started(t, spawn('sh', ['-c', 'ulimit -n 300 && exec "$0" "$@"', process.execPath, mainFile, 'gateway', '--config', file], { env: {}, stdio: ['ignore', 'pipe', 'pipe'] }))
+  await until(() => output().includes('"msg":"ready"'))
+  const { connectionsMax }: { connectionsMax: number } = JSON.parse(output().trimEnd().split('\n').at(-1) ?? '')
+  t.equal(connectionsMax, 22)
+  const clients = await Promise.all(Array.from({ length: 400 }, async () => await dial(t, port)))
+  const endings = await Promise.all(clients.map(async (client) => await readToEnd(client)))
+  // The others, which send nothing, end with the hello's deadline.
+  t.equal(endings.filter(({ bytes }) => bytes.length > 0).length, 400 - connectionsMax)
+  t.notMatch(output(), /EMFILE/)
+})
+
 void test('SIGHUP reloads', async (t) => {
   const { child, output } = await running(t, { drainGrace: '0s' })
   child.kill('SIGHUP')
@@ -81,10 +104,13 @@ void test('SIGHUP reloads', async (t) => {
 void test('what is wrong before it runs is exit code 2 or 1, with a reason', async (t) => {
   const echo = await startEcho(t)
   const taken = fileWith(t, `listeners: [{ address: 127.0.0.1:${echo.port} }]\nadmin: { address: 127.0.0.1:0 }\n`)
+  const loop = join(dirname(taken), 'loop.yaml')
+  symlinkSync('loop.yaml', loop)
   for (const { args, env, code, reason } of [
     { args: ['gateway'], code: 2, reason: /--config FILE is needed/ },
     { args: ['gateway', '--confg', 'x'], code: 2, reason: /Unknown option '--confg'/ },
     { args: ['gateway', '--config', '/nonexistent.yaml'], code: 2, reason: /nonexistent\.yaml: can't be read: ENOENT/ },
+    { args: ['gateway', '--config', loop], code: 2, reason: /loop\.yaml: can't be read: ELOOP/ },
     { args: ['gateway', '--config', taken], env: { SLUICE_LOG_LEVEL: 'loud' }, code: 2, reason: /SLUICE_LOG_LEVEL.*"loud".*trace, debug, info/ },
     { args: ['gateway', '--config', taken], code: 1, reason: /listener 127\.0\.0\.1:\d+ can't be bound: .*EADDRINUSE/ },
     { args: ['gatway'], code: 2, reason: /no command "gatway"/ },

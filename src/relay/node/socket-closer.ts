@@ -18,8 +18,11 @@ const burstBytesSafe = 14_600
 const alertLingerMsMax = 1_000
 /** What such a client may still send meanwhile. */
 const alertLingerBytesMax = 256 * 1024
-/** Clients that may linger over an alert at one time; a further one's socket is closed at once. */
-const alertLingersMax = 256
+/**
+ * Clients that may linger over an alert at one time; a further one's socket is closed at once. Half of the descriptors that
+ * are kept back from connections (`reservedDescriptors`): the rest is the admin address's, the log's and the listeners'.
+ */
+const alertLingersMax = 128
 
 export class SocketCloser {
   readonly #closing = new Set<Socket>()
@@ -74,8 +77,10 @@ export class SocketCloser {
     silence(socket)
     if (socket.destroyed) return
     if (this.#alertLingers >= alertLingersMax) {
+      // The system takes so few bytes at once, and the descriptor is free at once too: waiting for the FIN to have left would
+      // hold one for each client of a whole backlog.
       socket.write(bytes)
-      socket.destroySoon()
+      socket.destroy()
       return
     }
     this.#alertLingers += 1
