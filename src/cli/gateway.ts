@@ -41,8 +41,16 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
     io.stderr.write(`sluice gateway: ${error.message}\n`)
     return 2
   }
+  // By default it would end the process: whoever wrote the file need not know whether the gateway has started.
+  let hangup = false
+  const onEarlyHangup = (): void => {
+    hangup = true
+  }
+  process.on('SIGHUP', onEarlyHangup)
   try {
     const gateway = await startGateway({ configFile: values.config, env: io.env, logger })
+    process.off('SIGHUP', onEarlyHangup)
+    if (hangup) void gateway.reload('SIGHUP')
     return await runUntilSignalled(gateway, logger)
   } catch (error) {
     if (error instanceof ConfigError) {
@@ -51,6 +59,8 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
     }
     logger.fatal({ err: error }, 'the gateway could not start')
     return 1
+  } finally {
+    process.off('SIGHUP', onEarlyHangup)
   }
 }
 

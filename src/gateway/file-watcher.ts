@@ -21,6 +21,7 @@ export class FileWatcher {
   /** What was last loaded, and what the last look saw; empty while there is no file. */
   #loaded: string
   #seen: string
+  #looking = false
 
   /** What the file is now counts as loaded: make the watcher first, then load. */
   constructor({ file, onChange, lookIntervalMs = defaultLookIntervalMs }: FileWatcherOptions) {
@@ -42,7 +43,11 @@ export class FileWatcher {
   }
 
   async #look(): Promise<void> {
+    // A network file system that hangs must not gather looks, which would take every thread that other files need.
+    if (this.#looking) return
+    this.#looking = true
     const now = await stat(this.#file, { bigint: true }).then(identityOf, () => '')
+    this.#looking = false
     const atRest = now === this.#seen
     this.#seen = now
     // Gone for a moment between an editor's two renames, or for good: either way there is nothing to load.
@@ -52,9 +57,13 @@ export class FileWatcher {
   }
 }
 
+/** Why there is no such file, or none that may be read, is for the load to tell. */
 function identityNow(file: string): string {
-  const stats = statSync(file, { bigint: true, throwIfNoEntry: false })
-  return stats === undefined ? '' : identityOf(stats)
+  try {
+    return identityOf(statSync(file, { bigint: true }))
+  } catch {
+    return ''
+  }
 }
 
 function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: { readonly dev: bigint; readonly ino: bigint; readonly size: bigint; readonly mtimeNs: bigint; readonly ctimeNs: bigint }): string {
