@@ -243,6 +243,11 @@ export class Gateway {
   async #apply(config: Config): Promise<void> {
     const next = buildSnapshot(config, this.#snapshot)
     const added = config.listeners.filter(({ name }) => !this.#bound.has(name))
+    for (const { name, address } of config.listeners) {
+      if (!this.#bound.has(name) || listenOptions(address, config.listeners).ipv6Only === listenOptions(address, this.#config.listeners).ipv6Only) continue
+      // An option of the bound socket: it can't be changed, nor a second one bound beside it.
+      throw new Error(`listener ${name} shares its port with an IPv4 listener in one of the two configurations only: restart to change that`)
+    }
     // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
     this.#driver.publish({ ...this.#snapshot, listeners: new Map([...next.listeners, ...this.#snapshot.listeners]) })
     const bound: ListenerConfig[] = []

@@ -226,4 +226,7 @@ void test('[::] serves IPv4 too, unless the file has an IPv4 listener on its por
   const both = await start(t, configText({ listeners: [`[::]:${port}`, `0.0.0.0:${port}`], names: { acme: echo.port } }))
   for (const host of ['127.0.0.1', '::1']) await readBytes(await dial(t, port, acmeHello, host), acmeHello.length)
   t.equal(both.gateway.listeners.length, 2)
+  both.write(configText({ listeners: [`[::]:${port}`], names: { acme: echo.port } }))
+  t.match(await both.gateway.reload('test'), { kind: 'kept', reason: /listener \[::\]:\d+ shares its port with an IPv4 listener .* restart/ }, 'IPv4 clients would find nobody')
+  await readBytes(await dial(t, port, acmeHello), acmeHello.length)
 })
