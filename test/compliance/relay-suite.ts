@@ -2,11 +2,12 @@
 
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { test, type Test } from 'tap'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
 import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
 import { buildClientHello, splitIntoRecords } from '../core/tls/hello-builder.ts'
-import { endpoint, snapshotOf, tenant } from '../support/config.ts'
+import { endpoint, listenerName, snapshotOf, tenant } from '../support/config.ts'
 import { startRelay, type CreateDriver } from '../support/relay.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
 import { cannotMakeHosts, startVanishingHost } from './vanished-host.ts'
@@ -25,6 +26,17 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   backpressureRules(compliance, createDriver)
   dialRules(compliance, createDriver)
   lifecycleRules(compliance, createDriver)
+  void test(`${driverName}: a client on the same link has an address without its zone`, { skip: linkLocal === undefined && 'no link-local address' }, async (t) => {
+    if (linkLocal === undefined) return
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)], { allowedSources: ['fe80::/10'] })] })
+    await relay.driver.unlisten(listenerName)
+    const { port } = await relay.driver.listen(listenerName, { address: '::', port: 0 }, { ipv6Only: true })
+    const client = await dial(t, port, hello, linkLocal.zoned)
+    await readBytes(client, hello.length)
+    client.end()
+    t.match(await relay.record(0), { reason: 'completed', client: { address: linkLocal.address } })
+  })
   void test(`${driverName}: an API server whose host vanishes is noticed, and its clients are reset`, { skip: cannotMakeHosts() ?? false }, async (t) => {
     await vanishedHost(t, createDriver)
   })
@@ -159,6 +171,10 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.equal(backend.sockets.length, 1)
   })
 }
+
+/** On this machine, with its zone: what a peer on the same link would dial. */
+const linkLocal = Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+  addresses.filter(({ family, scopeid }) => family === 'IPv6' && scopeid !== undefined && scopeid > 0).map(({ address }) => ({ address, zoned: `${address}%${name}` })))[0]
 
 function finRules(compliance: Compliance, createDriver: CreateDriver): void {
   compliance('the client’s FIN crosses, and the answer still completes', async (t) => {

@@ -141,7 +141,7 @@ export class NodeDriver implements RelayDriver {
       listener,
       snapshot,
       downstream: peerOf(socket),
-      local: { address: canonicalAddress(socket.localAddress ?? '') ?? unknownPeer.address, port: socket.localPort ?? 0 },
+      local: { address: addressOf(socket.localAddress), port: socket.localPort ?? 0 },
       acceptedAtMs: Date.now(),
       nowMs,
     })
@@ -177,5 +177,10 @@ export class NodeDriver implements RelayDriver {
 
 function peerOf(socket: Socket): SocketAddress {
   if (socket.remoteAddress === undefined || socket.remotePort === undefined) return unknownPeer
-  return { address: canonicalAddress(socket.remoteAddress) ?? unknownPeer.address, port: socket.remotePort }
+  return { address: addressOf(socket.remoteAddress), port: socket.remotePort }
+}
+
+/** A link-local address comes with its zone (`fe80::1%eth0`), which neither a CIDR nor a PROXY header knows. */
+function addressOf(text = ''): string {
+  return canonicalAddress(text.replace(/%.*$/s, '')) ?? unknownPeer.address
 }

@@ -176,7 +176,10 @@ export class RelayedConnection {
         case 'resume-downstream': this.#downstream.resume(); break
         case 'dial': this.#dial(effect.endpoint, effect.attempt); break
         case 'drop-upstream': this.#dropUpstream(); break
-        case 'send-upstream': this.#upstream?.write(effect.bytes); break
+        case 'send-upstream':
+          this.#burstToUpstreamBytes += effect.bytes.byteLength
+          this.#upstream?.write(effect.bytes)
+          break
         case 'relay': this.#beginRelay(); break
         case 'finish-downstream': this.#downstream.end(); break
         case 'finish-upstream': this.#upstream?.end(); break
@@ -194,6 +197,7 @@ export class RelayedConnection {
     this.#host.totals.dials += 1
     this.#attempt = attempt
     this.#upstreamConnected = false
+    this.#burstToUpstreamBytes = 0
     const upstream: OwnedSocket = connect({ host: address, port, allowHalfOpen: true, noDelay: true })
     upstream[owner] = this
     this.#upstream = upstream
