@@ -12,6 +12,7 @@ import type { Snapshot } from '../../core/snapshot.ts'
 import type { ListenOptions, RelayDriver } from '../driver.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
+import { sharedLookup } from './shared-lookup.ts'
 import { SocketCloser } from './socket-closer.ts'
 
 /** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
@@ -56,6 +57,7 @@ export class NodeDriver implements RelayDriver {
       closer: this.#closer,
       peerWatch: new PeerWatch(),
       totals: this.#totals,
+      lookup: sharedLookup(),
       nowMs: () => performance.now(),
       routed: () => {
         this.#beforeHello -= 1

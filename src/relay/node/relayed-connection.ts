@@ -6,7 +6,7 @@
 // The sockets' listeners are shared functions that find their connection through a symbol on the socket: an idle
 // connection costs no closures.
 
-import { connect, type Socket } from 'node:net'
+import { connect, type LookupFunction, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
@@ -24,6 +24,7 @@ export interface ConnectionHost {
   readonly closer: SocketCloser
   readonly peerWatch: PeerWatch
   readonly totals: RelayTotals
+  readonly lookup: LookupFunction
   nowMs(): number
   /** Its ClientHello is whole, or it has ended without. */
   routed(connection: RelayedConnection): void
@@ -198,7 +199,7 @@ export class RelayedConnection {
     this.#attempt = attempt
     this.#upstreamConnected = false
     this.#burstToUpstreamBytes = 0
-    const upstream: OwnedSocket = connect({ host: address, port, allowHalfOpen: true, noDelay: true })
+    const upstream: OwnedSocket = connect({ host: address, port, lookup: this.#host.lookup, allowHalfOpen: true, noDelay: true })
     upstream[owner] = this
     this.#upstream = upstream
     upstream.on('connect', onUpstreamConnect).on('data', onUpstreamData).on('end', onUpstreamEnd)
