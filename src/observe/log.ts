@@ -1,9 +1,11 @@
 // The log: one JSON object a line on standard output.
 //
 // Lines wait in a queue of our own, so a reader that stalls or a full disk stops neither the relay nor the process: what
-// does not fit is counted, and told once there is room again. At exit the queue is written before the process ends.
+// does not fit is counted, and told once there is room again (log-queue.ts). At exit the queue is written first.
 
-import { destination, pino, stdTimeFunctions, type DestinationStream } from 'pino'
+import { write } from 'node:fs'
+import { pino, stdTimeFunctions, type DestinationStream } from 'pino'
+import { LogQueue } from './log-queue.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -44,25 +46,16 @@ export function createLogger({ level = 'info', stream }: LoggerOptions): Logger 
 }
 
 function standardOutputLogger(level: string): Logger {
-  const output = destination({ dest: 1, sync: false, maxLength: queueBytesMax })
-  const logger = loggerTo(output, level)
-  let dropped = 0
-  let failure: NodeJS.ErrnoException | undefined
-  output.on('drop', () => {
-    dropped += 1
+  const queue = new LogQueue({
+    fd: 1,
+    bytesMax: queueBytesMax,
+    dropped: (lines) => logger.warn({ dropped: lines, queueBytesMax }, 'log lines were dropped: they could not be written in time'),
+    // The one message that the log can't carry. No warning of Node's, which --no-warnings hides; and where standard error takes
+    // nothing either, nobody is left to tell.
+    failed: (error) => write(2, `sluice: the log can't be written: ${error.message}\n`, () => undefined),
   })
-  // The line in hand stays in the queue and is tried again with the next one. Once each time it begins, standard error says so.
-  output.on('error', (error: NodeJS.ErrnoException) => {
-    if (failure?.code !== error.code) process.emitWarning(`the log can't be written: ${error.message}`)
-    failure = error
-  })
-  output.on('drain', () => {
-    failure = undefined
-    if (dropped === 0) return
-    const lines = dropped
-    dropped = 0
-    logger.warn({ dropped: lines, queueBytesMax }, 'log lines were dropped: the reader of the log was too slow')
-  })
+  const logger = loggerTo(queue, level)
+  process.on('exit', () => queue.flushAtExit())
   return logger
 }
 

@@ -82,6 +82,31 @@ void test('a client that dawdles over its headers, or sends too many, is cut', a
   }
 })
 
+void test('a client that sends nothing, or does not take its answer, is cut', async (t) => {
+  const { port } = await start(t, {}, { headersMsMax: 100, requestMsMax: 200, checkIntervalMs: 20 })
+  const silent = connect(port, '127.0.0.1')
+  await readToEnd(silent)
+  // More than the two sockets hold, and a server that would wait for it far longer than a test may take.
+  const body = 'x'.repeat(32 * 1024 * 1024)
+  const slow = await start(t, { metrics: { contentType: 'text/plain', text: async () => await Promise.resolve(body) } }, { stalledMsMax: 100, closeMsMax: 300_000 })
+  const socket = connect(slow.port, '127.0.0.1').pause()
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'readable')
+  await slow.close()
+})
+
+void test('an address that is taken rejects with the system’s error', async (t) => {
+  const { port } = await start(t)
+  const unasked = (): never => {
+    throw new Error('asked of a server that never listened')
+  }
+  const second = createAdminServer({ readiness: unasked, snapshot: unasked, metrics: { contentType: '', text: unasked }, failed: unasked })
+  await t.rejects(second.listen({ address: '127.0.0.1', port }), { code: 'EADDRINUSE' })
+  await second.close()
+})
+
 void test('connections over the limit are not served', async (t) => {
   const { url, port } = await start(t, {}, { connectionsMax: 1 })
   const first = connect(port, '127.0.0.1')
