@@ -27,4 +27,11 @@ export interface RelayCounters {
   /** Times that a reader was stopped because the other side's buffer was full. */
   readonly backpressurePauses: number
   readonly acceptErrors: number
+  /** Times that accepting was paused for want of descriptors. This and what follows: absent in drivers that have none. */
+  readonly acceptPauses?: number
+  /** Directions of connections that were moved into splice. */
+  readonly splices?: number
+  /** Worker threads that are alive; a gauge. */
+  readonly workers?: number
+  readonly workerRestarts?: number
 }

@@ -89,6 +89,7 @@ export class Metrics {
     })
     this.#gauge('sluice_connections_open_before_hello', 'Of these, those without a whole ClientHello', () => relay().openConnectionsBeforeHello)
     this.#gauge('sluice_connections_max', 'Open connections over which new ones are refused', () => relay().connectionsMax)
+    this.#gauge('sluice_workers', 'Worker threads that relay; 0 where the main thread does', () => relay().workers ?? 0)
   }
 
   #relayCounters({ relay, accessLogSuppressed }: MetricSources): void {
@@ -106,6 +107,9 @@ export class Metrics {
     this.#counter('sluice_dial_failures_total', 'Dials that failed', () => relay().dialFailures)
     this.#counter('sluice_backpressure_pauses_total', 'Times that a reader was stopped because the other side was full', () => relay().backpressurePauses)
     this.#counter('sluice_accept_errors_total', 'Connections that the system could not hand over', () => relay().acceptErrors)
+    this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
+    this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
+    this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
     this.#counter('sluice_access_log_suppressed_total', 'Access-log lines of refused connections that were over their budget', accessLogSuppressed)
   }
 
