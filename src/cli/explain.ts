@@ -1,14 +1,16 @@
 // `sluice explain`: what a name would get, decided by the functions that the relay itself asks.
 
 import { parseArgs } from 'node:util'
+import { wholeChange } from '../config/change.ts'
 import { ConfigError, formatProblems } from '../config/config-error.ts'
+import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
 import { canonicalAddress } from '../core/net/ip-address.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
+import { applySnapshotChange } from '../core/snapshot-change.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from '../core/snapshot.ts'
 import { terminationOf } from '../core/termination.ts'
-import { buildSnapshot } from '../gateway/snapshot.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice explain --config FILE [--from IP] [--listener ADDRESS] HOST
@@ -38,17 +40,18 @@ export async function explain(args: readonly string[], io: CliIo): Promise<numbe
   }
   const from = values.from === undefined ? undefined : canonicalAddress(values.from)
   if (values.from !== undefined && from === undefined) return wrong(io, `--from: ${JSON.stringify(values.from)} is no IP address`)
-  let snapshot: Snapshot
+  let config: Config
   try {
-    snapshot = buildSnapshot(loadConfig({ file: values.config, env: io.env }))
+    config = loadConfig({ file: values.config, env: io.env })
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     io.stderr.write(formatProblems(error))
     return 2
   }
+  const snapshot = applySnapshotChange(undefined, wholeChange(config, 1))
   const listener = values.listener === undefined ? [...snapshot.listeners.values()][0] : snapshot.listeners.get(values.listener)
   if (listener === undefined) return wrong(io, `--listener: there are ${[...snapshot.listeners.keys()].join(', ')}`)
-  const { text, code } = explanation({ snapshot, listener, host, from })
+  const { text, code } = explanation({ config, snapshot, listener, host, from })
   io.stdout.write(text)
   return code
 }
@@ -59,13 +62,14 @@ function wrong(io: CliIo, what: string): number {
 }
 
 interface Question {
+  readonly config: Config
   readonly snapshot: Snapshot
   readonly listener: ListenerPolicy
   readonly host: string
   readonly from: string | undefined
 }
 
-function explanation({ snapshot, listener, host, from }: Question): { readonly text: string; readonly code: 0 | 1 } {
+function explanation({ config, snapshot, listener, host, from }: Question): { readonly text: string; readonly code: 0 | 1 } {
   // A hello's name is bytes: what is typed here goes the same way.
   const serverName = host === '' ? undefined : Buffer.from(host, 'utf8').toString('latin1')
   const decision = decideRoute(snapshot, listener, serverName, from ?? '')
@@ -74,7 +78,7 @@ function explanation({ snapshot, listener, host, from }: Question): { readonly t
   if (decision.tenant !== undefined) lines.push(['tenant', decision.tenant.name], ['rule', ruleOf(decision)])
   const asksSource = from === undefined && decision.tenant?.allowedSources !== undefined
   if (decision.kind === 'refused' && !(decision.reason === 'source-not-allowed' && asksSource)) {
-    return { text: table([...lines, ...refusedLines(decision, snapshot, host)]), code: 1 }
+    return { text: table([...lines, ...refusedLines(decision, config, host)]), code: 1 }
   }
   const { tenant } = decision
   if (tenant === undefined) throw new Error('bug: a route without a tenant')
@@ -91,8 +95,8 @@ function ruleOf({ pattern }: RouteDecision): string {
   return pattern.startsWith('*.') ? `wildcard ${pattern}` : `exact ${pattern}`
 }
 
-function refusedLines({ reason, detail }: Extract<RouteDecision, { kind: 'refused' }>, snapshot: Snapshot, host: string): (readonly [string, string])[] {
-  const nearest = reason === 'unknown-server-name' ? nearestHostname(snapshot, host) : undefined
+function refusedLines({ reason, detail }: Extract<RouteDecision, { kind: 'refused' }>, config: Config, host: string): (readonly [string, string])[] {
+  const nearest = reason === 'unknown-server-name' ? nearestHostname(config, host) : undefined
   return [
     ['refused', `${reason}: ${terminationOf(reason).meaning}`],
     ['why', detail],
@@ -101,8 +105,8 @@ function refusedLines({ reason, detail }: Extract<RouteDecision, { kind: 'refuse
   ]
 }
 
-function nearestHostname(snapshot: Snapshot, host: string): string | undefined {
-  return nearestName(host.toLowerCase(), Array.from(snapshot.hostnames.entries(), ({ pattern }) => pattern))
+function nearestHostname({ tenants }: Config, host: string): string | undefined {
+  return nearestName(host.toLowerCase(), tenants.flatMap(({ hostnames }) => hostnames))
 }
 
 function clientSees(reason: Parameters<typeof terminationOf>[0]): string {

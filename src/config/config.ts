@@ -1,15 +1,15 @@
 // The configuration after it has been read: plain data, every default resolved, every reference checked. Nothing that
 // gets one of these checks it again. It can be cloned between threads.
 
-import type { Endpoint } from '../core/balance/endpoint.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
+import type { TenantSpec } from '../core/snapshot.ts'
 
 export interface Config {
   /** ≥1 */
   readonly listeners: readonly ListenerConfig[]
   readonly relay: { readonly driver: 'auto' | 'node' }
   readonly timeouts: ProcessTimeouts
-  readonly tenants: readonly TenantConfig[]
+  readonly tenants: readonly TenantSpec[]
   readonly admin: { readonly address: SocketAddress }
 }
 
@@ -28,20 +28,4 @@ export interface ListenerConfig {
   /** The tenant that hellos without a name go to. */
   readonly defaultTenant?: string
   readonly proxyProtocol?: { readonly trustedSources: readonly string[] }
-}
-
-export interface TenantConfig {
-  readonly name: string
-  /** Normalised: exact names and `*.` wildcards. */
-  readonly hostnames: readonly string[]
-  readonly scheduler: 'rr'
-  readonly endpoints: readonly Endpoint[]
-  readonly connectTimeoutMs: number
-  readonly idleTimeoutMs: number
-  readonly halfClosedTimeoutMs: number
-  readonly drainTimeoutMs: number
-  readonly attemptsMax: number
-  /** Networks in CIDR notation; absent: every source. */
-  readonly allowedSources?: readonly string[]
-  readonly sendProxyProtocol?: 'v1' | 'v2'
 }

@@ -3,7 +3,8 @@
 
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
-import type { Config, ListenerConfig, TenantConfig } from './config.ts'
+import type { TenantSpec } from '../core/snapshot.ts'
+import type { Config, ListenerConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -118,7 +119,7 @@ function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListen
   }
 }
 
-function resolveTenant(tenant: ParsedTenant, { defaults, pools }: ParsedConfig): TenantConfig {
+function resolveTenant(tenant: ParsedTenant, { defaults, pools }: ParsedConfig): TenantSpec {
   const { connect, idle, halfClosed, drain } = defaults.timeouts
   return {
     name: tenant.name,

@@ -1,18 +1,27 @@
-// The configuration as the relay sees it: immutable, versioned, replaced whole. A connection takes the current one when
-// it is accepted and keeps it to its end, so a reload never touches a live connection and never mixes two versions.
+// The configuration as the relay sees it: immutable and versioned. A connection takes the current one when it is accepted
+// and keeps it to its end, so a reload never touches a live connection and never mixes two versions.
+//
+//   Snapshot ── SnapshotChange ──▶ Snapshot'         snapshot-change.ts
+//
+// A change is plain data, so that it can be sent to other threads; two snapshots share what the change leaves alone.
 
+import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler } from './balance/scheduler.ts'
+import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
 import type { HostnameTable } from './route/table.ts'
+import type { ShardedMap } from './sharded-map.ts'
 
 export interface Snapshot {
-  /** Counts the snapshots that this process published: 1, 2, … */
+  /** Counts the configurations that this process has run: 1, 2, … */
   readonly version: number
   /** By listener name. */
   readonly listeners: ReadonlyMap<string, ListenerPolicy>
   readonly hostnames: HostnameTable<TenantPolicy>
   /** By tenant name. */
-  readonly tenants: ReadonlyMap<string, TenantPolicy>
+  readonly tenants: ShardedMap<TenantPolicy>
+  /** Handed on from snapshot to snapshot, for tenants to share. */
+  readonly cidrSets: CidrSetCache
 }
 
 export interface ListenerPolicy {
@@ -28,6 +37,8 @@ export interface ListenerPolicy {
 
 export interface TenantPolicy {
   readonly name: string
+  /** Its patterns in the table of hostnames. */
+  readonly hostnames: readonly string[]
   /** Keeps its place over reloads as long as the tenant's endpoints stay the same. */
   readonly scheduler: Scheduler
   readonly allowedSources?: CidrSet
@@ -38,4 +49,44 @@ export interface TenantPolicy {
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
+}
+
+/** What the next snapshot has that the one before has not. It can be cloned between threads. */
+export interface SnapshotChange {
+  /** Of the snapshot that it makes. The same as before where only listeners change while a reload binds them. */
+  readonly version: number
+  /** All of them. */
+  readonly listeners: readonly ListenerSpec[]
+  /** New or changed ones, each once. */
+  readonly tenants: readonly TenantSpec[]
+  /** By name; `all-others`: whoever is not in `tenants`. */
+  readonly removedTenants: readonly string[] | 'all-others'
+}
+
+/** A listener as plain data. */
+export interface ListenerSpec {
+  /** The address as written in the configuration. */
+  readonly name: string
+  /** The tenant that hellos without a name go to; absent, or no tenant's name: they are refused. */
+  readonly defaultTenant?: string
+  /** Networks in CIDR notation. */
+  readonly proxyProtocol?: { readonly trustedSources: readonly string[] }
+  readonly helloTimeoutMs: number
+}
+
+/** A tenant as plain data, every default resolved. */
+export interface TenantSpec {
+  readonly name: string
+  /** Normalised: exact names and `*.` wildcards. */
+  readonly hostnames: readonly string[]
+  readonly scheduler: 'rr'
+  readonly endpoints: readonly Endpoint[]
+  readonly connectTimeoutMs: number
+  readonly idleTimeoutMs: number
+  readonly halfClosedTimeoutMs: number
+  readonly drainTimeoutMs: number
+  readonly attemptsMax: number
+  /** Networks in CIDR notation; absent: every source. */
+  readonly allowedSources?: readonly string[]
+  readonly sendProxyProtocol?: 'v1' | 'v2'
 }

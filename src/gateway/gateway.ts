@@ -8,10 +8,11 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { listenerSpecs, wholeChange } from '../config/change.ts'
 import type { Config, ListenerConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
-import type { Snapshot } from '../core/snapshot.ts'
+import type { ListenerSpec } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer, type LastReload, type SnapshotStatus } from '../observe/admin/server.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation } from '../observe/observation.ts'
@@ -20,7 +21,6 @@ import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 import { loadConfigInThread } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
-import { buildSnapshot } from './snapshot.ts'
 
 export interface GatewayOptions {
   readonly configFile: string
@@ -86,7 +86,8 @@ export class Gateway {
   readonly #driver: RelayDriver
   readonly #observation: Observation
   #config: Config
-  #snapshot: Snapshot
+  #hostnames: number
+  #version = 0
   #publishedAtMs = Date.now()
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #bound = new Map<string, SocketAddress>()
@@ -105,24 +106,23 @@ export class Gateway {
     this.#watcher = watcher
     this.#logger = options.logger
     this.#config = config
-    this.#snapshot = buildSnapshot(config)
+    this.#hostnames = hostnamesOf(config)
     this.#observation = new Observation({
       logger: options.logger,
       version: programVersion(),
       sources: {
         relay: () => this.#driver.counters(),
         snapshot: () => ({
-          version: this.#snapshot.version,
+          version: this.#version,
           publishedAtMs: this.#publishedAtMs,
-          tenants: this.#snapshot.tenants.size,
-          hostnames: this.#snapshot.hostnames.size,
+          tenants: this.#config.tenants.length,
+          hostnames: this.#hostnames,
         }),
       },
     })
     const idPrefix = randomBytes(6).toString('hex')
     let connections = 0
     this.#driver = new NodeDriver({
-      snapshot: this.#snapshot,
       observer: this.#observation,
       connectionsMax: connectionsMaxOfProcess(),
       newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
@@ -135,7 +135,7 @@ export class Gateway {
 
   /** Of the running snapshot. */
   get version(): number {
-    return this.#snapshot.version
+    return this.#version
   }
 
   /** Undefined once it has been closed. */
@@ -146,6 +146,7 @@ export class Gateway {
   /** Called once, by `startGateway`. */
   async start(): Promise<void> {
     this.#admin = await this.#openAdmin(this.#config.admin.address)
+    await this.#publish(this.#config)
     for (const listener of this.#config.listeners) await this.#listen(listener, this.#config)
     this.#phase = 'ready'
     this.#logger.info({
@@ -153,8 +154,8 @@ export class Gateway {
       admin: formatSocketAddress(this.#admin.address),
       driver: this.#driver.kind,
       connectionsMax: this.#driver.counters().connectionsMax,
-      tenants: this.#snapshot.tenants.size,
-      hostnames: this.#snapshot.hostnames.size,
+      tenants: this.#config.tenants.length,
+      hostnames: this.#hostnames,
     }, 'ready')
   }
 
@@ -212,14 +213,14 @@ export class Gateway {
       this.#refuseWhileDraining()
       this.#applying = this.#apply(config)
       await this.#applying
-      const { version, tenants, hostnames } = this.#snapshot
-      this.#logger.info({ why, version, tenants: tenants.size, hostnames: hostnames.size, ms: Math.round(performance.now() - startMs) }, 'reloaded')
+      const version = this.#version
+      this.#logger.info({ why, version, tenants: config.tenants.length, hostnames: this.#hostnames, ms: Math.round(performance.now() - startMs) }, 'reloaded')
       this.#reloaded({ result: 'reloaded', at: new Date().toISOString() })
       return { kind: 'reloaded', version }
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       const problems = error instanceof ConfigError ? error.problems.slice(0, problemsLoggedMax).map(formatProblem) : [reason]
-      this.#logger.error({ why, version: this.#snapshot.version, problems }, 'not reloaded: the running configuration stays')
+      this.#logger.error({ why, version: this.#version, problems }, 'not reloaded: the running configuration stays')
       this.#reloaded({ result: 'kept', at: new Date().toISOString(), error: problems.join('\n') })
       return { kind: 'kept', reason }
     }
@@ -241,7 +242,6 @@ export class Gateway {
 
   /** Binds what is new, publishes, and only then closes what is old. */
   async #apply(config: Config): Promise<void> {
-    const next = buildSnapshot(config, this.#snapshot)
     const added = config.listeners.filter(({ name }) => !this.#bound.has(name))
     for (const { name, address } of config.listeners) {
       if (!this.#bound.has(name) || listenOptions(address, config.listeners).ipv6Only === listenOptions(address, this.#config.listeners).ipv6Only) continue
@@ -249,7 +249,8 @@ export class Gateway {
       throw new Error(`listener ${name} shares its port with an IPv4 listener in one of the two configurations only: restart to change that`)
     }
     // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
-    this.#driver.publish({ ...this.#snapshot, listeners: new Map([...next.listeners, ...this.#snapshot.listeners]) })
+    const running = listenerSpecs(this.#config)
+    await this.#publishListeners([...listenerSpecs(config).filter(({ name }) => !this.#bound.has(name)), ...running])
     const bound: ListenerConfig[] = []
     let admin: BoundAdmin | undefined
     try {
@@ -262,20 +263,29 @@ export class Gateway {
       }
     } catch (error) {
       for (const { name } of bound) await this.#unlisten(name)
-      this.#driver.publish(this.#snapshot)
+      await this.#publishListeners(running)
       throw error
     }
-    this.#driver.publish(next)
-    this.#snapshot = next
+    await this.#publish(config)
     this.#config = config
-    this.#publishedAtMs = Date.now()
+    this.#hostnames = hostnamesOf(config)
     for (const name of Array.from(this.#bound.keys())) {
-      if (!next.listeners.has(name)) await this.#unlisten(name)
+      if (!config.listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }
     if (admin !== undefined) {
       await this.#admin?.server.close()
       this.#admin = admin
     }
+  }
+
+  async #publish(config: Config): Promise<void> {
+    await this.#driver.publish(wholeChange(config, this.#version + 1))
+    this.#version += 1
+    this.#publishedAtMs = Date.now()
+  }
+
+  async #publishListeners(listeners: readonly ListenerSpec[]): Promise<void> {
+    await this.#driver.publish({ version: this.#version, listeners, tenants: [], removedTenants: [] })
   }
 
   async #listen({ name, address }: ListenerConfig, { listeners }: Config): Promise<void> {
@@ -321,16 +331,20 @@ export class Gateway {
 
   #status(): SnapshotStatus {
     return {
-      version: this.#snapshot.version,
+      version: this.#version,
       publishedAt: new Date(this.#publishedAtMs).toISOString(),
       ageSeconds: Math.round((Date.now() - this.#publishedAtMs) / 1_000),
       file: this.#options.configFile,
       listeners: this.listeners.map(({ name, address }) => ({ name, address: formatSocketAddress(address) })),
-      tenants: this.#snapshot.tenants.size,
-      hostnames: this.#snapshot.hostnames.size,
+      tenants: this.#config.tenants.length,
+      hostnames: this.#hostnames,
       ...(this.#lastReload === undefined ? {} : { lastReload: this.#lastReload }),
     }
   }
+}
+
+function hostnamesOf({ tenants }: Config): number {
+  return tenants.reduce((sum, { hostnames }) => sum + hostnames.length, 0)
 }
 
 /** Of a bad file; the rest is for `sluice check`. */

@@ -1,13 +1,13 @@
 // The contract between the gateway and whatever moves the bytes.
 //
-//   gateway ── publish(snapshot), listen, drain ──▶ driver ── accepted, ended ──▶ observer
+//   gateway ── publish(change), listen, drain ──▶ driver ── accepted, ended ──▶ observer
 //
 // A driver owns sockets and timers and nothing else: what happens to a connection is decided by `core/connection.ts`,
 // whose effects it performs. test/compliance/ holds every driver to the relay rules.
 
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
-import type { Snapshot } from '../core/snapshot.ts'
+import type { SnapshotChange } from '../core/snapshot.ts'
 
 export interface ListenOptions {
   /** For an IPv6 address: leave its port's IPv4 side to others. */
@@ -17,9 +17,10 @@ export interface ListenOptions {
 export interface RelayDriver {
   readonly kind: 'node'
   /**
-   * Connections accepted from now on use this snapshot; live ones keep theirs.
+   * Changes the snapshot, which is empty at first. Resolves once every connection that is accepted from now on uses the new
+   * one; live ones keep theirs. One change after the other, and one before the first `listen`.
    */
-  publish(snapshot: Snapshot): void
+  publish(change: SnapshotChange): Promise<void>
   /**
    * Binds and accepts. `name` is the listener's name in the snapshot.
    * Resolves to the bound address (the port is the system's choice for port 0); rejects with the system's error.

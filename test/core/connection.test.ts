@@ -4,19 +4,20 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { Connection, replayBytesMax } from '../../src/core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
-import type { ListenerConfig, TenantConfig } from '../../src/config/config.ts'
+import type { ListenerConfig } from '../../src/config/config.ts'
+import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { TerminationReason } from '../../src/core/termination.ts'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
 import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
 import { buildClientHello } from './tls/hello-builder.ts'
-import { endpoint, listener, snapshotOf, tenant } from '../support/config.ts'
+import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
 
 const hello = buildClientHello({ serverName: 'acme.example.test' })
 const client = { address: '192.0.2.7', port: 40_000 }
 const local = { address: '192.0.2.1', port: 6443 }
 
 interface MachineOptions {
-  readonly tenant?: Partial<TenantConfig>
+  readonly tenant?: Partial<TenantSpec>
   readonly listener?: Partial<ListenerConfig>
   readonly endpoints?: number
 }
@@ -24,7 +25,7 @@ interface MachineOptions {
 function machine(options: MachineOptions = {}): Connection {
   const endpoints = Array.from({ length: options.endpoints ?? 2 }, (_, index) => endpoint(31_443 + index))
   const snapshot = snapshotOf({
-    tenants: [tenant('acme', endpoints, options.tenant)],
+    tenants: [tenant('acme', inTurn('acme', endpoints), options.tenant)],
     listeners: [listener(options.listener)],
   })
   const policy = [...snapshot.listeners.values()][0]

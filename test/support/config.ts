@@ -1,10 +1,12 @@
 // Small configurations for tests that need no YAML.
 
-import type { Config, ListenerConfig, TenantConfig } from '../../src/config/config.ts'
+import { wholeChange } from '../../src/config/change.ts'
+import type { ListenerConfig } from '../../src/config/config.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
-import type { Snapshot } from '../../src/core/snapshot.ts'
-import { buildSnapshot } from '../../src/gateway/snapshot.ts'
+import { applySnapshotChange } from '../../src/core/snapshot-change.ts'
+import type { Snapshot, SnapshotChange, TenantSpec } from '../../src/core/snapshot.ts'
+import { stableHash } from '../../src/core/stable-hash.ts'
 
 export const listenerName = '127.0.0.1:0'
 
@@ -12,7 +14,7 @@ export function endpoint(port: number, { weight = 1, address = '127.0.0.1' } = {
   return { name: `${address}:${port}`, address, port, weight }
 }
 
-export function tenant(name: string, endpoints: readonly Endpoint[], overrides: Partial<TenantConfig> = {}): TenantConfig {
+export function tenant(name: string, endpoints: readonly Endpoint[], overrides: Partial<TenantSpec> = {}): TenantSpec {
   return {
     name,
     hostnames: [`${name}.example.test`],
@@ -27,25 +29,36 @@ export function tenant(name: string, endpoints: readonly Endpoint[], overrides: 
   }
 }
 
+/** The endpoints in an order in which the tenant's first connection goes to the first of them, the next to the second. */
+export function inTurn(tenantName: string, endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  const first = stableHash(tenantName) % Math.max(1, endpoints.length)
+  return [...endpoints.slice(endpoints.length - first), ...endpoints.slice(0, endpoints.length - first)]
+}
+
 export function listener(overrides: Partial<ListenerConfig> = {}): ListenerConfig {
   const address: SocketAddress = { address: '127.0.0.1', port: 0 }
   return { name: listenerName, address, ...overrides }
 }
 
-interface SnapshotOptions {
-  readonly tenants: readonly TenantConfig[]
+interface ChangeOptions {
+  readonly tenants: readonly TenantSpec[]
   readonly listeners?: readonly ListenerConfig[]
   readonly helloMs?: number
-  readonly previous?: Snapshot
+  /** @default 1 */
+  readonly version?: number
 }
 
-export function snapshotOf({ tenants, listeners = [listener()], helloMs = 5_000, previous }: SnapshotOptions): Snapshot {
-  const config: Config = {
+/** The first change, which makes a snapshot of nothing; or a later one, that replaces all. */
+export function changeOf({ tenants, listeners = [listener()], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
+  return wholeChange({
     listeners,
     relay: { driver: 'node' },
     timeouts: { helloMs, drainGraceMs: 0 },
     tenants,
     admin: { address: { address: '127.0.0.1', port: 0 } },
-  }
-  return buildSnapshot(config, previous)
+  }, version)
+}
+
+export function snapshotOf(options: ChangeOptions): Snapshot {
+  return applySnapshotChange(undefined, changeOf(options))
 }

@@ -1,16 +1,15 @@
 // A driver under test with one listener on loopback, and every record that it reports.
 
 import type { Test } from 'tap'
-import type { ListenerConfig, TenantConfig } from '../../src/config/config.ts'
+import type { ListenerConfig } from '../../src/config/config.ts'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import type { RelayObserver } from '../../src/core/relay-observer.ts'
-import type { Snapshot } from '../../src/core/snapshot.ts'
+import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { RelayDriver } from '../../src/relay/driver.ts'
-import { listener, listenerName, snapshotOf } from './config.ts'
+import { changeOf, listener, listenerName } from './config.ts'
 import { until } from './sockets.ts'
 
 export interface DriverOptions {
-  readonly snapshot: Snapshot
   readonly observer: RelayObserver
   readonly connectionsMax: number
   readonly newConnectionId: () => string
@@ -21,7 +20,7 @@ export type CreateDriver = (options: DriverOptions) => RelayDriver
 
 export interface RelayOptions {
   readonly createDriver: CreateDriver
-  readonly tenants: readonly TenantConfig[]
+  readonly tenants: readonly TenantSpec[]
   readonly listener?: Partial<ListenerConfig>
   readonly helloMs?: number
   readonly connectionsMax?: number
@@ -30,7 +29,6 @@ export interface RelayOptions {
 export interface Relay {
   readonly driver: RelayDriver
   readonly port: number
-  readonly snapshot: Snapshot
   readonly records: readonly ConnectionRecord[]
   /** The record of the connection that ended as number `index`. */
   record(index: number): Promise<ConnectionRecord>
@@ -39,13 +37,7 @@ export interface Relay {
 export async function startRelay(t: Test, options: RelayOptions): Promise<Relay> {
   const records: ConnectionRecord[] = []
   let accepted = 0
-  const snapshot = snapshotOf({
-    tenants: options.tenants,
-    listeners: [listener(options.listener)],
-    ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
-  })
   const driver = options.createDriver({
-    snapshot,
     connectionsMax: options.connectionsMax ?? 1_000,
     newConnectionId: () => `c${++accepted}`,
     observer: {
@@ -64,11 +56,15 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     if (openConnections + openConnectionsBeforeHello !== 0) throw new Error('connections were left open')
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
+  await driver.publish(changeOf({
+    tenants: options.tenants,
+    listeners: [listener(options.listener)],
+    ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
+  }))
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
   return {
     driver,
     port,
-    snapshot,
     records,
     record: async (index) => {
       await until(() => records.length > index)

@@ -1,7 +1,9 @@
-// The hostnames' table: built once, read by every connection, replaced whole.
+// The hostnames' table: read by every connection, immutable; a changed one shares with it what has not changed.
 //
 // An exact name wins; then the wildcard with most labels, as in Gateway API's TLSRoute. A lookup asks one map at most once
 // for each label of the name, so its cost follows from the name and not from how many names there are.
+
+import { ShardedMap, type ShardedMapDraft } from '../sharded-map.ts'
 
 export interface HostnameMatch<Value> {
   /** As it stands in the table: a name, or `*.` and a suffix. */
@@ -22,24 +24,11 @@ export class DuplicateHostnameError extends Error {
 
 export class HostnameTable<Value> {
   /** Exact names as they are, wildcards by their `.suffix`. */
-  readonly #matches: ReadonlyMap<string, HostnameMatch<Value>>
+  readonly #matches: ShardedMap<HostnameMatch<Value>>
 
-  private constructor(matches: ReadonlyMap<string, HostnameMatch<Value>>) {
+  /** Empty. The parameter is for drafts. */
+  constructor(matches = new ShardedMap<HostnameMatch<Value>>()) {
     this.#matches = matches
-  }
-
-  /**
-   * @param entries patterns as `parseHostnamePattern` gives them
-   * @throws {DuplicateHostnameError}
-   */
-  static build<Value>(entries: Iterable<HostnameMatch<Value>>): HostnameTable<Value> {
-    const matches = new Map<string, HostnameMatch<Value>>()
-    for (const { pattern, value } of entries) {
-      const key = pattern.startsWith('*') ? pattern.slice(1) : pattern
-      if (matches.has(key)) throw new DuplicateHostnameError(pattern)
-      matches.set(key, { pattern, value })
-    }
-    return new HostnameTable(matches)
   }
 
   get size(): number {
@@ -58,8 +47,36 @@ export class HostnameTable<Value> {
     return undefined
   }
 
-  /** Every entry, in the order of the configuration. */
-  entries(): Iterable<HostnameMatch<Value>> {
-    return this.#matches.values()
+  draft(): HostnameTableDraft<Value> {
+    return new HostnameTableDraft(this.#matches.draft())
   }
+}
+
+/** A table in the making; patterns are as `parseHostnamePattern` gives them. */
+export class HostnameTableDraft<Value> {
+  readonly #matches: ShardedMapDraft<HostnameMatch<Value>>
+
+  constructor(matches: ShardedMapDraft<HostnameMatch<Value>>) {
+    this.#matches = matches
+  }
+
+  /** @throws {DuplicateHostnameError} */
+  add(pattern: string, value: Value): void {
+    const key = keyOf(pattern)
+    if (this.#matches.get(key) !== undefined) throw new DuplicateHostnameError(pattern)
+    this.#matches.set(key, { pattern, value })
+  }
+
+  remove(pattern: string): void {
+    this.#matches.delete(keyOf(pattern))
+  }
+
+  /** What is done to the draft later does not change the table. */
+  done(): HostnameTable<Value> {
+    return new HostnameTable(this.#matches.done())
+  }
+}
+
+function keyOf(pattern: string): string {
+  return pattern.startsWith('*') ? pattern.slice(1) : pattern
 }

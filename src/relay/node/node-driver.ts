@@ -4,11 +4,13 @@
 //                          └─ ended ─▶ observer, SocketCloser (bytes before a RST, alerts)
 
 import { createServer, type Server, type Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Connection } from '../../core/connection.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
-import type { Snapshot } from '../../core/snapshot.ts'
+import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
+import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 import type { ListenOptions, RelayDriver } from '../driver.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
@@ -22,8 +24,6 @@ const listenBacklog = 4096
 const unknownPeer: SocketAddress = { address: '::', port: 0 }
 
 export interface NodeDriverOptions {
-  /** The first snapshot; `publish` replaces it. */
-  readonly snapshot: Snapshot
   readonly observer: RelayObserver
   /** Open connections over which new ones are refused. */
   readonly connectionsMax: number
@@ -42,14 +42,13 @@ export class NodeDriver implements RelayDriver {
   readonly #servers = new Map<string, Server>()
   readonly #connections = new Map<RelayedConnection, string>()
   readonly #openByListener = new Map<string, number>()
-  #snapshot: Snapshot
+  #snapshot: Snapshot | undefined
   #beforeHello = 0
   #acceptErrors = 0
   #draining = false
   #whenEmpty: (() => void)[] = []
 
-  constructor({ snapshot, observer, connectionsMax, newConnectionId }: NodeDriverOptions) {
-    this.#snapshot = snapshot
+  constructor({ observer, connectionsMax, newConnectionId }: NodeDriverOptions) {
     this.#observer = observer
     this.#connectionsMax = connectionsMax
     this.#newConnectionId = newConnectionId
@@ -66,8 +65,17 @@ export class NodeDriver implements RelayDriver {
     }
   }
 
-  publish(snapshot: Snapshot): void {
-    this.#snapshot = snapshot
+  async publish(change: SnapshotChange): Promise<void> {
+    const steps = snapshotChangeSteps(this.#snapshot, change)
+    for (;;) {
+      const step = steps.next()
+      if (step.done === true) {
+        this.#snapshot = step.value
+        return
+      }
+      // A change of every tenant takes longer than a relayed byte should wait.
+      await nextTurn()
+    }
   }
 
   async listen(name: string, { address, port }: SocketAddress, { ipv6Only }: ListenOptions): Promise<SocketAddress> {
@@ -97,9 +105,7 @@ export class NodeDriver implements RelayDriver {
     this.#servers.delete(name)
     // The callback of close() waits for every connection; the port itself is free in the loop's next turn.
     server.close()
-    await new Promise((resolve) => {
-      setImmediate(resolve)
-    })
+    await nextTurn()
   }
 
   async drain(): Promise<void> {
@@ -130,8 +136,8 @@ export class NodeDriver implements RelayDriver {
 
   #accepted(name: string, socket: Socket): void {
     const snapshot = this.#snapshot
-    const listener = snapshot.listeners.get(name)
-    if (listener === undefined) {
+    const listener = snapshot?.listeners.get(name)
+    if (snapshot === undefined || listener === undefined) {
       // The listener left with the last reload, and this connection was in its backlog.
       socket.resetAndDestroy()
       return

@@ -1,11 +1,11 @@
 // Which tenant a hello's name leads to, and from which addresses.
 
 import { test } from 'tap'
-import type { TenantConfig } from '../../../src/config/config.ts'
 import { decideRoute, type RouteDecision } from '../../../src/core/route/decide.ts'
+import type { TenantSpec } from '../../../src/core/snapshot.ts'
 import { endpoint, listener, snapshotOf, tenant } from '../../support/config.ts'
 
-const globex: Partial<TenantConfig> = { hostnames: ['globex.example.test', '*.globex.example.test'], allowedSources: ['192.0.2.0/24', '2001:db8::/32'] }
+const globex: Partial<TenantSpec> = { hostnames: ['globex.example.test', '*.globex.example.test'], allowedSources: ['192.0.2.0/24', '2001:db8::/32'] }
 
 /** @returns the decision, with its tenant by name */
 function decide({ serverName, from = '192.0.2.7', defaultTenant }: { serverName?: string; from?: string; defaultTenant?: string }): Omit<RouteDecision, 'tenant'> & { tenant?: string } {

@@ -5,7 +5,9 @@ import { test } from 'tap'
 import { DuplicateHostnameError, HostnameTable } from '../../../src/core/route/table.ts'
 
 function tableOf(...patterns: readonly string[]): HostnameTable<string> {
-  return HostnameTable.build(patterns.map((pattern) => ({ pattern, value: `tenant of ${pattern}` })))
+  const draft = new HostnameTable<string>().draft()
+  for (const pattern of patterns) draft.add(pattern, `tenant of ${pattern}`)
+  return draft.done()
 }
 
 void test('a name is looked up: exact first, then the wildcard with most labels', async (t) => {
@@ -53,10 +55,18 @@ void test('one pattern twice is the caller\'s bug', async (t) => {
   t.throws(() => tableOf('*.example.com', '*.example.com'), { code: 'DUPLICATE_HOSTNAME', pattern: '*.example.com' })
 })
 
-void test('a table lists its entries in their order', async (t) => {
-  const table = tableOf('b.example.com', '*.example.com', 'a.example.com')
-  t.equal(table.size, 3)
-  t.same([...table.entries()].map(({ pattern }) => pattern), ['b.example.com', '*.example.com', 'a.example.com'])
+void test('a changed table leaves the one that it began as alone', async (t) => {
+  const before = tableOf('acme.example.com', '*.acme.example.com', 'globex.example.com')
+  const draft = before.draft()
+  draft.remove('*.acme.example.com')
+  draft.remove('globex.example.com')
+  draft.add('globex.example.com', 'another tenant')
+  draft.add('*.globex.example.com', 'another tenant')
+  const after = draft.done()
+  t.same([before.size, after.size], [3, 3])
+  const found = (table: HostnameTable<string>): unknown => ['acme', 'a.acme', 'globex', 'a.globex'].map((name) => table.lookup(`${name}.example.com`)?.value)
+  t.same(found(before), ['tenant of acme.example.com', 'tenant of *.acme.example.com', 'tenant of globex.example.com', undefined])
+  t.same(found(after), ['tenant of acme.example.com', undefined, 'another tenant', 'another tenant'])
 })
 
 /** Few labels, so that names and patterns meet. */

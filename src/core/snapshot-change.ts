@@ -1,0 +1,113 @@
+// From one snapshot and a change to the next.
+//
+// What must outlive a change is carried over here: a scheduler keeps its place as long as the tenant's endpoints are the
+// same, so that reloading a file again and again does not send every first connection to the first endpoint.
+
+import type { Endpoint } from './balance/endpoint.ts'
+import { RoundRobin } from './balance/round-robin.ts'
+import type { Scheduler } from './balance/scheduler.ts'
+import { CidrSetCache } from './net/cidr-set-cache.ts'
+import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
+import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
+import type { ListenerPolicy, ListenerSpec, Snapshot, SnapshotChange, TenantPolicy, TenantSpec } from './snapshot.ts'
+import { stableHash } from './stable-hash.ts'
+
+/** Tenants that a step takes in: it is over in a millisecond or two. */
+const tenantsPerStep = 500
+
+export interface SnapshotChangeOptions {
+  /**
+   * Where schedulers begin, beside what a tenant's name says: different ones keep several threads from sending a tenant's
+   * first connections to one endpoint.
+   * @default 0
+   */
+  readonly schedulerOffset?: number
+}
+
+/**
+ * The snapshot that the change makes; `previous` stays as it is.
+ * @param previous undefined: an empty one
+ * @throws {DuplicateHostnameError} where the change is no change of `previous`
+ */
+export function applySnapshotChange(previous: Snapshot | undefined, change: SnapshotChange, options: SnapshotChangeOptions = {}): Snapshot {
+  const steps = snapshotChangeSteps(previous, change, options)
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** The same in short steps, for those who have something to relay in between. */
+export function* snapshotChangeSteps(previous: Snapshot | undefined, change: SnapshotChange, { schedulerOffset = 0 }: SnapshotChangeOptions = {}): Generator<void, Snapshot, void> {
+  const kept = change.removedTenants === 'all-others' ? undefined : previous
+  const drafts: Drafts = {
+    tenants: (kept?.tenants ?? new ShardedMap<TenantPolicy>()).draft(),
+    hostnames: (kept?.hostnames ?? new HostnameTable<TenantPolicy>()).draft(),
+  }
+  const cidrSets = previous?.cidrSets ?? new CidrSetCache()
+  // All go before any comes: a hostname may move from one tenant to another.
+  if (change.removedTenants !== 'all-others') {
+    for (const name of change.removedTenants) remove(name, drafts)
+    for (const { name } of change.tenants) remove(name, drafts)
+  }
+  for (const [index, spec] of change.tenants.entries()) {
+    if (index % tenantsPerStep === tenantsPerStep - 1) yield
+    const firstIndex = stableHash(spec.name) + schedulerOffset
+    const policy = tenantPolicy(spec, schedulerFor(spec, firstIndex, previous?.tenants.get(spec.name)?.scheduler), cidrSets)
+    drafts.tenants.set(spec.name, policy)
+    for (const pattern of spec.hostnames) drafts.hostnames.add(pattern, policy)
+  }
+  const tenants = drafts.tenants.done()
+  const listeners = new Map(change.listeners.map((spec) => [spec.name, listenerPolicy(spec, tenants, cidrSets)]))
+  return { version: change.version, listeners, hostnames: drafts.hostnames.done(), tenants, cidrSets }
+}
+
+interface Drafts {
+  readonly tenants: ShardedMapDraft<TenantPolicy>
+  readonly hostnames: HostnameTableDraft<TenantPolicy>
+}
+
+function remove(name: string, { tenants, hostnames }: Drafts): void {
+  const policy = tenants.get(name)
+  if (policy === undefined) return
+  tenants.delete(name)
+  for (const pattern of policy.hostnames) hostnames.remove(pattern)
+}
+
+function listenerPolicy(spec: ListenerSpec, tenants: ShardedMap<TenantPolicy>, cidrSets: CidrSetCache): ListenerPolicy {
+  const defaultTenant = spec.defaultTenant === undefined ? undefined : tenants.get(spec.defaultTenant)
+  return {
+    name: spec.name,
+    helloTimeoutMs: spec.helloTimeoutMs,
+    ...(defaultTenant === undefined ? {} : { defaultTenant }),
+    ...(spec.proxyProtocol === undefined ? {} : { proxyProtocolTrustedSources: cidrSets.setOf(spec.proxyProtocol.trustedSources) }),
+  }
+}
+
+function tenantPolicy(spec: TenantSpec, scheduler: Scheduler, cidrSets: CidrSetCache): TenantPolicy {
+  return {
+    name: spec.name,
+    hostnames: spec.hostnames,
+    scheduler,
+    attemptsMax: spec.attemptsMax,
+    connectTimeoutMs: spec.connectTimeoutMs,
+    idleTimeoutMs: spec.idleTimeoutMs,
+    halfClosedTimeoutMs: spec.halfClosedTimeoutMs,
+    drainTimeoutMs: spec.drainTimeoutMs,
+    ...(spec.allowedSources === undefined ? {} : { allowedSources: cidrSets.setOf(spec.allowedSources) }),
+    ...(spec.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: spec.sendProxyProtocol }),
+  }
+}
+
+/** Tenants of one pool begin at different endpoints: its first node must not get everybody's first connection. */
+function schedulerFor({ scheduler, endpoints }: TenantSpec, firstIndex: number, previous: Scheduler | undefined): Scheduler {
+  if (previous !== undefined && previous.kind === scheduler && sameEndpoints(previous.endpoints, endpoints)) return previous
+  return new RoundRobin(endpoints, firstIndex)
+}
+
+function sameEndpoints(left: readonly Endpoint[], right: readonly Endpoint[]): boolean {
+  return left.length === right.length && left.every((endpoint, index) => {
+    const other = right[index]
+    return other !== undefined && endpoint.name === other.name && endpoint.weight === other.weight
+  })
+}

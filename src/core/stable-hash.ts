@@ -1,0 +1,12 @@
+/**
+ * FNV-1a over the UTF-16 units, then the last steps of MurmurHash3, so that low bits are as good as high ones.
+ * The same in every process, and no protection against those who choose the text: nothing may rely on few collisions.
+ * @returns a whole number, 0 to 2³²−1
+ */
+export function stableHash(text: string): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}
