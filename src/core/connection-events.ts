@@ -25,8 +25,10 @@ export type ConnectionEvent =
   | { readonly kind: 'deadline'; readonly lastActivityMs: number; readonly nowMs: number }
   /** The gateway drains: the tenant's `timeouts.drain` begins. */
   | { readonly kind: 'drain'; readonly nowMs: number }
-  /** The gateway ends at once. */
-  | { readonly kind: 'stop'; readonly nowMs: number }
+  /** The gateway, or what relays this connection, ends at once. */
+  | { readonly kind: 'stop'; readonly reason: StopReason; readonly nowMs: number }
+
+export type StopReason = 'gateway-stopped' | 'worker-failed'
 
 /** Reset by its peer, or given up by the system because its peer acknowledges nothing any more. */
 export type LostHow = 'reset' | 'unresponsive'

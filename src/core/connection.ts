@@ -15,6 +15,7 @@ import { HeadBuffer } from './head-buffer.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from './relayed.ts'
 import { decideRoute } from './route/decide.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
 import { terminationOf, type TerminationReason } from './termination.ts'
@@ -32,10 +33,22 @@ export interface ConnectionOrigin {
   readonly listener: ListenerPolicy
   readonly snapshot: Snapshot
   readonly downstream: SocketAddress
-  /** The address that was connected to: the PROXY header's destination. */
-  readonly local: SocketAddress
+  /** The address that was connected to, the PROXY header's destination: asked for where one is sent. */
+  readonly local: () => SocketAddress
   readonly acceptedAtMs: number
   readonly nowMs: number
+}
+
+export interface RelayedFacts {
+  readonly tenant: TenantPolicy
+  readonly endpoint: Endpoint
+  readonly client: SocketAddress
+  readonly serverName: string | undefined
+  readonly encryptedClientHello: boolean
+  readonly attempts: number
+  readonly snapshotVersion: number
+  readonly helloMs: number
+  readonly connectMs: number
 }
 
 type State = 'new' | 'proxy-header' | 'hello' | 'dialing' | 'awaiting-answer' | 'relaying' | 'ended'
@@ -66,7 +79,7 @@ export class Connection {
   #proxyReader: ProxyHeaderReader | undefined
   #helloReader: ClientHelloReader | undefined = new ClientHelloReader()
   #client: SocketAddress
-  #clientDestination: SocketAddress
+  #clientDestination: SocketAddress | undefined
   #hello: ClientHello | undefined
   #tenant: TenantPolicy | undefined
 
@@ -77,15 +90,11 @@ export class Connection {
   #tried: Endpoint[] = []
   #endpoint: Endpoint | undefined
 
-  // Both FINs in, both FINs out: the connection has completed.
-  #downstreamFin = false
-  #upstreamFin = false
-  #downstreamFinished = false
-  #upstreamFinished = false
-  #firstFinBy: ClosedBy | undefined
+  /** As in relayed.ts. */
+  #relayBits = 0
 
   #activityMs: number
-  #drainSinceMs: number | undefined
+  #drainSinceMs = Infinity
   #helloMs: number | undefined
   #firstDialMs: number | undefined
   #connectMs: number | undefined
@@ -100,7 +109,6 @@ export class Connection {
     this.#snapshot = snapshot
     this.#snapshotVersion = snapshot.version
     this.#client = origin.downstream
-    this.#clientDestination = origin.local
     this.#activityMs = origin.nowMs
   }
 
@@ -152,19 +160,17 @@ export class Connection {
       case 'upstream-fin': this.#onUpstreamFin(event.nowMs); break
       case 'upstream-lost': this.#onUpstreamLost(event.how, event.nowMs); break
       case 'downstream-finished':
-        this.#downstreamFinished = this.#upstreamFin
-        this.#endIfCompleted(event.nowMs)
+        this.#onFinished('downstream', event.nowMs)
         break
       case 'upstream-finished':
-        this.#upstreamFinished = this.#downstreamFin
-        this.#endIfCompleted(event.nowMs)
+        this.#onFinished('upstream', event.nowMs)
         break
       case 'deadline': this.#onDeadline(event.lastActivityMs, event.nowMs); break
       case 'drain':
-        this.#drainSinceMs ??= event.nowMs
+        this.#drainSinceMs = Math.min(this.#drainSinceMs, event.nowMs)
         if (this.#state === 'awaiting-answer' || this.#state === 'relaying') this.#armRelayDeadline()
         break
-      case 'stop': this.#end('gateway-stopped', 'gateway', event.nowMs, { how: 'reset' }); break
+      case 'stop': this.#end(event.reason, 'gateway', event.nowMs, { how: 'reset' }); break
       default: event satisfies never
     }
     return this.#takeEffects()
@@ -193,6 +199,26 @@ export class Connection {
       ...(this.#connectMs === undefined ? {} : { connectMs: this.#connectMs }),
       totalMs: this.#endedMs - nowMs,
       ...moved,
+    }
+  }
+
+  /**
+   * What is known of it once it has said `relay`: for a driver that goes on with `relayed.ts` and its own columns, and keeps
+   * nothing of this object.
+   */
+  relayedFacts(): RelayedFacts {
+    const { tenant, endpoint } = { tenant: this.#tenant, endpoint: this.#endpoint }
+    if (this.#state !== 'relaying' || tenant === undefined || endpoint === undefined) throw new Error('bug: facts were asked of a connection that is not relayed')
+    return {
+      tenant,
+      endpoint,
+      client: this.#client,
+      serverName: this.#hello?.serverName,
+      encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
+      attempts: this.#attempt,
+      snapshotVersion: this.#snapshotVersion,
+      helloMs: this.#helloMs ?? 0,
+      connectMs: this.#connectMs ?? 0,
     }
   }
 
@@ -316,7 +342,7 @@ export class Connection {
   #firstBytes(hello: Uint8Array): Uint8Array {
     const version = this.#tenant?.sendProxyProtocol
     if (version === undefined) return hello
-    const header = encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination })
+    const header = encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination ?? this.#origin.local() })
     const bytes = new Uint8Array(header.byteLength + hello.byteLength)
     bytes.set(header)
     bytes.set(hello, header.byteLength)
@@ -331,7 +357,7 @@ export class Connection {
   }
 
   #onDownstreamFin(nowMs: number): void {
-    if (this.#downstreamFin) return
+    if (hasFin(this.#relayBits, 'downstream')) return
     this.#activityMs = nowMs
     switch (this.#state) {
       case 'proxy-header':
@@ -355,20 +381,18 @@ export class Connection {
   }
 
   #passDownstreamFin(): void {
-    this.#downstreamFin = true
-    this.#firstFinBy ??= 'downstream'
+    this.#relayBits = withFin(this.#relayBits, 'downstream')
     this.#effects.push({ kind: 'finish-upstream' })
     this.#armRelayDeadline()
   }
 
   #onUpstreamFin(nowMs: number): void {
-    if (this.#upstreamFin) return
+    if (hasFin(this.#relayBits, 'upstream')) return
     this.#activityMs = nowMs
     if (this.#state === 'awaiting-answer') {
       this.#onClosedBeforeAnswer('closed', nowMs)
     } else if (this.#state === 'relaying') {
-      this.#upstreamFin = true
-      this.#firstFinBy ??= 'upstream'
+      this.#relayBits = withFin(this.#relayBits, 'upstream')
       this.#effects.push({ kind: 'finish-downstream' })
       this.#armRelayDeadline()
     }
@@ -378,8 +402,7 @@ export class Connection {
     if (this.#state === 'awaiting-answer') {
       this.#onClosedBeforeAnswer(how, nowMs)
     } else if (this.#state === 'relaying') {
-      const reason = how === 'reset' ? 'upstream-reset' : 'upstream-unresponsive'
-      this.#end(reason, 'upstream', nowMs, { how: 'reset' })
+      this.#end(lostReason('upstream', how), 'upstream', nowMs, { how: 'reset' })
     }
   }
 
@@ -400,16 +423,15 @@ export class Connection {
         break
       case 'awaiting-answer':
       case 'relaying':
-        this.#end(how === 'reset' ? 'downstream-reset' : 'downstream-unresponsive', 'downstream', nowMs, { how: 'close' })
+        this.#end(lostReason('downstream', how), 'downstream', nowMs, { how: 'close' })
         break
       default: break
     }
   }
 
-  #endIfCompleted(nowMs: number): void {
-    if (this.#downstreamFinished && this.#upstreamFinished) {
-      this.#end('completed', this.#firstFinBy ?? 'gateway', nowMs, { how: 'close' })
-    }
+  #onFinished(side: Side, nowMs: number): void {
+    this.#relayBits = withFinished(this.#relayBits, side)
+    if (isCompleted(this.#relayBits)) this.#end('completed', completedBy(this.#relayBits), nowMs, { how: 'close' })
   }
 
   #onDeadline(lastActivityMs: number, nowMs: number): void {
@@ -424,9 +446,8 @@ export class Connection {
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        const { atMs, reason } = this.#relayDeadline()
-        if (nowMs >= atMs) this.#end(reason, 'gateway', nowMs, { how: 'reset' })
-        else this.#armRelayDeadline()
+        if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
+        else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }
       default: break
@@ -438,19 +459,16 @@ export class Connection {
   }
 
   #armRelayDeadline(): void {
-    this.#effects.push({ kind: 'deadline', atMs: this.#relayDeadline().atMs })
+    this.#effects.push({ kind: 'deadline', atMs: this.#relayDeadlineMs() })
   }
 
-  /** The earliest of what can end a relayed connection without its peers. */
-  #relayDeadline(): { atMs: number; reason: TerminationReason } {
-    const tenant = this.#tenant
-    if (tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
-    const halfClosed = this.#downstreamFin || this.#upstreamFin
-    const quietMs = halfClosed ? Math.min(tenant.halfClosedTimeoutMs, tenant.idleTimeoutMs) : tenant.idleTimeoutMs
-    const quietAtMs = this.#activityMs + quietMs
-    const drainAtMs = this.#drainSinceMs === undefined ? Infinity : this.#drainSinceMs + tenant.drainTimeoutMs
-    if (drainAtMs <= quietAtMs) return { atMs: drainAtMs, reason: 'drain-timeout' }
-    return { atMs: quietAtMs, reason: halfClosed ? 'half-closed-timeout' : 'idle-timeout' }
+  #relayDeadlineMs(): number {
+    return relayDeadlineMs(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits())
+  }
+
+  #relayLimits(): RelayLimits {
+    if (this.#tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
+    return this.#tenant
   }
 
   /** Ends it before any byte of an answer: the client is told why, in TLS where it speaks that. */

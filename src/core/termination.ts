@@ -25,6 +25,7 @@ export const terminations = {
   'idle-timeout': { outcome: 'aborted', meaning: 'no byte in either direction for timeouts.idle' },
   'half-closed-timeout': { outcome: 'aborted', meaning: 'one side sent FIN, and nothing moved for timeouts.halfClosed' },
   'drain-timeout': { outcome: 'aborted', meaning: 'still open timeouts.drain after the gateway began to drain' },
+  'worker-failed': { outcome: 'aborted', meaning: 'a bug ended the thread that relayed it' },
   'gateway-stopped': { outcome: 'aborted', meaning: 'the gateway was told to end at once' },
 
   // Before the route: the client's own bytes.

@@ -15,7 +15,7 @@ export interface ListenOptions {
 }
 
 export interface RelayDriver {
-  readonly kind: 'node'
+  readonly kind: 'node' | 'linux'
   /**
    * Changes the snapshot, which is empty at first. Resolves once every connection that is accepted from now on uses the new
    * one; live ones keep theirs. One change after the other, and one before the first `listen`.

@@ -30,7 +30,7 @@ function machine(options: MachineOptions = {}): Connection {
   })
   const policy = [...snapshot.listeners.values()][0]
   if (policy === undefined) throw new Error('no listener')
-  return new Connection({ id: 'c1', listener: policy, snapshot, downstream: client, local, acceptedAtMs: 0, nowMs: 0 })
+  return new Connection({ id: 'c1', listener: policy, snapshot, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -115,7 +115,8 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     connection: relaying,
     events: [{ kind: 'drain', nowMs: 10 }, { kind: 'deadline', lastActivityMs: 600_000, nowMs: 600_010 }],
   },
-  'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', nowMs: 4 }] },
+  'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', reason: 'gateway-stopped', nowMs: 4 }] },
+  'worker-failed': { connection: relaying, events: [{ kind: 'stop', reason: 'worker-failed', nowMs: 4 }] },
   'proxy-header-timeout': {
     connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } }),
     events: [{ kind: 'downstream-bytes', bytes: Buffer.from('PROXY '), nowMs: 4_999 }, { kind: 'deadline', lastActivityMs: 0, nowMs: 5_000 }],
@@ -192,7 +193,7 @@ for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Objec
     const alert = alerts[reason as TerminationReason]
     if (alert === undefined) t.not(end?.downstream.how, 'send')
     else t.same(end?.downstream.how === 'send' && end.downstream.bytes, encodeFatalAlert(alert))
-    t.same(connection.step({ kind: 'stop', nowMs: 1e9 }), [], 'no effect after the end')
+    t.same(connection.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 1e9 }), [], 'no effect after the end')
   })
 }
 
@@ -302,7 +303,7 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
     for (const byte of bytes) connection.step({ kind: 'downstream-bytes', bytes: Uint8Array.of(byte), nowMs: 1 })
     const sent = connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })[0]
     t.same(sent?.kind === 'send-upstream' && Buffer.from(sent.bytes), bytes, 'the same header and the hello, in one piece')
-    connection.step({ kind: 'stop', nowMs: 3 })
+    connection.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 3 })
     t.match(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }), { client: source, downstream: client })
   }
 })
@@ -328,7 +329,7 @@ void test('any order of events: a connection ends at most once, with a reason, a
     const connection = make()
     let ends = 0
     let dials = 0
-    for (const next of [...events, { kind: 'stop', nowMs: 10_000_001 } as const]) {
+    for (const next of [...events, { kind: 'stop', reason: 'gateway-stopped', nowMs: 10_000_001 } as const]) {
       const wasEnded = connection.ended
       const effects = connection.step(next)
       if (wasEnded && effects.length > 0) throw new Error('an effect after the end')

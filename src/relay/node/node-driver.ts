@@ -119,7 +119,7 @@ export class NodeDriver implements RelayDriver {
   async stop(): Promise<void> {
     await Promise.all(Array.from(this.#servers.keys()).map((name) => this.unlisten(name)))
     const nowMs = this.#host.nowMs()
-    for (const connection of Array.from(this.#connections.keys())) connection.step({ kind: 'stop', nowMs })
+    for (const connection of Array.from(this.#connections.keys())) connection.step({ kind: 'stop', reason: 'gateway-stopped', nowMs })
     await this.#closer.destroyAll()
   }
 
@@ -149,7 +149,7 @@ export class NodeDriver implements RelayDriver {
       listener,
       snapshot,
       downstream: peerOf(socket),
-      local: { address: addressOf(socket.localAddress), port: socket.localPort ?? 0 },
+      local: () => ({ address: addressOf(socket.localAddress), port: socket.localPort ?? 0 }),
       acceptedAtMs: Date.now(),
       nowMs,
     })

@@ -1,0 +1,351 @@
+// The hot loop: bytes from one descriptor to the other, by system calls on typed arrays' numbers. It allocates nothing.
+//
+//   readable ─▶ recv into the shared buffer ─▶ send to the other side ─▶ short read: the socket is empty, wait for its edge
+//                                                  └─ takes less ─▶ the rest into a block, and no reading before it is gone
+//
+// A direction that fills the buffer again and again goes through a pipe instead (splice). No direction moves more than
+// `turnBytesMax` before the others have had their turn. What FIN and RST mean is not decided here: `RelayEvents` is told.
+
+import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
+import { BlockPool, blockBytes } from './block-pool.ts'
+import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
+import { allocate, EAGAIN, EINTR, errno, isUnresponsive, MSG_NOSIGNAL, recv, send, splice, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from './libc.ts'
+import type { PipePool } from './pipe-pool.ts'
+
+/** What one read through the buffer may bring. */
+const readBytesMax = 64 * 1024
+/** A direction that has moved so much lets the others have their turn; a pipe may bring its capacity at once. */
+const turnBytesMax = 256 * 1024
+/** Reads in a row that fill the buffer, after which a direction goes through a pipe. */
+const fullReadsToSplice = 4
+/** Turns in a row that moved less than the buffer holds, after which it is copied again. */
+const calmTurnsToCopy = 8
+
+/** When the events in hand were got: the system is asked once for all of them. */
+export interface Clock {
+  nowMs: number
+}
+
+export interface RelayEvents {
+  /** The end of `token`'s stream has been read, and everything before it has been written to the other side. */
+  readToEnd(token: number): void
+  /** The token's peer has sent RST, or the system has given it up; what it had sent before has been written. */
+  lost(token: number, unresponsive: boolean): void
+}
+
+export interface ByteRelayParts {
+  readonly table: ConnectionTable
+  readonly cells: RelayCells
+  readonly clock: Clock
+  readonly pipes: PipePool
+  readonly events: RelayEvents
+}
+
+export class ByteRelay {
+  readonly #table: ConnectionTable
+  readonly #cells: RelayCells
+  readonly #clock: Clock
+  readonly #events: RelayEvents
+  readonly #buffer = allocate(blockBytes)
+  readonly #blocks = new BlockPool()
+  readonly #pipes: PipePool
+  /** Tokens that used up their turn. */
+  #queue: number[] = []
+  #queueBefore: number[] = []
+
+  constructor({ table, cells, clock, pipes, events }: ByteRelayParts) {
+    this.#pipes = pipes
+    this.#table = table
+    this.#cells = cells
+    this.#clock = clock
+    this.#events = events
+  }
+
+  /** Some direction has more to do at once. */
+  get busy(): boolean {
+    return this.#queue.length > 0
+  }
+
+  /** The directions that used up their last turn have another. */
+  runQueue(): void {
+    const queue = this.#queue
+    this.#queue = this.#queueBefore
+    this.#queueBefore = queue
+    for (const token of queue) {
+      // The slot may have ended, and begun anew, since.
+      if (!this.#table.has(token, tokenBit.queued)) continue
+      this.#table.clear(token, tokenBit.queued)
+      if (this.#table.state[token >> 1] === slotState.relaying) this.pump(token)
+    }
+    queue.length = 0
+  }
+
+  /** Whether bytes that were read from `token` still wait to be written to the other side. */
+  waiting(token: number): boolean {
+    const pending = this.#table.pending[token] ?? 0
+    if (pending === 0) return false
+    return !this.#table.has(token, tokenBit.spliced) || (this.#pipes.bytes[pending - 1] ?? 0) > 0
+  }
+
+  /** Reads what is there, and writes it to the other side, as far as that takes it. */
+  pump(token: number): void {
+    if (this.#table.has(token, tokenBit.spliced)) this.#pumpThroughPipe(token)
+    else if ((this.#table.pending[token] ?? 0) === 0) this.#pumpThroughBuffer(token)
+  }
+
+  /** The other side of `token` takes bytes again. */
+  flush(token: number): void {
+    const table = this.#table
+    const pending = table.pending[token] ?? 0
+    if (pending === 0) return
+    if (table.has(token, tokenBit.spliced)) {
+      if ((this.#pipes.bytes[pending - 1] ?? 0) === 0) return
+      this.#pumpThroughPipe(token)
+      return
+    }
+    if (!this.writePending(token)) return
+    if (table.has(token, tokenBit.eof)) this.#tellEnd(token)
+    else if (table.has(token, tokenBit.readable)) this.pump(token)
+  }
+
+  /** @returns whether nothing that was read from `token` waits any more; for a direction that is not read any more */
+  writePending(token: number): boolean {
+    const table = this.#table
+    const pending = table.pending[token] ?? 0
+    if (pending === 0) return true
+    if (table.has(token, tokenBit.spliced)) return this.#writeFromPipe(token, pending - 1)
+    const block = pending - 1
+    const peer = token ^ 1
+    for (;;) {
+      const byteLength = this.#blocks.byteLengthOf(block)
+      const sent = table.has(peer, tokenBit.broken) ? byteLength : send(table.fdOf(peer), this.#blocks.addressOf(block), byteLength, MSG_NOSIGNAL)
+      if (sent === byteLength) break
+      if (sent === -1) {
+        if (!this.#sendFailed(peer)) return false
+        continue
+      }
+      this.#blocks.start[block] = (this.#blocks.start[block] ?? 0) + sent
+    }
+    this.#blocks.release(block)
+    table.pending[token] = 0
+    table.activityMs[token >> 1] = this.#clock.nowMs
+    return true
+  }
+
+  /**
+   * Bytes that `pump` has not read, for the other side of `token`; behind what waits already.
+   * @param bytes with what waits, at most `blockBytes`
+   */
+  write(token: number, bytes: Uint8Array): void {
+    const peer = token ^ 1
+    if (this.#table.has(peer, tokenBit.broken)) return
+    let sent = 0
+    if ((this.#table.pending[token] ?? 0) === 0) {
+      this.#buffer.bytes.set(bytes)
+      sent = send(this.#table.fdOf(peer), this.#buffer.address, bytes.byteLength, MSG_NOSIGNAL)
+      if (sent === bytes.byteLength || (sent === -1 && this.#sendFailed(peer))) return
+    }
+    this.#append(token, bytes.subarray(Math.max(0, sent)))
+  }
+
+  /** What was read from it and not written is thrown away; its pipe goes back. */
+  discard(token: number): void {
+    const pending = this.#table.pending[token] ?? 0
+    this.#table.fullReads[token] = 0
+    if (pending === 0) return
+    if (this.#table.has(token, tokenBit.spliced)) this.#pipes.release(pending - 1)
+    else this.#blocks.release(pending - 1)
+    this.#table.pending[token] = 0
+    this.#table.clear(token, tokenBit.spliced)
+  }
+
+  #pumpThroughBuffer(token: number): void {
+    const table = this.#table
+    const cells = this.#cells
+    const peer = token ^ 1
+    const from = table.fdOf(token)
+    const to = table.fdOf(peer)
+    const address = this.#buffer.address
+    const cell = (token & 1) === 0 ? relayCell.bytesFromDownstream : relayCell.bytesFromUpstream
+    let turnBytes = 0
+    for (;;) {
+      const received = recv(from, address, readBytesMax, 0)
+      if (received <= 0) {
+        this.#readNothing(token, received)
+        return
+      }
+      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
+      cells[cell] = (cells[cell] ?? 0) + received
+      table.activityMs[token >> 1] = this.#clock.nowMs
+      if (!table.has(peer, tokenBit.broken)) {
+        const sent = send(to, address, received, MSG_NOSIGNAL)
+        if (sent !== received && !this.#keepRest(token, sent, received)) return
+      }
+      if (received < readBytesMax) {
+        table.fullReads[token] = 0
+        // A short read has emptied the socket; but FIN or RST behind the bytes have no edge of their own any more.
+        if (!table.has(token, tokenBit.ending)) {
+          table.clear(token, tokenBit.readable)
+          return
+        }
+        continue
+      }
+      turnBytes += received
+      if (this.#isBulky(token) && this.#beginSplicing(token)) return
+      if (turnBytes >= turnBytesMax) {
+        this.#queueAgain(token)
+        return
+      }
+    }
+  }
+
+  #isBulky(token: number): boolean {
+    const fullReads = (this.#table.fullReads[token] ?? 0) + 1
+    this.#table.fullReads[token] = Math.min(fullReads, fullReadsToSplice)
+    return fullReads >= fullReadsToSplice
+  }
+
+  #beginSplicing(token: number): boolean {
+    if (this.#table.has(token ^ 1, tokenBit.broken)) return false
+    const pipe = this.#pipes.take()
+    if (pipe === -1) return false
+    this.#table.pending[token] = pipe + 1
+    this.#table.fullReads[token] = 0
+    this.#table.set(token, tokenBit.spliced)
+    this.#cells[relayCell.splices] = (this.#cells[relayCell.splices] ?? 0) + 1
+    this.#pumpThroughPipe(token)
+    return true
+  }
+
+  #pumpThroughPipe(token: number): void {
+    const table = this.#table
+    const cells = this.#cells
+    const pipe = (table.pending[token] ?? 0) - 1
+    const from = table.fdOf(token)
+    const into = this.#pipes.writeFd[pipe] ?? -1
+    const capacity = this.#pipes.capacity[pipe] ?? 0
+    const cell = (token & 1) === 0 ? relayCell.bytesFromDownstream : relayCell.bytesFromUpstream
+    let turnBytes = 0
+    for (;;) {
+      if ((this.#pipes.bytes[pipe] ?? 0) > 0 && !this.#writeFromPipe(token, pipe)) {
+        if (turnBytes > 0) this.#countPause()
+        return
+      }
+      if (table.has(token, tokenBit.eof)) {
+        this.discard(token)
+        this.#tellEnd(token)
+        return
+      }
+      if (!table.has(token, tokenBit.readable)) return
+      if (table.has(token ^ 1, tokenBit.broken)) {
+        this.discard(token)
+        this.#pumpThroughBuffer(token)
+        return
+      }
+      if (turnBytes >= turnBytesMax) {
+        table.fullReads[token] = 0
+        this.#queueAgain(token)
+        return
+      }
+      const received = splice(from, 0, into, 0, capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+      if (received <= 0) {
+        const ended = received === 0 || errno() !== EAGAIN
+        if (ended || this.#isCalm(token, turnBytes)) this.discard(token)
+        this.#readNothing(token, received)
+        return
+      }
+      this.#pipes.bytes[pipe] = received
+      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
+      cells[cell] = (cells[cell] ?? 0) + received
+      table.activityMs[token >> 1] = this.#clock.nowMs
+      turnBytes += received
+    }
+  }
+
+  #isCalm(token: number, turnBytes: number): boolean {
+    const calmTurns = turnBytes < readBytesMax ? (this.#table.fullReads[token] ?? 0) + 1 : 0
+    this.#table.fullReads[token] = calmTurns
+    return calmTurns >= calmTurnsToCopy
+  }
+
+  /** @returns whether the pipe is empty, or nobody takes what is in it */
+  #writeFromPipe(token: number, pipe: number): boolean {
+    const peer = token ^ 1
+    const to = this.#table.fdOf(peer)
+    const from = this.#pipes.readFd[pipe] ?? -1
+    for (;;) {
+      const bytes = this.#pipes.bytes[pipe] ?? 0
+      if (bytes === 0) return true
+      if (this.#table.has(peer, tokenBit.broken)) return true
+      const sent = splice(from, 0, to, 0, bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
+      if (sent > 0) {
+        this.#pipes.bytes[pipe] = bytes - sent
+        this.#table.activityMs[token >> 1] = this.#clock.nowMs
+      } else if (!this.#sendFailed(peer)) {
+        return false
+      }
+    }
+  }
+
+  /** @returns whether reading may go on: the other side is broken rather than full */
+  #keepRest(token: number, sent: number, received: number): boolean {
+    if (sent === -1 && this.#sendFailed(token ^ 1)) return true
+    this.#append(token, this.#buffer.bytes.subarray(Math.max(0, sent), received))
+    return false
+  }
+
+  #append(token: number, bytes: Uint8Array): void {
+    const pending = this.#table.pending[token] ?? 0
+    if (pending === 0) this.#table.pending[token] = this.#blocks.take(bytes) + 1
+    else if (!this.#blocks.append(pending - 1, bytes)) throw new Error('bug: more waits for a side than a block holds')
+    this.#countPause()
+  }
+
+  #countPause(): void {
+    this.#cells[relayCell.backpressurePauses] = (this.#cells[relayCell.backpressurePauses] ?? 0) + 1
+  }
+
+  /**
+   * After a send that returned -1.
+   * @returns whether the peer is gone: it is read to its end, which tells, and what comes for it is thrown away. Otherwise it is full
+   */
+  #sendFailed(peer: number): boolean {
+    const error = errno()
+    if (error === EAGAIN || error === EINTR) return false
+    const table = this.#table
+    table.set(peer, tokenBit.broken | tokenBit.readable | tokenBit.ending)
+    // The error is told once, and this call has taken it: what recv finds at the end is an ordinary end.
+    if (isUnresponsive(error)) table.set(peer, tokenBit.unresponsive)
+    this.#queueAgain(peer)
+    return true
+  }
+
+  #queueAgain(token: number): void {
+    if (this.#table.has(token, tokenBit.queued)) return
+    this.#table.set(token, tokenBit.queued)
+    this.#queue.push(token)
+  }
+
+  /** After a read that brought nothing: 0, or -1. */
+  #readNothing(token: number, received: number): void {
+    const table = this.#table
+    if (received === -1) {
+      const error = errno()
+      if (error === EAGAIN || error === EINTR) {
+        if (error === EAGAIN) table.clear(token, tokenBit.readable)
+        else this.#queueAgain(token)
+        return
+      }
+      table.set(token, tokenBit.broken)
+      if (isUnresponsive(error)) table.set(token, tokenBit.unresponsive)
+    }
+    table.clear(token, tokenBit.readable)
+    table.set(token, tokenBit.eof)
+    if (!this.waiting(token)) this.#tellEnd(token)
+  }
+
+  #tellEnd(token: number): void {
+    if (this.#table.has(token, tokenBit.broken)) this.#events.lost(token, this.#table.has(token, tokenBit.unresponsive))
+    else this.#events.readToEnd(token)
+  }
+}

@@ -1,0 +1,312 @@
+// A connection from its accept to the first byte of an answer: `core/connection.ts` decides, and what it answers is
+// performed on the two descriptors. When it says `relay` the table's columns take over, and the machine is let go.
+//
+//   accept ─▶ recv ─▶ machine ─▶ dial: socket, connect ─▶ writable ─▶ machine ─▶ send ─▶ readable ─▶ machine ─▶ relay
+
+import type { Endpoint } from '../../core/balance/endpoint.ts'
+import type { ConnectionEffect, DialFailure, DownstreamEnd, StopReason, UpstreamEnd } from '../../core/connection-events.ts'
+import type { ConnectionRecord } from '../../core/connection-record.ts'
+import type { Connection } from '../../core/connection.ts'
+import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
+import type { TimerWheel } from '../../core/timer-wheel.ts'
+import type { ByteRelay, Clock } from './byte-relay.ts'
+import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
+import * as libc from './libc.ts'
+import type { RelayedConnections } from './relayed-connections.ts'
+import { SocketAddressCell } from './socket-address.ts'
+import type { SocketCloser } from './socket-closer.ts'
+
+/** With what is kept for a further attempt (`replayBytesMax`) it must fit a block. */
+const readBytesMax = 16 * 1024
+
+export interface SetupParts {
+  readonly table: ConnectionTable
+  readonly wheel: TimerWheel
+  readonly clock: Clock
+  readonly cells: RelayCells
+  readonly bytes: ByteRelay
+  readonly closer: SocketCloser
+  readonly relayed: RelayedConnections
+  /** Has the descriptor's events told of. */
+  readonly watch: (token: number) => void
+  /** Asks for a hostname's address; `resolved` is called later. */
+  readonly resolve: (slot: number, attempt: number, hostname: string) => void
+  /** Its ClientHello is whole, or it has ended without. */
+  readonly routed: () => void
+  readonly ended: (slot: number, record: ConnectionRecord) => void
+}
+
+export class ConnectionSetup {
+  readonly #parts: SetupParts
+  readonly #buffer = libc.allocate(readBytesMax)
+  readonly #peer = new SocketAddressCell()
+  /** By slot. */
+  readonly #machines: (Connection | undefined)[] = []
+  /** By slot: it counts among those before their hello. */
+  readonly #beforeHello: Uint8Array
+
+  constructor(parts: SetupParts) {
+    this.#parts = parts
+    this.#beforeHello = new Uint8Array(parts.table.capacity)
+  }
+
+  /** The slot's downstream descriptor has just been accepted. Reads at once: the hello is mostly there. */
+  begin(slot: number, machine: Connection, { atConnectionLimit }: { readonly atConnectionLimit: boolean }): void {
+    const { table } = this.#parts
+    this.#machines[slot] = machine
+    this.#beforeHello[slot] = 1
+    table.state[slot] = slotState.setup
+    this.#perform(slot, machine, machine.start({ atConnectionLimit }))
+    if (machine.ended) return
+    table.set(2 * slot, tokenBit.readable)
+    this.#readDownstream(slot, machine)
+    // After the first read: what comes later has an event of its own, and a hello that was whole needs none before.
+    if (table.state[slot] !== slotState.free && table.fdOf(2 * slot) !== -1 && !table.has(2 * slot, tokenBit.registered)) this.#parts.watch(2 * slot)
+  }
+
+  ready(token: number, { readable, writable, ending }: { readable: boolean; writable: boolean; ending: boolean }): void {
+    const { table } = this.#parts
+    const slot = token >> 1
+    const machine = this.#machines[slot]
+    if (machine === undefined) return
+    if (readable || ending) table.set(token, ending ? tokenBit.readable | tokenBit.ending : tokenBit.readable)
+    if ((token & 1) === 0) {
+      this.#readDownstream(slot, machine)
+      return
+    }
+    if (table.has(token, tokenBit.connecting)) this.#connected(slot, machine, ending)
+    else if (writable && this.#parts.bytes.waiting(token ^ 1) && this.#parts.bytes.writePending(token ^ 1)) this.#readDownstream(slot, machine)
+    if (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable)) this.#readUpstream(slot, machine)
+  }
+
+  due(slot: number): void {
+    const { nowMs } = this.#parts.clock
+    this.#step(slot, (machine) => machine.step({ kind: 'deadline', lastActivityMs: nowMs, nowMs }))
+  }
+
+  drain(slot: number): void {
+    this.#step(slot, (machine) => machine.step({ kind: 'drain', nowMs: this.#parts.clock.nowMs }))
+  }
+
+  stop(slot: number, reason: StopReason): void {
+    this.#step(slot, (machine) => machine.step({ kind: 'stop', reason, nowMs: this.#parts.clock.nowMs }))
+  }
+
+  /** The answer to `resolve`. */
+  resolved(slot: number, attempt: number, answer: { readonly address: string } | { readonly failure: string }): void {
+    const { table, clock } = this.#parts
+    const machine = this.#machines[slot]
+    const endpoint = table.endpoints[slot]
+    // The attempt may have timed out, and the slot may be another connection's.
+    if (machine === undefined || endpoint === undefined || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
+    if ('address' in answer) this.#connect(slot, machine, answer.address, endpoint.port)
+    else this.#perform(slot, machine, machine.step({ kind: 'dial-failed', attempt, failure: 'unreachable', detail: answer.failure, nowMs: clock.nowMs }))
+  }
+
+  #step(slot: number, step: (machine: Connection) => readonly ConnectionEffect[]): void {
+    const machine = this.#machines[slot]
+    if (machine !== undefined) this.#perform(slot, machine, step(machine))
+  }
+
+  #readDownstream(slot: number, machine: Connection): void {
+    const { table, bytes, cells, clock } = this.#parts
+    const token = 2 * slot
+    // While the upstream side is full, or the machine has enough, TCP's window holds the client.
+    while (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !bytes.waiting(token)) {
+      const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
+      if (received > 0) {
+        table.readBytes[token] = (table.readBytes[token] ?? 0) + received
+        cells[relayCell.bytesFromDownstream] = (cells[relayCell.bytesFromDownstream] ?? 0) + received
+        if (received < readBytesMax && !table.has(token, tokenBit.ending)) table.clear(token, tokenBit.readable)
+        // The machine keeps what it is given, and the buffer is everybody's.
+        const copy = Buffer.from(this.#buffer.bytes.subarray(0, received))
+        this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: copy, nowMs: clock.nowMs }))
+        continue
+      }
+      const error = received === 0 ? 0 : libc.errno()
+      if (error === libc.EAGAIN || error === libc.EINTR) {
+        if (error === libc.EAGAIN) table.clear(token, tokenBit.readable)
+        return
+      }
+      table.clear(token, tokenBit.readable)
+      if (received === 0) table.set(token, tokenBit.eof)
+      this.#perform(slot, machine, received === 0
+        ? machine.step({ kind: 'downstream-fin', nowMs: clock.nowMs })
+        : machine.step({ kind: 'downstream-lost', how: libc.isUnresponsive(error) ? 'unresponsive' : 'reset', nowMs: clock.nowMs }))
+    }
+    if (table.state[slot] === slotState.relaying && table.has(token, tokenBit.readable)) bytes.pump(token)
+  }
+
+  #readUpstream(slot: number, machine: Connection): void {
+    const { table, bytes, cells, clock } = this.#parts
+    const token = 2 * slot + 1
+    const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
+    const attempt = table.attempts[slot] ?? 0
+    if (received > 0) {
+      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
+      cells[relayCell.bytesFromUpstream] = (cells[relayCell.bytesFromUpstream] ?? 0) + received
+      const emptied = received < readBytesMax && !table.has(token, tokenBit.ending)
+      if (emptied) table.clear(token, tokenBit.readable)
+      this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt, nowMs: clock.nowMs }))
+      if (table.state[slot] !== slotState.relaying) return
+      bytes.write(token, this.#buffer.bytes.subarray(0, received))
+      if (!emptied) bytes.pump(token)
+      if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) bytes.pump(2 * slot)
+      return
+    }
+    const error = received === 0 ? 0 : libc.errno()
+    if (error === libc.EAGAIN || error === libc.EINTR) {
+      if (error === libc.EAGAIN) table.clear(token, tokenBit.readable)
+      return
+    }
+    table.clear(token, tokenBit.readable)
+    this.#perform(slot, machine, received === 0
+      ? machine.step({ kind: 'upstream-fin', attempt, nowMs: clock.nowMs })
+      : machine.step({ kind: 'upstream-lost', attempt, how: libc.isUnresponsive(error) ? 'unresponsive' : 'reset', nowMs: clock.nowMs }))
+  }
+
+  #perform(slot: number, machine: Connection, effects: readonly ConnectionEffect[]): void {
+    const { table, wheel, bytes } = this.#parts
+    for (const effect of effects) {
+      switch (effect.kind) {
+        case 'deadline':
+          // A relayed connection's is derived from its columns.
+          if (table.state[slot] === slotState.setup) wheel.set(slot, effect.atMs)
+          break
+        case 'pause-downstream': table.set(2 * slot, tokenBit.paused); break
+        case 'resume-downstream':
+          table.clear(2 * slot, tokenBit.paused)
+          break
+        case 'dial': this.#dial(slot, machine, effect.endpoint, effect.attempt); break
+        case 'drop-upstream': this.#dropUpstream(slot); break
+        case 'send-upstream': bytes.write(2 * slot, effect.bytes); break
+        case 'relay': this.#relay(slot, machine); break
+        case 'finish-downstream': this.#parts.relayed.finish(slot, 'upstream'); break
+        case 'finish-upstream': this.#finishUpstream(slot); break
+        case 'end': this.#end(slot, machine, effect.downstream, effect.upstream); break
+        default: effect satisfies never
+      }
+    }
+    if (this.#beforeHello[slot] === 1 && !machine.beforeHello) {
+      this.#beforeHello[slot] = 0
+      this.#parts.routed()
+    }
+  }
+
+  #dial(slot: number, machine: Connection, endpoint: Endpoint, attempt: number): void {
+    const { table, cells, resolve } = this.#parts
+    cells[relayCell.dials] = (cells[relayCell.dials] ?? 0) + 1
+    table.attempts[slot] = attempt
+    table.endpoints[slot] = endpoint
+    if (isIpLiteral(endpoint.address)) this.#connect(slot, machine, endpoint.address, endpoint.port)
+    else resolve(slot, attempt, endpoint.address)
+  }
+
+  #connect(slot: number, machine: Connection, address: string, port: number): void {
+    const { table, watch } = this.#parts
+    const token = 2 * slot + 1
+    const length = this.#peer.encode({ address, port })
+    if (length === undefined) {
+      this.#dialFailed(slot, machine, 'error', `${address} is no IP address`)
+      return
+    }
+    const family = length === libc.sockaddrInBytes ? libc.AF_INET : libc.AF_INET6
+    const fd = libc.socket(family, libc.SOCK_STREAM | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC, 0)
+    if (fd === -1) {
+      this.#dialFailedWith(slot, machine, libc.errno(), 'socket')
+      return
+    }
+    libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
+    table.setFd(token, fd)
+    if (libc.connect(fd, this.#peer.address, length) === -1 && libc.errno() !== libc.EINPROGRESS) {
+      const error = libc.errno()
+      this.#dropUpstream(slot)
+      this.#dialFailedWith(slot, machine, error, `connect ${address}:${port}`)
+      return
+    }
+    table.set(token, tokenBit.connecting)
+    watch(token)
+  }
+
+  /** Writable for the first time, or failed. */
+  #connected(slot: number, machine: Connection, failed: boolean): void {
+    const { table, clock } = this.#parts
+    const token = 2 * slot + 1
+    const error = failed ? libc.getIntOption(table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) : 0
+    table.clear(token, tokenBit.connecting)
+    if (error !== 0) {
+      const name = table.endpoints[slot]?.name ?? ''
+      this.#dropUpstream(slot)
+      this.#dialFailedWith(slot, machine, error, `connect ${name}`)
+      return
+    }
+    this.#perform(slot, machine, machine.step({ kind: 'dial-succeeded', attempt: table.attempts[slot] ?? 0, nowMs: clock.nowMs }))
+    this.#readDownstream(slot, machine)
+  }
+
+  #dialFailedWith(slot: number, machine: Connection, error: number, what: string): void {
+    this.#dialFailed(slot, machine, dialFailure(error), `${what}: ${libc.errnoName(error)}`)
+  }
+
+  #dialFailed(slot: number, machine: Connection, failure: DialFailure, detail: string): void {
+    const { table, cells, clock } = this.#parts
+    cells[relayCell.dialFailures] = (cells[relayCell.dialFailures] ?? 0) + 1
+    this.#perform(slot, machine, machine.step({ kind: 'dial-failed', attempt: table.attempts[slot] ?? 0, failure, detail, nowMs: clock.nowMs }))
+  }
+
+  /** RST, and nothing is left of this attempt. */
+  #dropUpstream(slot: number): void {
+    const { table, bytes, closer } = this.#parts
+    const token = 2 * slot + 1
+    bytes.discard(2 * slot)
+    closer.abort(token)
+    table.bits[token] = 0
+    table.readBytes[token] = 0
+  }
+
+  #relay(slot: number, machine: Connection): void {
+    const { table, relayed } = this.#parts
+    this.#machines[slot] = undefined
+    table.clear(2 * slot, tokenBit.paused)
+    relayed.begin(slot, machine.relayedFacts())
+  }
+
+  /** FIN came before the answer: it is owed behind the bytes before it. */
+  #finishUpstream(slot: number): void {
+    const { bytes, relayed } = this.#parts
+    if (!bytes.waiting(2 * slot)) relayed.finish(slot, 'downstream')
+  }
+
+  #end(slot: number, machine: Connection, downstream: DownstreamEnd, upstream: UpstreamEnd): void {
+    const { table, bytes, closer, ended } = this.#parts
+    this.#machines[slot] = undefined
+    ended(slot, machine.record({ bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }))
+    if (upstream === 'close') closer.close(2 * slot + 1)
+    else closer.abort(2 * slot + 1)
+    switch (downstream.how) {
+      case 'close': closer.close(2 * slot); break
+      case 'reset': closer.abort(2 * slot); break
+      case 'send':
+        bytes.write(2 * slot + 1, downstream.bytes)
+        closer.linger(2 * slot)
+        break
+      default: downstream satisfies never
+    }
+    closer.settle(slot)
+  }
+}
+
+/** Endpoints are checked when they are configured: what has no letters but hexadecimal ones and colons is no hostname. */
+function isIpLiteral(address: string): boolean {
+  return address.includes(':') || /^\d+\.\d+\.\d+\.\d+$/.test(address)
+}
+
+function dialFailure(error: number): DialFailure {
+  switch (error) {
+    case libc.ECONNREFUSED: return 'refused'
+    case libc.ETIMEDOUT: return 'timeout'
+    case libc.EHOSTUNREACH:
+    case libc.ENETUNREACH: return 'unreachable'
+    default: return 'error'
+  }
+}

@@ -1,0 +1,209 @@
+// A worker's connections as columns of typed arrays: a slot for each connection, two tokens for each slot.
+//
+//   slot 7 ─┬─ token 14: downstream, the client's descriptor      token ^ 1 is the other side,
+//           └─ token 15: upstream, the API server's               token >> 1 the slot
+//
+// A token's column tells of what is read from its descriptor and of what waits to be written to the other side. The
+// descriptors and states are in shared memory, so that the main thread can close what a worker that died has left. Memory
+// is touched slot by slot: what no connection has used takes none.
+
+import type { Endpoint } from '../../core/balance/endpoint.ts'
+import { formatIpAddress, ipAddressOf, parseIpAddress } from '../../core/net/ip-address.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { TenantPolicy } from '../../core/snapshot.ts'
+import type { WorkerDescriptors } from './descriptors.ts'
+
+/** What a slot is in; zeroed memory is a table of free slots. */
+export const slotState = {
+  free: 0,
+  /** `core/connection.ts` decides, from the hello to the first byte of an answer. */
+  setup: 1,
+  /** Bytes go straight across; `core/relayed.ts` decides. */
+  relaying: 2,
+  /** It has ended and is recorded; a descriptor is still open for bytes that its peer is owed. */
+  closing: 3,
+} as const
+
+/** Bits of a token. */
+export const tokenBit = {
+  /** More may be there to read: only EAGAIN or a short read tells that there is not. */
+  readable: 1,
+  /** The peer has sent FIN or RST, or the system gave up: read on to the end, whatever a short read says. */
+  ending: 2,
+  /** The end has been read: FIN for the other side is owed or sent. */
+  eof: 4,
+  /** Sending here has failed: what comes for it is thrown away until its own end has been read. */
+  broken: 8,
+  /** Why it is broken: the system gave up on a peer that was silent, rather than RST. */
+  unresponsive: 16,
+  /** The machine wants nothing more from here for now. */
+  paused: 32,
+  /** A non-blocking connect is under way. */
+  connecting: 64,
+  /** In the list of those that used up their turn. */
+  queued: 128,
+  /** What is read here goes through a pipe. */
+  spliced: 256,
+  /** In the epoll instance. */
+  registered: 512,
+  /** Its descriptor waits to be closed with RST, once its peer has what it is owed. */
+  resetting: 1024,
+  /** Its peer was sent an alert and may take its time to read it. */
+  lingering: 2048,
+} as const
+
+const addressBytes = 16
+
+export class ConnectionTable {
+  readonly capacity: number
+  /** Descriptors plus one, by token. */
+  readonly fds: WorkerDescriptors['connections']
+
+  // By token.
+  /** A set of `tokenBit`. */
+  readonly bits: Uint16Array
+  /** Read from it. */
+  readonly readBytes: Float64Array
+  /** What was read from it and not written yet: a block's number plus one, a pipe's where it is `spliced`, or 0. */
+  readonly pending: Int32Array
+  /** Reads in a row that filled the buffer, up to a limit. */
+  readonly fullReads: Uint8Array
+
+  // By slot.
+  readonly state: Uint8Array
+  /** Attempts so far: whose socket is the upstream one. */
+  readonly attempts: Uint8Array
+  /** State of `core/relayed.ts`. */
+  readonly relayBits: Uint8Array
+  readonly acceptedMs: Float64Array
+  /** The last byte of the relay; of a closing slot, when it is closed whatever its peers are owed. */
+  readonly activityMs: Float64Array
+  /** Makes its id, with the worker's prefix. */
+  readonly number: Float64Array
+  readonly listenerRow: Uint8Array
+
+  // By slot, for the record of a relayed connection.
+  readonly snapshotVersion: Uint32Array
+  readonly helloMs: Float32Array
+  readonly connectMs: Float32Array
+  readonly encryptedClientHello: Uint8Array
+  readonly tenants: (TenantPolicy | undefined)[] = []
+  readonly endpoints: (Endpoint | undefined)[] = []
+  readonly serverNames: (string | undefined)[] = []
+  readonly listenerNames: (string | undefined)[] = []
+  /** Where a PROXY header named another address than the peer's. */
+  readonly clients = new Map<number, SocketAddress>()
+  readonly #downstreamAddress: Uint8Array
+  readonly #downstreamPort: Uint16Array
+
+  #used = 0
+  readonly #free: number[] = []
+  /** Events of the same wait may still name them. */
+  readonly #freed: number[] = []
+
+  /** @param descriptors two for each slot, zeroed */
+  constructor(descriptors: WorkerDescriptors['connections']) {
+    const tokens = descriptors.length
+    const capacity = tokens / 2
+    this.capacity = capacity
+    this.fds = descriptors
+    this.bits = new Uint16Array(tokens)
+    this.readBytes = new Float64Array(tokens)
+    this.pending = new Int32Array(tokens)
+    this.fullReads = new Uint8Array(tokens)
+    this.state = new Uint8Array(capacity)
+    this.attempts = new Uint8Array(capacity)
+    this.relayBits = new Uint8Array(capacity)
+    this.acceptedMs = new Float64Array(capacity)
+    this.activityMs = new Float64Array(capacity)
+    this.number = new Float64Array(capacity)
+    this.listenerRow = new Uint8Array(capacity)
+    this.snapshotVersion = new Uint32Array(capacity)
+    this.helloMs = new Float32Array(capacity)
+    this.connectMs = new Float32Array(capacity)
+    this.encryptedClientHello = new Uint8Array(capacity)
+    this.#downstreamAddress = new Uint8Array(capacity * addressBytes)
+    this.#downstreamPort = new Uint16Array(capacity)
+  }
+
+  /** Slots that are not free. */
+  get size(): number {
+    return this.#used - this.#free.length
+  }
+
+  /** Slots that have ever been used are 0 to this, this one not included. */
+  get used(): number {
+    return this.#used
+  }
+
+  /** A free slot, or -1. */
+  take(): number {
+    const slot = this.#free.pop()
+    if (slot !== undefined) return slot
+    if (this.#used === this.capacity) return -1
+    this.#used += 1
+    this.tenants.push(undefined)
+    this.endpoints.push(undefined)
+    this.serverNames.push(undefined)
+    this.listenerNames.push(undefined)
+    return this.#used - 1
+  }
+
+  /** Both descriptors are closed. The slot is free after `recycle`. */
+  release(slot: number): void {
+    this.state[slot] = slotState.free
+    this.tenants[slot] = undefined
+    this.endpoints[slot] = undefined
+    this.serverNames[slot] = undefined
+    this.clients.delete(slot)
+    this.relayBits[slot] = 0
+    this.attempts[slot] = 0
+    for (let token = 2 * slot; token <= 2 * slot + 1; token++) {
+      this.bits[token] = 0
+      this.readBytes[token] = 0
+      this.fullReads[token] = 0
+    }
+    this.#freed.push(slot)
+  }
+
+  /** Once all events of a wait have been handled. */
+  recycle(): void {
+    while (this.#freed.length > 0) this.#free.push(this.#freed.pop() ?? 0)
+  }
+
+  /** -1: none */
+  fdOf(token: number): number {
+    return (this.fds[token] ?? 0) - 1
+  }
+
+  setFd(token: number, fd: number): void {
+    this.fds[token] = fd + 1
+  }
+
+  has(token: number, bit: number): boolean {
+    return ((this.bits[token] ?? 0) & bit) !== 0
+  }
+
+  set(token: number, bit: number): void {
+    this.bits[token] = (this.bits[token] ?? 0) | bit
+  }
+
+  clear(token: number, bit: number): void {
+    this.bits[token] = (this.bits[token] ?? 0) & ~bit
+  }
+
+  setDownstreamAddress(slot: number, { address, port }: SocketAddress): void {
+    const ip = parseIpAddress(address)
+    const at = slot * addressBytes
+    this.#downstreamAddress.fill(0, at, at + addressBytes)
+    if (ip?.family === 4) this.#downstreamAddress[at + 10] = this.#downstreamAddress[at + 11] = 0xff
+    if (ip !== undefined) this.#downstreamAddress.set(ip.bytes, at + addressBytes - ip.bytes.byteLength)
+    this.#downstreamPort[slot] = port
+  }
+
+  downstreamAddress(slot: number): SocketAddress {
+    const at = slot * addressBytes
+    const address = formatIpAddress(ipAddressOf(this.#downstreamAddress.slice(at, at + addressBytes)))
+    return { address, port: this.#downstreamPort[slot] ?? 0 }
+  }
+}

@@ -1,0 +1,42 @@
+// Every descriptor that a worker has opened, in memory that it shares with the main thread: should the worker die without a
+// word (out of memory), the main thread closes them, and nothing leaks.
+//
+//   Int32, each a descriptor plus one, or 0: two for each slot │ two for each pipe │ the epoll instance
+
+import { close, setResetOnClose } from './libc.ts'
+
+/** Pipes at one time, in use or kept: out of the descriptors that are kept back from connections. */
+export const pipesMax = 32
+
+export interface WorkerDescriptors {
+  /** By token of the table. */
+  readonly connections: Int32Array<SharedArrayBuffer>
+  /** By pipe: its reading end, then its writing end. */
+  readonly pipes: Int32Array<SharedArrayBuffer>
+  readonly epoll: Int32Array<SharedArrayBuffer>
+}
+
+export function createDescriptors(slots: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((2 * slots + 2 * pipesMax + 1) * Int32Array.BYTES_PER_ELEMENT)
+}
+
+export function descriptorsIn(buffer: SharedArrayBuffer, slots: number): WorkerDescriptors {
+  const bytes = Int32Array.BYTES_PER_ELEMENT
+  return {
+    connections: new Int32Array(buffer, 0, 2 * slots),
+    pipes: new Int32Array(buffer, 2 * slots * bytes, 2 * pipesMax),
+    epoll: new Int32Array(buffer, (2 * slots + 2 * pipesMax) * bytes, 1),
+  }
+}
+
+/** Of a worker that is dead. Its connections are reset, so that clients come again at once. */
+export function closeDescriptors({ connections, pipes, epoll }: WorkerDescriptors): void {
+  for (const all of [connections, pipes, epoll]) {
+    for (const [index, each] of all.entries()) {
+      if (each === 0) continue
+      if (all === connections) setResetOnClose(each - 1)
+      close(each - 1)
+      all[index] = 0
+    }
+  }
+}

@@ -1,0 +1,277 @@
+// System calls of Linux, as typed functions: the only file with FFI (koffi). What a call needs beyond numbers lives in
+// memory from mmap(2), which neither moves nor is collected while the kernel writes into it.
+//
+// A call that fails returns -1 and `errno()` tells why, as in C: the relay's loop must not allocate an error for EAGAIN.
+// `check` turns -1 into a SystemError where failing is not the ordinary case. Constants stand with their header; they are
+// those of the generic ABI that x86-64 and arm64 share, but for the layout of epoll_event.
+
+import { constants } from 'node:os'
+import { getSystemErrorMessage, getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+
+/** The process itself: node is linked with its libc, glibc or musl. */
+const process_ = koffi.load(null)
+
+const int = 'int'
+const size = 'size_t'
+/** A pointer as a plain number: user space ends below 2^47 (x86-64) or 2^48 (arm64), far below 2^53. */
+const pointer = 'intptr_t'
+const ssize = 'intptr_t'
+
+type Call<Arguments extends readonly number[]> = (...args: Arguments) => number
+
+function call<Arguments extends readonly number[]>(name: string, result: string, args: string[]): Call<Arguments> {
+  return process_.func(name, result, args) as unknown as Call<Arguments>
+}
+
+// <sys/socket.h>
+export const socket = call<[domain: number, type: number, protocol: number]>('socket', int, [int, int, int])
+export const bind = call<[fd: number, address: number, addressBytes: number]>('bind', int, [int, pointer, int])
+export const listen = call<[fd: number, backlog: number]>('listen', int, [int, int])
+export const accept4 = call<[fd: number, address: number, addressBytes: number, flags: number]>('accept4', int, [int, pointer, pointer, int])
+export const connect = call<[fd: number, address: number, addressBytes: number]>('connect', int, [int, pointer, int])
+export const recv = call<[fd: number, buffer: number, bytes: number, flags: number]>('recv', ssize, [int, pointer, size, int])
+export const send = call<[fd: number, buffer: number, bytes: number, flags: number]>('send', ssize, [int, pointer, size, int])
+export const shutdown = call<[fd: number, how: number]>('shutdown', int, [int, int])
+export const getsockname = call<[fd: number, address: number, addressBytes: number]>('getsockname', int, [int, pointer, pointer])
+const setsockopt = call<[fd: number, level: number, name: number, value: number, bytes: number]>('setsockopt', int, [int, int, int, pointer, int])
+const getsockopt = call<[fd: number, level: number, name: number, value: number, bytes: number]>('getsockopt', int, [int, int, int, pointer, pointer])
+
+// <unistd.h>, <fcntl.h>, <sys/eventfd.h>, <sys/ioctl.h>. fcntl and ioctl are variadic; with one integer behind the request
+// both ABIs pass it as they pass a declared argument.
+export const close = call<[fd: number]>('close', int, [int])
+export const read = call<[fd: number, buffer: number, bytes: number]>('read', ssize, [int, pointer, size])
+export const write = call<[fd: number, buffer: number, bytes: number]>('write', ssize, [int, pointer, size])
+export const pipe2 = call<[fds: number, flags: number]>('pipe2', int, [pointer, int])
+export const splice = call<[from: number, fromOffset: number, to: number, toOffset: number, bytes: number, flags: number]>('splice', ssize, [int, pointer, int, pointer, size, 'uint'])
+export const fcntl = call<[fd: number, command: number, argument: number]>('fcntl', int, [int, int, pointer])
+export const eventfd = call<[initial: number, flags: number]>('eventfd', int, ['uint', int])
+const ioctl = call<[fd: number, request: number, argument: number]>('ioctl', int, [int, 'ulong', pointer])
+
+// <sys/epoll.h>
+export const epoll_create1 = call<[flags: number]>('epoll_create1', int, [int])
+export const epoll_wait = call<[epoll: number, events: number, eventsMax: number, timeoutMs: number]>('epoll_wait', int, [int, pointer, int, int])
+const epoll_ctl = call<[epoll: number, operation: number, fd: number, event: number]>('epoll_ctl', int, [int, int, int, pointer])
+
+// <sys/mman.h>
+const mmap = call<[address: number, bytes: number, protection: number, flags: number, fd: number, offset: number]>('mmap', pointer, [pointer, size, int, int, int, 'int64_t'])
+const munmap = call<[address: number, bytes: number]>('munmap', int, [pointer, size])
+
+export const AF_INET = 2
+export const AF_INET6 = 10
+export const SOCK_STREAM = 1
+export const SOCK_NONBLOCK = 0o4000
+export const SOCK_CLOEXEC = 0o2000000
+export const MSG_NOSIGNAL = 0x4000
+export const SHUT_WR = 1
+
+export const SOL_SOCKET = 1
+export const SO_REUSEADDR = 2
+export const SO_ERROR = 4
+export const SO_SNDBUF = 7
+export const SO_KEEPALIVE = 9
+export const SO_LINGER = 13
+export const SO_REUSEPORT = 15
+
+// <netinet/tcp.h>, <netinet/in.h>
+export const IPPROTO_TCP = 6
+export const TCP_NODELAY = 1
+export const TCP_KEEPIDLE = 4
+export const TCP_KEEPINTVL = 5
+export const TCP_KEEPCNT = 6
+export const TCP_DEFER_ACCEPT = 9
+const TCP_INFO = 11
+export const IPPROTO_IPV6 = 41
+export const IPV6_V6ONLY = 26
+
+export const EFD_NONBLOCK = 0o4000
+export const EFD_CLOEXEC = 0o2000000
+export const O_NONBLOCK = 0o4000
+export const O_CLOEXEC = 0o2000000
+/** <fcntl.h>: of a pipe, in bytes; F_SETPIPE_SZ answers with what was set. */
+export const F_SETPIPE_SZ = 1031
+export const SPLICE_F_MOVE = 1
+export const SPLICE_F_NONBLOCK = 2
+/** <linux/sockios.h>: bytes in the send queue, unacknowledged ones included. */
+const SIOCOUTQ = 0x5411
+
+export const EPOLL_CTL_ADD = 1
+export const EPOLL_CTL_DEL = 2
+export const EPOLLIN = 0x1
+export const EPOLLOUT = 0x4
+export const EPOLLERR = 0x8
+export const EPOLLHUP = 0x10
+export const EPOLLRDHUP = 0x2000
+export const EPOLLET = 2 ** 31
+const EPOLL_CLOEXEC = 0o2000000
+
+const PROT_READ_WRITE = 0x3
+const MAP_PRIVATE_ANONYMOUS = 0x22
+
+/** sizeof(struct sockaddr_in), <netinet/in.h> */
+export const sockaddrInBytes = 16
+
+export const { EAGAIN, EINTR, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno
+
+/** Why this thread's last call failed. Only right after a call that returned -1. */
+export const errno: () => number = koffi.errno
+
+/** A system call failed where that is not the ordinary case. `code` is the name of its errno. */
+export class SystemError extends Error {
+  readonly code: string
+  readonly errno: number
+
+  constructor(what: string, number: number) {
+    const code = getSystemErrorName(-number)
+    super(`${what}: ${code} (${getSystemErrorMessage(-number)})`)
+    this.code = code
+    this.errno = number
+  }
+}
+
+/** @throws {SystemError} where `result` is -1 */
+export function check(result: number, what: string): number {
+  if (result === -1) throw new SystemError(what, errno())
+  return result
+}
+
+/** Of an open connection: the end of keepalive's or retransmission's patience, rather than RST. */
+export function isUnresponsive(error: number): boolean {
+  return error === ETIMEDOUT || error === EHOSTUNREACH || error === ENETUNREACH
+}
+
+/** The name of an errno, `ECONNREFUSED`. */
+export function errnoName(number: number): string {
+  return getSystemErrorName(-number)
+}
+
+/** Memory outside the heap of JavaScript, zeroed and aligned to a page; pages take no room before they are written. */
+export interface NativeMemory {
+  readonly address: number
+  readonly bytes: Uint8Array
+}
+
+/** @throws {SystemError} ENOMEM */
+export function allocate(byteLength: number): NativeMemory {
+  const address = check(mmap(0, byteLength, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0), 'mmap')
+  return { address, bytes: new Uint8Array(koffi.view(BigInt(address), byteLength)) }
+}
+
+/** Its bytes must not be touched afterwards. */
+export function free({ address, bytes }: NativeMemory): void {
+  check(munmap(address, bytes.byteLength), 'munmap')
+}
+
+const scratch = allocate(4096)
+const scratchInts = new Int32Array(scratch.bytes.buffer, 0, 4)
+
+/** @returns 0 or -1 */
+export function setIntOption(fd: number, level: number, name: number, value: number): number {
+  scratchInts[0] = value
+  return setsockopt(fd, level, name, scratch.address, 4)
+}
+
+/** @throws {SystemError} */
+export function getIntOption(fd: number, level: number, name: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  check(getsockopt(fd, level, name, scratch.address, scratch.address + 4), 'getsockopt')
+  return scratchInts[0]
+}
+
+/** SO_LINGER with no time: close(2) discards what is unsent and sends RST. */
+export function setResetOnClose(fd: number): void {
+  scratchInts[0] = 1
+  scratchInts[1] = 0
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, scratch.address, 8)
+}
+
+/** Bytes that were given to the system and not acknowledged by the peer. 0 where the socket can't tell any more. */
+export function unacknowledgedBytes(fd: number): number {
+  scratchInts[0] = 0
+  return ioctl(fd, SIOCOUTQ, scratch.address) === -1 ? 0 : scratchInts[0]
+}
+
+/**
+ * struct tcp_info in <linux/tcp.h>: eight bytes, of which tcpi_retransmits is the third and tcpi_probes the fourth, then
+ * 32-bit numbers, of which tcpi_last_ack_recv is the 13th.
+ */
+const tcpInfoBytes = 64
+const retransmitsByte = 2
+const probesByte = 3
+const lastAckReceivedInt = 2 + 12
+const tcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, tcpInfoBytes / 4)
+const tcpInfoLengthAt = 128
+const tcpInfoLength = new Int32Array(scratch.bytes.buffer, tcpInfoLengthAt, 1)
+
+/**
+ * Since the peer acknowledged anything, while it is owed an acknowledgement: of bytes that were sent again, or of two
+ * probes of its closed window. 0 where it owes none, or the socket can't tell.
+ */
+export function overdueMs(fd: number): number {
+  tcpInfoLength[0] = tcpInfoBytes
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1) return 0
+  if (scratch.bytes[retransmitsByte] === 0 && (scratch.bytes[probesByte] ?? 0) < 2) return 0
+  return tcpInfoInts[lastAckReceivedInt] ?? 0
+}
+
+/** A pipe's two ends, or undefined where the system has none left. */
+export function createPipe(): { readonly readFd: number; readonly writeFd: number } | undefined {
+  if (pipe2(scratch.address, O_NONBLOCK | O_CLOEXEC) === -1) return undefined
+  return { readFd: scratchInts[0] ?? -1, writeFd: scratchInts[1] ?? -1 }
+}
+
+/**
+ * struct epoll_event, `events` and 64 bits of our own, of which we use 32: packed to 12 bytes on x86-64, 16 elsewhere
+ * (`__EPOLL_PACKED` in glibc's bits/epoll.h).
+ */
+const epollEventInts = process.arch === 'x64' ? 3 : 4
+const epollTokenInt = process.arch === 'x64' ? 1 : 2
+
+/** One epoll instance and the events that its last wait brought. */
+export class Epoll {
+  readonly fd: number
+  readonly #eventsMax: number
+  readonly #ints: Int32Array
+  readonly #address: number
+
+  /** @throws {SystemError} */
+  constructor(eventsMax: number) {
+    const memory = allocate(eventsMax * epollEventInts * 4)
+    this.fd = check(epoll_create1(EPOLL_CLOEXEC), 'epoll_create1')
+    this.#eventsMax = eventsMax
+    this.#ints = new Int32Array(memory.bytes.buffer, 0, eventsMax * epollEventInts)
+    this.#address = memory.address
+  }
+
+  /** @returns 0 or -1 */
+  add(fd: number, events: number, token: number): number {
+    scratchInts[0] = events
+    scratchInts[epollTokenInt] = token
+    return epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, scratch.address)
+  }
+
+  remove(fd: number): void {
+    epoll_ctl(this.fd, EPOLL_CTL_DEL, fd, scratch.address)
+  }
+
+  /** @returns how many events there are; an interrupted wait has none */
+  wait(timeoutMs: number): number {
+    const count = epoll_wait(this.fd, this.#address, this.#eventsMax, timeoutMs)
+    if (count !== -1) return count
+    if (errno() === EINTR) return 0
+    throw new SystemError('epoll_wait', errno())
+  }
+
+  eventsAt(index: number): number {
+    return this.#ints[index * epollEventInts] ?? 0
+  }
+
+  tokenAt(index: number): number {
+    return this.#ints[index * epollEventInts + epollTokenInt] ?? 0
+  }
+
+  close(): void {
+    close(this.fd)
+  }
+}

@@ -1,0 +1,219 @@
+// The driver for Linux, as the gateway sees it: worker threads that each relay by system calls of their own (relay-worker.ts).
+// What is here only tells them what to do, gives them their listening sockets, and replaces one that dies.
+//
+//   gateway ── publish, listen, drain ──▶ LinuxDriver ── request, eventfd ──▶ worker 0, 1, …  ── shared memory ──▶ counters
+
+import { lookup } from 'node:dns'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ListenerTable } from '../../core/listener-table.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
+import type { RelayCounters } from '../../core/relay-observer.ts'
+import type { ListenerSpec, SnapshotChange, TenantSpec } from '../../core/snapshot.ts'
+import { reservedDescriptors } from '../descriptor-limit.ts'
+import type { ListenOptions, RelayDriver } from '../driver.ts'
+import { sharedLookup } from '../node/shared-lookup.ts'
+import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
+import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
+import type { FromWorker, WorkerRequest } from './worker-protocol.ts'
+
+/** A worker that dies again and again is replaced ever later: after 1, 2, 4 … times this, but not over `restartDelayMsMax`. */
+const restartDelayMs = 100
+const restartDelayMsMax = 30_000
+/** A worker that has lived so long counts as sound. */
+const soundAfterMs = 60_000
+
+export interface LinuxDriverOptions {
+  /** Threads, ≥1. */
+  readonly workers: number
+  /** Open connections of the process over which new ones are refused. */
+  readonly connectionsMax: number
+  /** Of connections' ids; unique for this process and, in practice, for the fleet. */
+  readonly idPrefix: string
+  /** A module that calls `startRelayWorker`. */
+  readonly workerEntry: URL
+  /** What that module's observer is made of: cloned to each worker. */
+  readonly workerObserver: (worker: number) => unknown
+  readonly listenerTable: ListenerTable
+  /** What a worker's observer has posted. */
+  readonly observed: (message: unknown) => void
+  /** A failure that belongs to no connection. */
+  readonly failed: (error: Error, context: string) => void
+}
+
+interface WorkerSeat {
+  readonly worker: number
+  handle: WorkerHandle
+  startedMs: number
+  /** Deaths in a row. */
+  deaths: number
+  /** While a worker has died: its successor does as it was told. */
+  replacing: Promise<void> | undefined
+}
+
+export class LinuxDriver implements RelayDriver {
+  readonly kind = 'linux'
+  readonly #options: LinuxDriverOptions
+  readonly #cells: readonly RelayCells[]
+  readonly #slotsUsed: Int32Array<SharedArrayBuffer>
+  readonly #seats: readonly WorkerSeat[]
+  readonly #listening = new Map<string, ListeningSockets>()
+  readonly #lookup = sharedLookup(lookup)
+  /** What a worker that begins anew must be told. */
+  readonly #tenants = new Map<string, TenantSpec>()
+  #listeners: readonly ListenerSpec[] = []
+  #version = 0
+  #restarts = 0
+  #stopping = false
+  readonly #stopAtExit = (): void => {
+    for (const { handle } of this.#seats) handle.stopAtExit()
+  }
+
+  constructor(options: LinuxDriverOptions) {
+    this.#options = options
+    this.#cells = Array.from({ length: options.workers }, createRelayCells)
+    this.#slotsUsed = new Int32Array(new SharedArrayBuffer(options.workers * Int32Array.BYTES_PER_ELEMENT))
+    this.#seats = Array.from({ length: options.workers }, (_, worker) => ({
+      worker, handle: this.#start(worker), startedMs: performance.now(), deaths: 0, replacing: undefined,
+    }))
+    process.on('exit', this.#stopAtExit)
+  }
+
+  async publish(change: SnapshotChange): Promise<void> {
+    this.#remember(change)
+    await this.#all(() => ({ kind: 'publish', changes: [change] }))
+  }
+
+  async listen(name: string, address: SocketAddress, options: ListenOptions): Promise<SocketAddress> {
+    if (this.#listening.has(name)) throw new Error(`bug: listener ${name} is bound already`)
+    const sockets = openListeningSockets(address, options, this.#options.workers)
+    this.#options.listenerTable.add(name)
+    this.#listening.set(name, sockets)
+    await this.#all((worker) => ({ kind: 'listen', listener: name, fd: sockets.fds[worker] ?? -1 }))
+    return sockets.bound
+  }
+
+  async unlisten(name: string): Promise<void> {
+    const sockets = this.#listening.get(name)
+    if (sockets === undefined) return
+    this.#listening.delete(name)
+    await this.#all(() => ({ kind: 'unlisten', listener: name }))
+    closeAll(sockets.fds)
+  }
+
+  async drain(): Promise<void> {
+    await this.#all(() => ({ kind: 'drain' }))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true
+    process.off('exit', this.#stopAtExit)
+    await Promise.all(this.#seats.map(async ({ handle }) => await handle.stop()))
+    for (const { fds } of this.#listening.values()) closeAll(fds)
+    this.#listening.clear()
+  }
+
+  counters(): RelayCounters {
+    return {
+      ...sumRelayCounters(this.#cells, this.#options.listenerTable.names(), this.#options.connectionsMax),
+      workers: this.#seats.filter(({ replacing }) => replacing === undefined).length,
+      workerRestarts: this.#restarts,
+    }
+  }
+
+  /** For tests of what happens then. Resolves once the worker has been replaced. */
+  async crashWorker(worker: number): Promise<void> {
+    const seat = this.#seats[worker]
+    await seat?.handle.request({ kind: 'crash' }).catch(() => undefined)
+    await seat?.replacing
+  }
+
+  /** Tells every worker; one that dies over it has a successor that is told by `#replace`. */
+  async #all(request: (worker: number) => WorkerRequest): Promise<void> {
+    await Promise.all(this.#seats.map(async (seat) => {
+      await seat.replacing
+      try {
+        await seat.handle.request(request(seat.worker))
+      } catch (error) {
+        if (!(error instanceof WorkerDiedError)) throw error
+        await seat.replacing
+      }
+    }))
+  }
+
+  #start(worker: number): WorkerHandle {
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers } = this.#options
+    return new WorkerHandle({
+      entry: workerEntry,
+      data: {
+        worker,
+        slots: connectionsMax + reservedDescriptors,
+        connectionsMax,
+        // A successor counts from 1 again.
+        idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
+        cells: this.#cells,
+        slotsUsed: this.#slotsUsed,
+        listenerTable: listenerTable.buffer,
+        observer: workerObserver(worker),
+      },
+      received: (message) => this.#received(worker, message),
+      died: (error) => this.#died(worker, error),
+    })
+  }
+
+  #received(worker: number, message: Exclude<FromWorker, { kind: 'answer' }>): void {
+    switch (message.kind) {
+      case 'observed': this.#options.observed(message.message); break
+      case 'failed': this.#options.failed(message.error, message.context); break
+      case 'resolve': this.#resolve(worker, message); break
+      default: message satisfies never
+    }
+  }
+
+  #resolve(worker: number, { slot, attempt, hostname }: FromWorker & { readonly kind: 'resolve' }): void {
+    this.#lookup(hostname, { all: false }, (error, address) => {
+      const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address` }
+      this.#seats[worker]?.handle.tell({ kind: 'resolved', slot, attempt, answer })
+    })
+  }
+
+  #died(worker: number, error: Error): void {
+    const seat = this.#seats[worker]
+    const cells = this.#cells[worker]
+    if (seat === undefined || cells === undefined || this.#stopping) return
+    clearOpenConnections(cells)
+    this.#slotsUsed[worker] = 0
+    this.#restarts += 1
+    seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 0 : seat.deaths + 1
+    const delayMs = seat.deaths <= 1 ? 0 : Math.min(restartDelayMsMax, restartDelayMs * 2 ** (seat.deaths - 2))
+    this.#options.failed(error, `relay worker ${worker} died, its connections are reset; another takes its place${delayMs === 0 ? '' : ` in ${delayMs} ms`}`)
+    const replacing = this.#replace(seat, delayMs)
+    seat.replacing = replacing
+    // It may die in its turn before it is told everything: then `#died` has begun anew.
+    void replacing.then(() => {
+      if (seat.replacing === replacing) seat.replacing = undefined
+    })
+  }
+
+  async #replace(seat: WorkerSeat, delayMs: number): Promise<void> {
+    if (delayMs > 0) await delay(delayMs, undefined, { ref: false })
+    if (this.#stopping) return
+    seat.startedMs = performance.now()
+    seat.handle = this.#start(seat.worker)
+    try {
+      const change: SnapshotChange = { version: this.#version, listeners: this.#listeners, tenants: [...this.#tenants.values()], removedTenants: 'all-others' }
+      await seat.handle.request({ kind: 'publish', changes: [change] })
+      for (const [listener, { fds }] of this.#listening) await seat.handle.request({ kind: 'listen', listener, fd: fds[seat.worker] ?? -1 })
+    } catch (error) {
+      if (!(error instanceof WorkerDiedError)) throw error
+    }
+  }
+
+  #remember({ version, listeners, tenants, removedTenants }: SnapshotChange): void {
+    this.#version = version
+    this.#listeners = listeners
+    if (removedTenants === 'all-others') this.#tenants.clear()
+    else for (const name of removedTenants) this.#tenants.delete(name)
+    for (const tenant of tenants) this.#tenants.set(tenant.name, tenant)
+  }
+}

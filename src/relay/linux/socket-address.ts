@@ -1,0 +1,69 @@
+// struct sockaddr_in and sockaddr_in6 (<netinet/in.h>, ip(7), ipv6(7)) in native memory, and back.
+//
+//   sockaddr_in   family:16 host order │ port:16 network order │ address:32 │ zero
+//   sockaddr_in6  family:16            │ port:16               │ flowinfo:32 │ address:128 │ scope:32 host order
+
+import { formatIpAddress, ipAddressOf, parseIpAddress } from '../../core/net/ip-address.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { AF_INET, AF_INET6, allocate, sockaddrInBytes } from './libc.ts'
+
+/** sizeof(struct sockaddr_in6): the longest we use. */
+export const socketAddressBytesMax = 28
+
+/** A peer that has left before it was asked for its address: the unspecified address stands for it. */
+const unknownAddress: SocketAddress = { address: '::', port: 0 }
+
+/** One sockaddr, and the socklen_t that calls read and write beside it. */
+export class SocketAddressCell {
+  readonly address: number
+  readonly lengthAddress: number
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  readonly #length: Int32Array
+
+  constructor() {
+    const memory = allocate(4096)
+    this.#bytes = memory.bytes.subarray(0, socketAddressBytesMax)
+    this.#view = new DataView(memory.bytes.buffer, 0, socketAddressBytesMax)
+    this.address = memory.address
+    this.lengthAddress = memory.address + 32
+    this.#length = new Int32Array(memory.bytes.buffer, 32, 1)
+  }
+
+  /** Before a call that writes an address here. */
+  expect(): void {
+    this.#length[0] = socketAddressBytesMax
+  }
+
+  /** @returns the length to pass beside `address`; undefined for what is no IP literal */
+  encode({ address, port }: SocketAddress): number | undefined {
+    const ip = parseIpAddress(address)
+    if (ip === undefined) return undefined
+    this.#bytes.fill(0)
+    this.#view.setUint16(2, port)
+    if (ip.family === 4) {
+      setHostOrder16(this.#bytes, AF_INET)
+      this.#bytes.set(ip.bytes, 4)
+      return sockaddrInBytes
+    }
+    setHostOrder16(this.#bytes, AF_INET6)
+    this.#bytes.set(ip.bytes, 8)
+    return socketAddressBytesMax
+  }
+
+  /** What a call has written here; an IPv4-mapped address as IPv4, a link-local one without its zone. */
+  decode(): SocketAddress {
+    const family = this.#view.getUint16(0, true)
+    const port = this.#view.getUint16(2)
+    const bytes = this.#bytes
+    if (family === AF_INET) return { address: `${bytes[4]}.${bytes[5]}.${bytes[6]}.${bytes[7]}`, port }
+    if (family === AF_INET6) return { address: formatIpAddress(ipAddressOf(bytes.slice(8, 24))), port }
+    return unknownAddress
+  }
+}
+
+/** Both architectures are little-endian. */
+function setHostOrder16(bytes: Uint8Array, value: number): void {
+  bytes[0] = value & 0xff
+  bytes[1] = value >>> 8
+}

@@ -1,0 +1,54 @@
+// What the main thread and a worker tell each other. A worker blocks in epoll_wait, so whoever posts to it also writes to
+// its eventfd; it answers requests by their number.
+
+import type { MessagePort } from 'node:worker_threads'
+import type { RelayCells } from '../../core/relay-cells.ts'
+import type { SnapshotChange } from '../../core/snapshot.ts'
+
+export type WorkerRequest =
+  | { readonly kind: 'publish'; readonly changes: readonly SnapshotChange[] }
+  /** The descriptor stays the main thread's. */
+  | { readonly kind: 'listen'; readonly listener: string; readonly fd: number }
+  | { readonly kind: 'unlisten'; readonly listener: string }
+  /** Answered once no connection is left. */
+  | { readonly kind: 'drain' }
+  /** Answered once everything is closed; the worker then ends. */
+  | { readonly kind: 'stop' }
+  /** Throws, as a bug would: for tests of what happens then. */
+  | { readonly kind: 'crash' }
+
+export type ToWorker =
+  | { readonly kind: 'request'; readonly number: number; readonly request: WorkerRequest }
+  | { readonly kind: 'resolved'; readonly slot: number; readonly attempt: number; readonly answer: { readonly address: string } | { readonly failure: string } }
+
+export type FromWorker =
+  | { readonly kind: 'answer'; readonly number: number; readonly error?: string }
+  | { readonly kind: 'resolve'; readonly slot: number; readonly attempt: number; readonly hostname: string }
+  /** A failure that belongs to no connection. */
+  | { readonly kind: 'failed'; readonly error: Error; readonly context: string }
+  /** From the worker's observer, to whoever made it. */
+  | { readonly kind: 'observed'; readonly message: unknown }
+
+/** Cloned to the worker when it starts. */
+export interface RelayWorkerData {
+  /** 0, 1, … */
+  readonly worker: number
+  /** Connections that this worker has room for, those that are closing included. */
+  readonly slots: number
+  /** Open connections of the process over which new ones are refused. */
+  readonly connectionsMax: number
+  /** Of this worker's connections' ids. */
+  readonly idPrefix: string
+  readonly wakeFd: number
+  readonly port: MessagePort
+  /** For `descriptorsIn`. */
+  readonly descriptors: SharedArrayBuffer
+  /** Of all workers, by worker: each writes its own. */
+  readonly cells: readonly RelayCells[]
+  /** By worker: slots in use. */
+  readonly slotsUsed: Int32Array<SharedArrayBuffer>
+  /** For `ListenerTable`. */
+  readonly listenerTable: SharedArrayBuffer
+  /** For whoever makes the worker's observer. */
+  readonly observer: unknown
+}

@@ -1,0 +1,4 @@
+import { createLinuxDriver } from '../support/linux-driver.ts'
+import { relaySuite } from './relay-suite.ts'
+
+relaySuite('linux driver', (options) => createLinuxDriver(options))
