@@ -37,15 +37,15 @@ export class LogQueue {
     this.#options = options
   }
 
-  /** One whole line, with its end. */
-  write(line: string): void {
+  /** Whole lines, with their ends; kept or dropped together. */
+  write(text: string, lines = 1): void {
     if (this.#state === 'closed') return
-    const bytes = Buffer.byteLength(line)
+    const bytes = Buffer.byteLength(text)
     if (this.#waitingBytes + this.#batch.byteLength + bytes > this.#options.bytesMax) {
-      this.#droppedLines += 1
+      this.#droppedLines += lines
       return
     }
-    this.#waiting.push(line)
+    this.#waiting.push(text)
     this.#waitingBytes += bytes
     if (this.#state === 'idle') this.#next()
   }
@@ -82,12 +82,14 @@ export class LogQueue {
   #takeBatch(): Buffer {
     let count = 0
     let bytes = 0
-    for (const line of this.#waiting) {
-      bytes += Buffer.byteLength(line)
+    for (const text of this.#waiting) {
+      bytes += Buffer.byteLength(text)
       if (count > 0 && bytes > batchBytesMax) break
       count += 1
     }
-    const batch = Buffer.from(this.#waiting.splice(0, count).join(''))
+    const text = this.#waiting.splice(0, count).join('')
+    // What a line holds is nearly always ASCII, and Latin-1 is copied, ten times as fast as UTF-8 is encoded.
+    const batch = Buffer.from(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8')
     this.#waitingBytes -= batch.byteLength
     return batch
   }

@@ -4,13 +4,21 @@
 // does not fit is counted, and told once there is room again (log-queue.ts). At exit the queue is written first.
 
 import { write } from 'node:fs'
-import { pino, stdTimeFunctions, type DestinationStream } from 'pino'
+import { pino, stdTimeFunctions } from 'pino'
 import { LogQueue } from './log-queue.ts'
 
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
+/** In every line, after its level and time. Threads share the process's number. */
+export const logBase = { service: 'sluice', pid: process.pid }
+
 /** Lines that the reader of standard output has not taken. */
 const queueBytesMax = 8 * 1024 * 1024
+
+export interface LineStream {
+  /** @param lines whole ones that `text` holds, each with its end; @default 1 */
+  write(text: string, lines?: number): void
+}
 
 type Log = (fields: Readonly<Record<string, unknown>>, message: string) => void
 
@@ -21,6 +29,12 @@ export interface Logger {
   readonly warn: Log
   readonly error: Log
   readonly fatal: Log
+  /** Below which nothing is written. */
+  readonly level: string
+  /** Whether lines of level `info` are written: whoever formats them asks first. */
+  readonly infoEnabled: boolean
+  /** Takes lines that somebody else has formatted, in this log's format. */
+  readonly stream: LineStream
 }
 
 /** SLUICE_LOG_LEVEL is none of the levels. */
@@ -35,8 +49,8 @@ export class LogLevelError extends Error {
 export interface LoggerOptions {
   /** @default 'info' */
   readonly level?: string | undefined
-  /** Written to at once, one whole line a call. @default standard output, through the queue */
-  readonly stream?: DestinationStream
+  /** Written to at once. @default standard output, through the queue */
+  readonly stream?: LineStream
 }
 
 /** @throws {LogLevelError} */
@@ -59,11 +73,12 @@ function standardOutputLogger(level: string): Logger {
   return logger
 }
 
-function loggerTo(stream: DestinationStream, level: string): Logger {
-  return pino({
+function loggerTo(stream: LineStream, level: string): Logger {
+  const logger = pino({
     level,
-    base: { service: 'sluice', pid: process.pid },
+    base: logBase,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   }, stream)
+  return Object.assign(logger, { infoEnabled: logger.isLevelEnabled('info'), stream })
 }

@@ -39,6 +39,22 @@ void test('a reader that stalls does not stop the process; what did not fit is t
   t.ok(written.every(({ n }, index) => n === index), 'in order, the first ones')
 })
 
+void test('lines that come many at a time are kept or dropped together, and counted as lines', async (t) => {
+  const batches = 1_000
+  const { stdin, stdout, stderr } = program(t, `
+    for (let n = 0; n < ${batches}; n++) logger.stream.write((JSON.stringify({ n, pad: 'x'.repeat(1000) }) + '\\n').repeat(20), 20)
+    setTimeout(() => process.stderr.write('alive'), 100)
+    process.stdin.resume()
+  `, 'pipe')
+  if (stdin === null || stdout === null || stderr === null) throw new Error('bug: no pipes')
+  await once(stderr, 'data')
+  stdin.end()
+  const written = (await text(stdout)).trimEnd().split('\n').map((line): { n?: number; dropped?: number } => JSON.parse(line))
+  const last = written.pop()
+  t.ok(written.every(({ n }, index) => n === Math.floor(index / 20)), 'in order, the first ones')
+  t.equal(written.length + (last?.dropped ?? 0), batches * 20)
+})
+
 void test('a full disk is told on standard error, and neither a fatal line nor the exit waits for it', { skip: existsSync('/dev/full') ? false : 'no /dev/full' }, async (t) => {
   for (const [end, code] of [['', 0], ['process.exit(3)', 3], ['throw new Error("end")', 1]] as const) {
     const full = openSync('/dev/full', 'w')

@@ -1,0 +1,32 @@
+import { test } from 'tap'
+import { LineBatch } from '../../src/observe/line-batch.ts'
+
+function batchOf() {
+  const flushed: [text: string, lines: number][] = []
+  return { flushed, batch: new LineBatch({ charactersMax: 10, ageMsMax: 100, flushed: (...batch) => flushed.push(batch) }) }
+}
+
+void test('lines wait for one another until they are many', async (t) => {
+  const { batch, flushed } = batchOf()
+  batch.write('one\n')
+  batch.write('2\n3\n', 2)
+  t.same(flushed, [])
+  batch.write('four\n')
+  t.same(flushed, [['one\n2\n3\nfour\n', 4]])
+  batch.flush()
+  t.equal(flushed.length, 1, 'nothing is left')
+})
+
+void test('lines wait no longer than they may, and the thread is told how long it may', async (t) => {
+  const { batch, flushed } = batchOf()
+  t.equal(batch.flushIfDue(0), Infinity)
+  batch.write('one\n')
+  t.equal(batch.flushIfDue(1_000), 100)
+  batch.write('two\n')
+  t.equal(batch.flushIfDue(1_070), 30, 'counted from the first')
+  t.same(flushed, [])
+  t.equal(batch.flushIfDue(1_100), Infinity)
+  t.same(flushed, [['one\ntwo\n', 2]])
+  batch.write('three\n')
+  t.equal(batch.flushIfDue(1_150), 100, 'the next batch has a time of its own')
+})
