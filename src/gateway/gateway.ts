@@ -289,10 +289,10 @@ export class Gateway {
   }
 
   async #listen({ name, address }: ListenerConfig, { listeners }: Config): Promise<void> {
+    this.#observation.addListener(name)
     try {
       const bound = await this.#driver.listen(name, address, listenOptions(address, listeners))
       this.#bound.set(name, bound)
-      this.#observation.metrics.addListener(name)
       this.#logger.info({ listener: name, address: formatSocketAddress(bound) }, 'listening')
     } catch (error) {
       throw new BindError('listener', address, error)

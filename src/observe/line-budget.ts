@@ -1,4 +1,4 @@
-// Log lines that a peer can cause at will, bounded: so many of each kind, and a count of those that were not written.
+// Log lines that a peer can cause at will, bounded: so many of each kind.
 //
 // Kinds come from our own unions, so the table is as small as they are. Each kind has a budget of its own: a flood of port
 // scans must not hide the one line that tells of a misspelt hostname.
@@ -10,42 +10,27 @@ export interface LineBudgetOptions {
   readonly linesPerSecond: number
   /** Of one kind at once, after a rest; ≥1. */
   readonly linesBurst: number
+  /** Of both, where several threads have a budget together; one line at once is always allowed. @default 1 */
+  readonly share?: number
 }
 
 export class LineBudget<Kind extends string> {
-  readonly #options: LineBudgetOptions
+  readonly #ratePerSecond: number
+  readonly #burst: number
   readonly #buckets = new Map<Kind, TokenBucket>()
-  #suppressed = 0
-  #untold = new Map<Kind, number>()
 
-  constructor(options: LineBudgetOptions) {
-    this.#options = options
-  }
-
-  /** Lines not written since the start. */
-  get suppressed(): number {
-    return this.#suppressed
+  constructor({ linesPerSecond, linesBurst, share = 1 }: LineBudgetOptions) {
+    this.#ratePerSecond = linesPerSecond * share
+    this.#burst = Math.max(1, linesBurst * share)
   }
 
   /** Whether a line may be written now. */
   take(kind: Kind, nowMs: number): boolean {
-    const { linesPerSecond, linesBurst } = this.#options
     let bucket = this.#buckets.get(kind)
     if (bucket === undefined) {
-      bucket = new TokenBucket({ ratePerSecond: linesPerSecond, burst: linesBurst, nowMs })
+      bucket = new TokenBucket({ ratePerSecond: this.#ratePerSecond, burst: this.#burst, nowMs })
       this.#buckets.set(kind, bucket)
     }
-    if (bucket.take(nowMs)) return true
-    this.#suppressed += 1
-    this.#untold.set(kind, (this.#untold.get(kind) ?? 0) + 1)
-    return false
-  }
-
-  /** Those not written since the last call, by kind; undefined where there are none. */
-  takeSuppressed(): Readonly<Record<string, number>> | undefined {
-    if (this.#untold.size === 0) return undefined
-    const counts = Object.fromEntries(this.#untold)
-    this.#untold.clear()
-    return counts
+    return bucket.take(nowMs)
   }
 }

@@ -1,10 +1,11 @@
 // Prometheus metrics of a gateway. Label values come from the configuration and from our own unions, never from a peer, and
 // every series that can be foreseen is there from the start: a rate over a counter that appears late misses its first count.
 
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { ConnectionRecord } from '../core/connection-record.ts'
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { ListenerTable } from '../core/listener-table.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
-import { terminationOf, terminations, type TerminationReason } from '../core/termination.ts'
+import { registerConnectionMetrics } from './connection-metrics.ts'
+import type { ConnectionTotals } from './connection-totals.ts'
 
 export interface SnapshotFacts {
   readonly version: number
@@ -17,53 +18,30 @@ export interface SnapshotFacts {
 export interface MetricSources {
   readonly relay: () => RelayCounters
   readonly snapshot: () => SnapshotFacts
-  readonly accessLogSuppressed: () => number
 }
 
-const outcomes = ['completed', 'aborted', 'refused', 'failed'] as const
-const handshakeBucketsSeconds = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
-const durationBucketsSeconds = [0.01, 0.1, 1, 10, 60, 300, 600, 1_800, 3_600, 14_400, 86_400]
+export interface MetricsOptions {
+  readonly version: string
+  readonly sources: MetricSources
+  readonly totals: ConnectionTotals
+  readonly listeners: ListenerTable
+}
 
 export class Metrics {
   readonly #registry = new Registry()
-  readonly #connections: Counter<'listener' | 'outcome'>
-  readonly #refused: Counter<'reason'>
   readonly #reloads: Counter<'result'>
-  readonly #helloSeconds: Histogram
-  readonly #connectSeconds: Histogram
-  readonly #durationSeconds: Histogram
 
-  constructor({ version, sources }: { readonly version: string; readonly sources: MetricSources }) {
+  constructor({ version, sources, totals, listeners }: MetricsOptions) {
     const registers = [this.#registry]
     collectDefaultMetrics({ register: this.#registry })
-    this.#connections = new Counter({ name: 'sluice_connections_total', help: 'Connections that have ended, by listener and outcome', labelNames: ['listener', 'outcome'], registers })
-    this.#refused = new Counter({ name: 'sluice_connections_refused_total', help: 'Connections that reached no API server, by termination reason', labelNames: ['reason'], registers })
-    for (const [reason, { outcome }] of Object.entries(terminations)) {
-      if (outcome === 'refused' || outcome === 'failed') this.#refused.inc({ reason }, 0)
-    }
+    registerConnectionMetrics({ registry: this.#registry, totals, listeners })
+    this.#counter('sluice_access_log_suppressed_total', 'Access-log lines of refused connections that were over their budget', () => sumOf(totals.linesSuppressed()))
     this.#reloads = new Counter({ name: 'sluice_reloads_total', help: 'Reloads of the configuration, by result', labelNames: ['result'], registers })
     for (const result of ['reloaded', 'kept'] as const) this.#reloads.inc({ result }, 0)
-    this.#helloSeconds = new Histogram({ name: 'sluice_hello_seconds', help: 'Accept to whole ClientHello', buckets: handshakeBucketsSeconds, registers })
-    this.#connectSeconds = new Histogram({ name: 'sluice_connect_seconds', help: 'First dial to the connection that was used', buckets: handshakeBucketsSeconds, registers })
-    this.#durationSeconds = new Histogram({ name: 'sluice_connection_duration_seconds', help: 'Accept to end, of connections that reached an API server', buckets: durationBucketsSeconds, registers })
     this.#relayGauges(sources)
     this.#relayCounters(sources)
     this.#snapshotGauges(sources)
     new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
-  }
-
-  /** Makes a listener's series; its name is the one in the configuration. */
-  addListener(listener: string): void {
-    for (const outcome of outcomes) this.#connections.inc({ listener, outcome }, 0)
-  }
-
-  connectionEnded({ listener, reason, helloMs, connectMs, totalMs }: ConnectionRecord): void {
-    const { outcome } = terminationOf(reason)
-    this.#connections.inc({ listener, outcome })
-    if (outcome === 'refused' || outcome === 'failed') this.#refused.inc({ reason } satisfies { reason: TerminationReason })
-    else this.#durationSeconds.observe(totalMs / 1_000)
-    if (helloMs !== undefined) this.#helloSeconds.observe(helloMs / 1_000)
-    if (connectMs !== undefined) this.#connectSeconds.observe(connectMs / 1_000)
   }
 
   reloaded(result: 'reloaded' | 'kept'): void {
@@ -92,7 +70,7 @@ export class Metrics {
     this.#gauge('sluice_workers', 'Worker threads that relay; 0 where the main thread does', () => relay().workers ?? 0)
   }
 
-  #relayCounters({ relay, accessLogSuppressed }: MetricSources): void {
+  #relayCounters({ relay }: MetricSources): void {
     const registers = [this.#registry]
     const bytes = new Counter({
       name: 'sluice_bytes_total', help: 'Bytes read from clients (downstream) and API servers (upstream), of live connections too', labelNames: ['from'], registers,
@@ -110,7 +88,6 @@ export class Metrics {
     this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
     this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
     this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
-    this.#counter('sluice_access_log_suppressed_total', 'Access-log lines of refused connections that were over their budget', accessLogSuppressed)
   }
 
   #snapshotGauges({ snapshot }: MetricSources): void {
@@ -134,4 +111,8 @@ export class Metrics {
       },
     })
   }
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, count) => sum + count, 0)
 }

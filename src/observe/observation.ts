@@ -1,63 +1,78 @@
-// Everything that watches the relay, as the one observer that a driver tells.
+// Everything that watches the relay: what each thread observes, put together in the main thread.
 //
-//   driver ── connectionEnded ──▶ metrics, access log ──▶ (lines over their budget) ──▶ a summary every few seconds
-//          └─ driverError ──────▶ log
+//   main thread:   driver ──▶ ConnectionObserver ─▶ cells ─┐
+//   worker thread: driver ──▶ WorkerObserver ─────▶ cells ─┼─▶ metrics, at each scrape; a summary of lines that were not
+//                                   └─ lines ─▶ log        │   written, every few seconds
+//                                  (one for each worker)  ─┘
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
+import { ListenerTable } from '../core/listener-table.ts'
 import type { RelayObserver } from '../core/relay-observer.ts'
-import { AccessLog } from './access-log.ts'
-import { LineBudget } from './line-budget.ts'
+import { add, connectionCell, createConnectionCells } from './connection-cells.ts'
+import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
+import { ConnectionTotals } from './connection-totals.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type MetricSources } from './metrics.ts'
+import { SuppressionSummary } from './suppression-summary.ts'
+import type { LinesMessage, WorkerObserverData } from './worker-observer.ts'
 
-/** From the first line that was not written to the line that says so. */
+/** From a line that was not written to the line that says so, at most. */
 const summaryIntervalMs = 10_000
-/** Lines of failures that belong to no connection: out of descriptors, each accept fails. */
-const failureLimits = { linesPerSecond: 1, linesBurst: 20 }
 
 export interface ObservationOptions {
   readonly logger: Logger
   readonly version: string
-  readonly sources: Omit<MetricSources, 'accessLogSuppressed'>
+  readonly sources: MetricSources
+  /** Threads that relay in the main one's place. @default 0 */
+  readonly workers?: number
 }
 
+/** As an observer it is that of a driver in the main thread. */
 export class Observation implements RelayObserver {
   readonly metrics: Metrics
-  readonly #accessLog: AccessLog
-  readonly #failures = new LineBudget<'failure'>(failureLimits)
+  /** The rows of what is counted by listener; other threads may have its buffer. */
+  readonly listeners = new ListenerTable()
+  /** For the `WorkerObserver` of each worker, and of the one that replaces it. */
+  readonly workers: readonly WorkerObserverData[]
   readonly #logger: Logger
-  #summaryTimer: NodeJS.Timeout | undefined
+  readonly #observer: ConnectionObserver
+  readonly #summary: SuppressionSummary
+  readonly #summaryTimer: NodeJS.Timeout
 
-  constructor({ logger, version, sources }: ObservationOptions) {
+  constructor({ logger, version, sources, workers = 0 }: ObservationOptions) {
+    const thread = (): ThreadData => ({ cells: createConnectionCells(), listeners: this.listeners.buffer, share: 1 / Math.max(1, workers) })
+    const own = thread()
+    this.workers = Array.from({ length: workers }, () => ({ ...thread(), level: logger.level }))
+    const totals = new ConnectionTotals([own, ...this.workers].map(({ cells }) => cells))
     this.#logger = logger
-    this.#accessLog = new AccessLog(logger)
-    this.metrics = new Metrics({ version, sources: { ...sources, accessLogSuppressed: () => this.#accessLog.suppressed } })
+    this.#observer = new ConnectionObserver(own, logger)
+    this.#summary = new SuppressionSummary(totals, logger)
+    this.#summaryTimer = setInterval(() => this.#summary.write(), summaryIntervalMs).unref()
+    this.metrics = new Metrics({ version, sources, totals, listeners: this.listeners })
+  }
+
+  /** Makes a listener's series. To be called before it accepts; its name is the one in the configuration. */
+  addListener(name: string): void {
+    this.listeners.add(name)
   }
 
   connectionEnded(record: ConnectionRecord): void {
-    this.metrics.connectionEnded(record)
-    if (!this.#accessLog.write(record, performance.now())) this.#summariseSoon()
+    this.#observer.connectionEnded(record)
   }
 
   driverError(error: Error, context: string): void {
-    if (this.#failures.take('failure', performance.now())) this.#logger.error({ err: error }, context)
-    else this.#summariseSoon()
+    this.#observer.driverError(error, context)
+  }
+
+  /** @param worker the one of `workers` that has posted this */
+  takeLines(worker: WorkerObserverData, { text, lines }: LinesMessage): void {
+    this.#logger.stream.write(text, lines)
+    add(worker.cells, connectionCell.batchesTaken, 1)
   }
 
   /** The last summary, at once. What is observed afterwards still counts. */
   close(): void {
-    clearTimeout(this.#summaryTimer)
-    this.#summarise()
-  }
-
-  #summariseSoon(): void {
-    this.#summaryTimer ??= setTimeout(() => this.#summarise(), summaryIntervalMs).unref()
-  }
-
-  #summarise(): void {
-    this.#summaryTimer = undefined
-    this.#accessLog.summarise()
-    const suppressed = this.#failures.takeSuppressed()?.['failure']
-    if (suppressed !== undefined) this.#logger.warn({ suppressed, total: this.#failures.suppressed }, 'lines of failures were suppressed')
+    clearInterval(this.#summaryTimer)
+    this.#summary.write()
   }
 }

@@ -1,10 +1,9 @@
-// The access log: what a line tells, that no peer can forge one, and that a flood stays bounded.
+// The access log: which connections have a line, and that a flood stays bounded.
 
-import fc from 'fast-check'
 import { test } from 'tap'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import { terminations, terminationOf, type TerminationReason } from '../../src/core/termination.ts'
-import { AccessLog, accessLogFields, accessLogLimits, escapeText, textLengthMax } from '../../src/observe/access-log.ts'
+import { AccessLog, accessLogLimits } from '../../src/observe/access-log.ts'
 import { createLogger } from '../../src/observe/log.ts'
 
 const client = { address: '192.0.2.7', port: 40_000 }
@@ -15,76 +14,50 @@ const record: ConnectionRecord = {
   bytesFromDownstream: 517, bytesFromUpstream: 4_000,
 }
 
-void test('a line tells who, where, how long, how much, and why it ended', async (t) => {
-  t.same(accessLogFields(record), {
-    id: 'c1', listener: '[::]:6443', client: '192.0.2.7:40000', sni: 'acme.example.com', tenant: 'acme', endpoint: '10.1.0.11:31443',
-    attempts: 1, outcome: 'completed', reason: 'completed', closedBy: 'downstream', acceptedAt: '2026-01-02T03:04:05.006Z',
-    helloMs: 0.123, connectMs: 1.5, totalMs: 60_000.001, bytesFromDownstream: 517, bytesFromUpstream: 4_000, snapshotVersion: 3,
-  })
-})
-
-void test('what was never reached is absent, and a PROXY header’s client stands beside the peer', async (t) => {
-  const { serverName: _name, tenant: _tenant, endpoint: _endpoint, helloMs: _hello, connectMs: _connect, ...bare } = record
-  t.same(Object.keys(accessLogFields({ ...bare, reason: 'hello-timeout', closedBy: 'gateway' })), [
-    'id', 'listener', 'client', 'attempts', 'outcome', 'reason', 'closedBy', 'acceptedAt', 'totalMs', 'bytesFromDownstream', 'bytesFromUpstream', 'snapshotVersion',
-  ])
-  t.match(accessLogFields({ ...record, client: { address: '2001:db8::1', port: 1 }, encryptedClientHello: true, detail: 'why' }), {
-    client: '[2001:db8::1]:1', downstream: '192.0.2.7:40000', ech: true, detail: 'why',
-  })
-})
-
-void test('a peer’s text is printable ASCII, whatever it sends', async (t) => {
-  for (const [text, expected] of [
-    ['acme.example.com', 'acme.example.com'],
-    ['a\0b', 'a\\x00b'], ['a\r\nb', 'a\\x0d\\x0ab'], ['\x1b[2J', '\\x1b[2J'], ['\x7f', '\\x7f'], ['\x80\xff', '\\x80\\xff'],
-    ['say "hi"', 'say \\x22hi\\x22'], ['\\x00', '\\x5cx00'], ['é€', '\\xe9\\u20ac'], ['\u2028', '\\u2028'], ['😀', '\\ud83d\\ude00'],
-  ] as const) {
-    t.equal(escapeText(text), expected)
-  }
-  t.equal(escapeText('x'.repeat(10_000)), `${'x'.repeat(textLengthMax)}...`)
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (text) => {
-    const escaped = escapeText(text)
-    if (!/^[ -~]*$/.test(escaped) || escaped.includes('"')) throw new Error(escaped)
-  }))
-  fc.assert(fc.property(fc.string({ unit: 'binary', maxLength: 50 }), fc.string({ unit: 'binary', maxLength: 50 }), (left, right) => {
-    if (left !== right && escapeText(left) === escapeText(right)) throw new Error('two texts look the same')
-  }))
-})
-
-interface Line {
-  readonly msg: string
-  readonly reason?: TerminationReason
-  readonly suppressed?: Readonly<Record<string, number>>
-  readonly total?: number
+interface AccessLogUnderTest {
+  readonly log: AccessLog
+  readonly lines: { readonly msg: string, readonly reason: TerminationReason }[]
+  readonly suppressed: TerminationReason[]
 }
 
-function accessLog(): { readonly log: AccessLog; readonly lines: Line[] } {
-  const lines: Line[] = []
-  return { lines, log: new AccessLog(createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } })) }
+function accessLog({ share, level }: { readonly share?: number, readonly level?: string } = {}): AccessLogUnderTest {
+  const lines: AccessLogUnderTest['lines'] = []
+  const suppressed: TerminationReason[] = []
+  const logger = createLogger({ level, stream: { write: (line) => lines.push(JSON.parse(line)) } })
+  return { lines, suppressed, log: new AccessLog({ logger, suppressed: (reason) => suppressed.push(reason), ...(share === undefined ? {} : { share }) }) }
 }
 
-void test('lines of refused connections have a budget for each reason; what is over it is counted and told of', async (t) => {
-  const { log, lines } = accessLog()
-  const { linesBurst, linesPerSecond } = accessLogLimits
-  const written = Array.from({ length: linesBurst + 50 }, () => log.write({ ...record, reason: 'hello-not-tls' }, 0)).filter(Boolean).length
-  t.equal(written, linesBurst)
-  t.ok(log.write({ ...record, reason: 'unknown-server-name' }, 0), 'another reason has its own')
-  t.equal(log.suppressed, 50)
-  log.summarise()
-  t.match(lines.at(-1), { level: 'warn', suppressed: { 'hello-not-tls': 50 }, total: 50 })
-  const before = lines.length
-  log.summarise()
-  t.equal(lines.length, before, 'nothing new, no summary')
-  const later = Array.from({ length: linesBurst }, () => log.write({ ...record, reason: 'hello-not-tls' }, 1_000)).filter(Boolean).length
-  t.equal(later, linesPerSecond, 'a second later')
+const { linesBurst, linesPerSecond } = accessLogLimits
+
+void test('lines of refused connections have a budget for each reason; what is over it is told', async (t) => {
+  const { log, lines, suppressed } = accessLog()
+  for (let index = 0; index < linesBurst + 50; index++) log.write({ ...record, reason: 'hello-not-tls' }, 0)
+  t.equal(lines.length, linesBurst)
+  t.same(suppressed, Array.from({ length: 50 }, () => 'hello-not-tls'))
+  log.write({ ...record, reason: 'unknown-server-name' }, 0)
+  t.match(lines.at(-1), { msg: 'connection', reason: 'unknown-server-name' }, 'another reason has its own')
+  for (let index = 0; index < linesBurst; index++) log.write({ ...record, reason: 'hello-not-tls' }, 1_000)
+  t.equal(lines.length, linesBurst + 1 + linesPerSecond, 'a second later')
+})
+
+void test('a thread has its share of the budget', async (t) => {
+  const { log, lines } = accessLog({ share: 1 / 4 })
+  for (const nowMs of [0, 1_000]) for (let index = 0; index < linesBurst; index++) log.write({ ...record, reason: 'hello-not-tls' }, nowMs)
+  t.equal(lines.length, (linesBurst + linesPerSecond) / 4)
 })
 
 void test('lines of relayed connections are always written', async (t) => {
-  for (const [reason] of Object.entries(terminations)) {
+  for (const reason of Object.keys(terminations) as TerminationReason[]) {
     const { log, lines } = accessLog()
-    const count = accessLogLimits.linesBurst + 1
-    for (let index = 0; index < count; index++) log.write({ ...record, reason: reason as TerminationReason }, 0)
-    const { outcome } = terminationOf(reason as TerminationReason)
+    const count = linesBurst + 1
+    for (let index = 0; index < count; index++) log.write({ ...record, reason }, 0)
+    const { outcome } = terminationOf(reason)
     t.equal(lines.length, outcome === 'completed' || outcome === 'aborted' ? count : count - 1, reason)
   }
+})
+
+void test('a log of warnings has no connections', async (t) => {
+  const { log, lines } = accessLog({ level: 'warn' })
+  log.write(record, 0)
+  t.same(lines, [])
 })

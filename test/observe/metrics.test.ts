@@ -2,8 +2,11 @@
 
 import { test } from 'tap'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import { ListenerTable } from '../../src/core/listener-table.ts'
 import type { RelayCounters } from '../../src/core/relay-observer.ts'
 import { terminations } from '../../src/core/termination.ts'
+import { countConnection, countSuppressedLine, createConnectionCells } from '../../src/observe/connection-cells.ts'
+import { ConnectionTotals } from '../../src/observe/connection-totals.ts'
 import { Metrics } from '../../src/observe/metrics.ts'
 
 const client = { address: '192.0.2.7', port: 40_000 }
@@ -18,13 +21,23 @@ const counters: RelayCounters = {
   bytesFromDownstream: 100, bytesFromUpstream: 200, dials: 7, dialFailures: 1, backpressurePauses: 4, acceptErrors: 0,
 }
 
-function metricsOf(relay: () => RelayCounters = () => counters): Metrics {
+interface Observed {
+  readonly metrics: Metrics
+  readonly ended: (record: ConnectionRecord) => void
+}
+
+function observe(relay: () => RelayCounters = () => counters): Observed {
+  const cells = createConnectionCells()
+  const listeners = new ListenerTable()
+  listeners.add('a:1')
+  for (const reason of ['hello-not-tls', 'hello-not-tls', 'hello-timeout'] as const) countSuppressedLine(cells, reason)
   const metrics = new Metrics({
     version: '1.2.3',
-    sources: { relay, snapshot: () => ({ version: 6, publishedAtMs: Date.now() - 5_000, tenants: 3, hostnames: 4 }), accessLogSuppressed: () => 9 },
+    sources: { relay, snapshot: () => ({ version: 6, publishedAtMs: Date.now() - 5_000, tenants: 3, hostnames: 4 }) },
+    totals: new ConnectionTotals([cells]),
+    listeners,
   })
-  metrics.addListener('a:1')
-  return metrics
+  return { metrics, ended: (record) => countConnection(cells, listeners, record) }
 }
 
 /** Sample lines as a map; throws on what is no line of the text format. */
@@ -40,7 +53,7 @@ async function samples(metrics: Metrics): Promise<ReadonlyMap<string, number>> {
 }
 
 void test('every foreseeable series is there from the start', async (t) => {
-  const found = await samples(metricsOf())
+  const found = await samples(observe().metrics)
   for (const outcome of ['completed', 'aborted', 'refused', 'failed']) t.equal(found.get(`sluice_connections_total{listener="a:1",outcome="${outcome}"}`), 0)
   for (const [reason, { outcome }] of Object.entries(terminations)) {
     const expected = outcome === 'refused' || outcome === 'failed' ? 0 : undefined
@@ -53,13 +66,13 @@ void test('every foreseeable series is there from the start', async (t) => {
 
 void test('live numbers are read at each scrape', async (t) => {
   let relay = counters
-  const metrics = metricsOf(() => relay)
+  const { metrics } = observe(() => relay)
   const first = await samples(metrics)
   for (const [name, value] of [
     ['sluice_connections_open{listener="a:1"}', 3], ['sluice_connections_open{listener="b:2"}', 2], ['sluice_connections_open_before_hello', 2],
     ['sluice_connections_max', 9_872], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
     ['sluice_dials_total', 7], ['sluice_dial_failures_total', 1], ['sluice_backpressure_pauses_total', 4], ['sluice_accept_errors_total', 0],
-    ['sluice_access_log_suppressed_total', 9], ['sluice_snapshot_version', 6], ['sluice_snapshot_tenants', 3], ['sluice_snapshot_hostnames', 4],
+    ['sluice_access_log_suppressed_total', 3], ['sluice_snapshot_version', 6], ['sluice_snapshot_tenants', 3], ['sluice_snapshot_hostnames', 4],
   ] as const) {
     t.equal(first.get(name), value, name)
   }
@@ -75,10 +88,10 @@ void test('live numbers are read at each scrape', async (t) => {
 })
 
 void test('ended connections are counted by listener, outcome and reason, and timed', async (t) => {
-  const metrics = metricsOf()
-  metrics.connectionEnded(record)
+  const { metrics, ended } = observe()
+  ended(record)
   const { helloMs: _hello, connectMs: _connect, ...refused } = record
-  metrics.connectionEnded({ ...refused, reason: 'hello-not-tls' })
+  ended({ ...refused, reason: 'hello-not-tls' })
   metrics.reloaded('kept')
   const found = await samples(metrics)
   t.equal(found.get('sluice_connections_total{listener="a:1",outcome="completed"}'), 1)
@@ -92,8 +105,8 @@ void test('ended connections are counted by listener, outcome and reason, and ti
 })
 
 void test('nothing that a peer sent is in the text', async (t) => {
-  const metrics = metricsOf()
-  metrics.connectionEnded(record)
+  const { metrics, ended } = observe()
+  ended(record)
   const text = await metrics.text()
   for (const word of ['evil', '192.0.2.7', 'acme', '31443']) t.notOk(text.includes(word), word)
 })

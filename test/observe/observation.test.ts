@@ -34,6 +34,7 @@ function observe(): { readonly observation: Observation; readonly lines: Line[] 
 
 void test('a connection that ended is a line and a count', async (t) => {
   const { observation, lines } = observe()
+  observation.addListener('a:1')
   observation.connectionEnded(record)
   t.match(lines, [{ msg: 'connection', reason: 'completed', tenant: 'acme' }])
   t.match(await observation.metrics.text(), 'sluice_connections_total{listener="a:1",outcome="completed"} 1')

@@ -1,0 +1,70 @@
+// The line of one connection, built by hand: what pino would write for the same fields, at a third of its cost. It is most
+// of what the end of a short connection costs a relay thread.
+
+import type { ConnectionRecord } from '../core/connection-record.ts'
+import { formatSocketAddress } from '../core/net/socket-address.ts'
+import { terminationOf } from '../core/termination.ts'
+import { logBase } from './log.ts'
+
+/** Characters of a peer's text that are shown. A hostname has at most 253. */
+export const textLengthMax = 300
+
+const base = JSON.stringify(logBase).slice(1, -1)
+
+/**
+ * One line with its end. Absent fields were never reached.
+ * @param nowMs Unix epoch
+ */
+export function formatAccessLine(record: ConnectionRecord, nowMs: number): string {
+  const { client, downstream, serverName, detail, tenant, endpoint, helloMs, connectMs } = record
+  let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${JSON.stringify(record.id)}`
+  line += `,"listener":${JSON.stringify(record.listener)},"client":"${formatSocketAddress(client)}"`
+  if (client !== downstream) line += `,"downstream":"${formatSocketAddress(downstream)}"`
+  if (serverName !== undefined) line += `,"sni":${JSON.stringify(escapeText(serverName))}`
+  if (record.encryptedClientHello) line += ',"ech":true'
+  if (tenant !== undefined) line += `,"tenant":${JSON.stringify(tenant)}`
+  if (endpoint !== undefined) line += `,"endpoint":${JSON.stringify(endpoint)}`
+  line += `,"attempts":${record.attempts},"outcome":"${terminationOf(record.reason).outcome}","reason":"${record.reason}"`
+  if (detail !== undefined) line += `,"detail":${JSON.stringify(escapeText(detail))}`
+  line += `,"closedBy":"${record.closedBy}","acceptedAt":"${acceptedAt.format(record.acceptedAtMs)}"`
+  if (helloMs !== undefined) line += `,"helloMs":${roundMs(helloMs)}`
+  if (connectMs !== undefined) line += `,"connectMs":${roundMs(connectMs)}`
+  line += `,"totalMs":${roundMs(record.totalMs)},"bytesFromDownstream":${record.bytesFromDownstream}`
+  return `${line},"bytesFromUpstream":${record.bytesFromUpstream},"snapshotVersion":${record.snapshotVersion},"msg":"connection"}\n`
+}
+
+/**
+ * Text of a peer as printable ASCII: a byte outside it, a backslash and a quote become `\xNN` (`\uNNNN` above Latin-1), so
+ * that no viewer takes one for a new line, a new field or a terminal's command. What is longer than `textLengthMax` is cut
+ * and ends in `...`.
+ */
+export function escapeText(text: string): string {
+  const escaped = text.slice(0, textLengthMax).replace(/[^ -~]|["\\]/g, (character) => {
+    const code = character.charCodeAt(0)
+    return code > 0xff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\x${code.toString(16).padStart(2, '0')}`
+  })
+  return text.length > textLengthMax ? `${escaped}...` : escaped
+}
+
+function roundMs(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000
+}
+
+/** ISO 8601. Most times of one kind are in the same second, and a Date would cost as much as the rest of a line. */
+class IsoFormat {
+  #second = NaN
+  #untilMs = ''
+
+  format(epochMs: number): string {
+    const second = Math.floor(epochMs / 1_000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#untilMs = new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)
+    }
+    return `${this.#untilMs}${milliseconds[Math.floor(epochMs) - second * 1_000]}Z`
+  }
+}
+
+const milliseconds = Array.from({ length: 1_000 }, (_, ms) => ms.toString().padStart(3, '0'))
+const writtenAt = new IsoFormat()
+const acceptedAt = new IsoFormat()
