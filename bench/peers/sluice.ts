@@ -10,7 +10,7 @@ const manifestFile = new URL('../../package.json', import.meta.url)
 
 export const sluice: Peer = {
   name: 'sluice',
-  settings: '`relay: { driver: auto }`, every other setting at its default',
+  settings: '`relay: { workers: 1 }`, every other setting at its default',
   find: () => {
     const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
     return { version, launch }
@@ -35,6 +35,7 @@ tenants:
 ${routes.map(({ serverName, port }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]
     apiServer: { endpoints: ["127.0.0.1:${port}"] }`).join('\n')}
+relay: { workers: 1 }
 admin: { address: 127.0.0.1:${adminPort} }
 `
 }

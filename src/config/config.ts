@@ -7,10 +7,16 @@ import type { TenantSpec } from '../core/snapshot.ts'
 export interface Config {
   /** ≥1 */
   readonly listeners: readonly ListenerConfig[]
-  readonly relay: { readonly driver: 'auto' | 'node' }
+  readonly relay: RelayConfig
   readonly timeouts: ProcessTimeouts
   readonly tenants: readonly TenantSpec[]
   readonly admin: { readonly address: SocketAddress }
+}
+
+export interface RelayConfig {
+  readonly driver: 'auto' | 'linux' | 'node'
+  /** Threads of the Linux driver; `auto`: one for each core. */
+  readonly workers: 'auto' | number
 }
 
 /** Those that no tenant can override: the tenant is not known before the hello. */

@@ -12,6 +12,7 @@ import { durationPattern, parseDurationMs } from './duration.ts'
 import { quote } from './quote.ts'
 
 const tenantsMax = 250_000
+const workersMax = 256
 const hostnamesPerTenantMax = 1_000
 const endpointsPerTenantMax = 1_000
 const listenersMax = 100
@@ -84,7 +85,8 @@ export const listenerSchema = z.strictObject({
 }).meta({ description: 'one address to accept TLS connections on' })
 
 const relaySchema = z.strictObject({
-  driver: z.enum(['auto', 'node']).default('auto').meta({ description: 'auto or node' }),
+  driver: z.enum(['auto', 'linux', 'node']).default('auto').meta({ description: 'auto (linux where it runs), linux (epoll, in worker threads) or node (portable, one thread)' }),
+  workers: z.union([z.literal('auto'), z.int().min(1).max(workersMax)]).default('auto').meta({ description: `auto (one for each core) or a whole number from 1 to ${workersMax}: threads of the linux driver` }),
 }).meta({ description: 'how bytes are moved' })
 
 export const poolSchema = z.strictObject({

@@ -5,9 +5,9 @@
 //
 // A reload is all or nothing: new listeners are bound first, and if one can't be, the running snapshot stays whole.
 
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, wholeChange } from '../config/change.ts'
 import type { Config, ListenerConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
@@ -15,12 +15,12 @@ import { formatSocketAddress, type SocketAddress } from '../core/net/socket-addr
 import type { ListenerSpec } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer, type LastReload, type SnapshotStatus } from '../observe/admin/server.ts'
 import type { Logger } from '../observe/log.ts'
-import { Observation } from '../observe/observation.ts'
-import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
+import type { SnapshotFacts } from '../observe/metrics.ts'
+import type { Observation } from '../observe/observation.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
-import { NodeDriver } from '../relay/node/node-driver.ts'
 import { loadConfigInThread } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
+import { createRelay, type Relay } from './relay-driver.ts'
 
 export interface GatewayOptions {
   readonly configFile: string
@@ -59,7 +59,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     watcher.close()
     throw error
   })
-  const gateway = new Gateway(options, config, watcher)
+  const relay = await createRelay(config.relay, { logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch((error: unknown) => {
+    watcher.close()
+    throw error
+  })
+  const gateway: Gateway = new Gateway(options, config, watcher, relay)
   try {
     await gateway.start()
   } catch (error) {
@@ -101,32 +105,14 @@ export class Gateway {
   #applying: Promise<void> | undefined
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, config: Config, watcher: FileWatcher) {
+  constructor(options: GatewayOptions, config: Config, watcher: FileWatcher, { driver, observation }: Relay) {
     this.#options = options
     this.#watcher = watcher
     this.#logger = options.logger
     this.#config = config
     this.#hostnames = hostnamesOf(config)
-    this.#observation = new Observation({
-      logger: options.logger,
-      version: programVersion(),
-      sources: {
-        relay: () => this.#driver.counters(),
-        snapshot: () => ({
-          version: this.#version,
-          publishedAtMs: this.#publishedAtMs,
-          tenants: this.#config.tenants.length,
-          hostnames: this.#hostnames,
-        }),
-      },
-    })
-    const idPrefix = randomBytes(6).toString('hex')
-    let connections = 0
-    this.#driver = new NodeDriver({
-      observer: this.#observation,
-      connectionsMax: connectionsMaxOfProcess(),
-      newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
-    })
+    this.#driver = driver
+    this.#observation = observation
   }
 
   get listeners(): readonly BoundListener[] {
@@ -136,6 +122,16 @@ export class Gateway {
   /** Of the running snapshot. */
   get version(): number {
     return this.#version
+  }
+
+  /** What is running, for the metrics. */
+  get snapshotFacts(): SnapshotFacts {
+    return {
+      version: this.#version,
+      publishedAtMs: this.#publishedAtMs,
+      tenants: this.#config.tenants.length,
+      hostnames: this.#hostnames,
+    }
   }
 
   /** Undefined once it has been closed. */
@@ -242,6 +238,7 @@ export class Gateway {
 
   /** Binds what is new, publishes, and only then closes what is old. */
   async #apply(config: Config): Promise<void> {
+    if (!isDeepStrictEqual(config.relay, this.#config.relay)) throw new Error('relay is another one: restart to change that')
     const added = config.listeners.filter(({ name }) => !this.#bound.has(name))
     for (const { name, address } of config.listeners) {
       if (!this.#bound.has(name) || listenOptions(address, config.listeners).ipv6Only === listenOptions(address, this.#config.listeners).ipv6Only) continue

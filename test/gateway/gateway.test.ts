@@ -26,7 +26,7 @@ async function start(t: Test, text: string): Promise<Started> {
     renameSync(`${file}.new`, file)
   }
   write(text)
-  const logger = createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } })
+  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
   const gateway = await startGateway({ configFile: file, env: {}, logger })
   t.teardown(async () => await gateway.stop())
   return { gateway, file, lines, write }

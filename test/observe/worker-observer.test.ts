@@ -8,7 +8,7 @@ import { createLogger } from '../../src/observe/log.ts'
 import { Observation } from '../../src/observe/observation.ts'
 import { WorkerObserver, workerLogLimits, type LinesMessage } from '../../src/observe/worker-observer.ts'
 import { until } from '../support/sockets.ts'
-import type { ObservingWorkerData } from './observing-worker.ts'
+import type { ObservingWorkerData } from '../support/observing-worker.ts'
 
 const client = { address: '192.0.2.7', port: 40_000 }
 const record: ConnectionRecord = {
@@ -55,7 +55,7 @@ function startWorkers(t: Test, observation: Observation, observed: readonly Obse
     port1.on('message', (message: LinesMessage) => observation.takeLines(observer, message))
     const { records, failures = 0 } = observed[index] ?? { records: [] }
     const data: ObservingWorkerData = { observer, port: port2, records, failures, end }
-    const worker = new Worker(new URL('observing-worker.ts', import.meta.url), { workerData: data, transferList: [port2] })
+    const worker = new Worker(new URL('../support/observing-worker.ts', import.meta.url), { workerData: data, transferList: [port2] })
     t.teardown(async () => {
       Atomics.store(end, 0, 1)
       Atomics.notify(end, 0)

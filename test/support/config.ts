@@ -52,7 +52,7 @@ interface ChangeOptions {
 export function changeOf({ tenants, listeners = [listener()], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
   return wholeChange({
     listeners,
-    relay: { driver: 'node' },
+    relay: { driver: 'node', workers: 'auto' },
     timeouts: { helloMs, drainGraceMs: 0 },
     tenants,
     admin: { address: { address: '127.0.0.1', port: 0 } },

@@ -36,7 +36,7 @@ export interface LinuxDriverOptions {
   readonly workerObserver: (worker: number) => unknown
   readonly listenerTable: ListenerTable
   /** What a worker's observer has posted. */
-  readonly observed: (message: unknown) => void
+  readonly observed: (message: unknown, worker: number) => void
   /** A failure that belongs to no connection. */
   readonly failed: (error: Error, context: string) => void
 }
@@ -163,7 +163,7 @@ export class LinuxDriver implements RelayDriver {
 
   #received(worker: number, message: Exclude<FromWorker, { kind: 'answer' }>): void {
     switch (message.kind) {
-      case 'observed': this.#options.observed(message.message); break
+      case 'observed': this.#options.observed(message.message, worker); break
       case 'failed': this.#options.failed(message.error, message.context); break
       case 'resolve': this.#resolve(worker, message); break
       default: message satisfies never

@@ -1,0 +1,78 @@
+// Which driver relays. On Linux that is the one on epoll; elsewhere, and where its FFI package can't be loaded, the portable
+// one, and then it is said why.
+
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import type { RelayConfig } from '../config/config.ts'
+import { Observation, type ObservationOptions } from '../observe/observation.ts'
+import type { LinesMessage } from '../observe/worker-observer.ts'
+import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
+import type { RelayDriver } from '../relay/driver.ts'
+import { NodeDriver } from '../relay/node/node-driver.ts'
+
+export interface Relay {
+  readonly driver: RelayDriver
+  readonly observation: Observation
+}
+
+/** `relay.driver: linux` was asked for, and it does not run here. */
+export class DriverUnavailableError extends Error {
+  readonly code = 'DRIVER_UNAVAILABLE'
+}
+
+type LinuxModule = typeof import('../relay/linux/linux-driver.ts')
+
+/**
+ * @param observation what the relay's observation is made of, but for the relay's own counters
+ * @throws {DriverUnavailableError}
+ */
+export async function createRelay(
+  { driver, workers }: RelayConfig,
+  { logger, version, sources }: Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
+): Promise<Relay> {
+  const linux = driver === 'node' ? undefined : await loadLinuxDriver()
+  if (typeof linux === 'string') {
+    if (driver === 'linux') throw new DriverUnavailableError(`relay.driver: linux does not run here: ${linux}; expected auto or node`)
+    logger.warn({ why: linux }, 'the Linux driver does not run here: the portable one relays, on one thread')
+  }
+  const idPrefix = randomBytes(6).toString('hex')
+  const connectionsMax = connectionsMaxOfProcess()
+  if (typeof linux === 'object') {
+    const count = workers === 'auto' ? availableParallelism() : workers
+    const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
+    const relay = linuxDriver(linux, { observation, workers: count, connectionsMax, idPrefix })
+    return { driver: relay, observation }
+  }
+  let connections = 0
+  const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters() } })
+  const relay = new NodeDriver({ observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}` })
+  return { driver: relay, observation }
+}
+
+function linuxDriver(
+  { LinuxDriver }: LinuxModule,
+  { observation, ...options }: { observation: Observation; workers: number; connectionsMax: number; idPrefix: string },
+): RelayDriver {
+  return new LinuxDriver({
+    ...options,
+    workerEntry: new URL('relay-worker.ts', import.meta.url),
+    workerObserver: (worker) => observation.workers[worker],
+    listenerTable: observation.listeners,
+    observed: (message, worker) => {
+      const data = observation.workers[worker]
+      if (data !== undefined) observation.takeLines(data, message as LinesMessage)
+    },
+    failed: (error, context) => observation.driverError(error, context),
+  })
+}
+
+/** @returns why not, where it does not run here */
+async function loadLinuxDriver(): Promise<LinuxModule | string> {
+  if (process.platform !== 'linux') return `this is ${process.platform}`
+  if (process.arch !== 'x64' && process.arch !== 'arm64') return `it knows the system calls of x64 and arm64, and this is ${process.arch}`
+  try {
+    return await import('../relay/linux/linux-driver.ts')
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
