@@ -28,6 +28,8 @@ export interface Launch {
   readonly executable: string
   /** In the foreground. */
   readonly arguments_: readonly string[]
+  /** Variables beside those of the bench. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Written to `PeerFacts.directory` first: name and content. */
   readonly files: Readonly<Record<string, string>>
   /** Ends it at once, its workers too. */

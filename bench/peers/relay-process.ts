@@ -41,11 +41,11 @@ export class RelayProcess {
 
   /** @throws {RelayStartError} */
   static async start(name: string, launch: Launch, facts: PeerFacts): Promise<RelayProcess> {
-    const { executable, arguments_, files, readyUrl } = launch
+    const { executable, arguments_, environment, files, readyUrl } = launch
     for (const [file, text] of Object.entries(files)) writeFileSync(join(facts.directory, file), text)
     const logFile = join(facts.directory, 'output.log')
     const log = openSync(logFile, 'a')
-    const child = spawn(executable, arguments_, { stdio: ['ignore', log, log], env: ownEnvironment(), detached: true })
+    const child = spawn(executable, arguments_, { stdio: ['ignore', log, log], env: { ...ownEnvironment(), ...environment }, detached: true })
     closeSync(log)
     if (child.pid === undefined) {
       const [error] = await once(child, 'error') as [Error]
