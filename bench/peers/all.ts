@@ -5,5 +5,6 @@ import { nginx } from './nginx.ts'
 import type { Peer } from './peer.ts'
 import { sluice } from './sluice.ts'
 import { sniproxy } from './sniproxy.ts'
+import { traefik } from './traefik.ts'
 
-export const allPeers: readonly Peer[] = [sluice, haproxy, nginx, sniproxy]
+export const allPeers: readonly Peer[] = [sluice, haproxy, nginx, sniproxy, traefik]
