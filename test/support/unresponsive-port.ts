@@ -2,7 +2,6 @@
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import type { Test } from 'tap'
 import { Worker } from 'node:worker_threads'
 
 const source = `
@@ -15,7 +14,8 @@ const source = `
   })
 `
 
-export async function unresponsivePort(t: Test): Promise<number> {
+/** @param t a test, or whatever else tears down */
+export async function unresponsivePort(t: { teardown(run: () => Promise<void>): void }): Promise<number> {
   const worker = new Worker(source, { eval: true })
   const [port]: number[] = await once(worker, 'message')
   if (port === undefined) throw new Error('no port')
