@@ -1,7 +1,7 @@
 // Faults at random, for as long as is asked: backends die, stop and reset, clients misbehave in every way that we know of, the
 // configuration changes and is broken, and meanwhile every byte is compared. At the end nothing may be left over.
 //
-//   node test/soak/faults.ts [--minutes 60 | --seconds 30] [--seed N] [--driver auto|linux|node] [--rate 25] [--connections 300]
+//   node test/soak/faults.ts [--minutes 60 | --seconds 30] [--seed N] [--driver auto|linux|node] [--rate 25] [--connections 500]
 //
 //   faults/plan.ts      what a connection does          faults/chaos.ts   what is done to backends and gateway
 //   faults/judge.ts     what must hold of it            faults/watch.ts   what must hold of the gateway
@@ -20,7 +20,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     driver: { type: 'string' },
     rate: { type: 'string', default: '25' },
-    connections: { type: 'string', default: '300' },
+    connections: { type: 'string', default: '500' },
   },
 })
 const seconds = values.seconds === undefined ? Number(values.minutes ?? '60') * 60 : Number(values.seconds)

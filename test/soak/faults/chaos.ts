@@ -21,15 +21,19 @@ export interface ChaosOptions {
   readonly history: History
   /** Only where the driver has workers. */
   readonly crashWorker: CrashWorker | undefined
+  readonly seconds: number
+  /** Comes when these are over. */
   readonly signal: AbortSignal
 }
 
 const backendLoops = 2
 const downMs = { min: 50, max: 3_000 }
 const stoppedMs = { min: 50, max: 4_000 }
-const restMs = { min: 200, max: 3_000 }
+const restMs = { min: 500, max: 8_000 }
 const reloadRestMs = { min: 500, max: 10_000 }
 const crashRestMs = { min: 4_000, max: 20_000 }
+/** A shorter run rests less, so that there is something of everything. */
+const usualSeconds = 60
 
 export class Chaos {
   readonly counts: Record<Fault, number> = { 'backend killed': 0, 'backend stopped': 0, 'reload': 0, 'bad file': 0, 'worker crashed': 0 }
@@ -52,9 +56,10 @@ export class Chaos {
   }
 
   async #loop(random: Random, rest: { readonly min: number; readonly max: number }, disturb: (random: Random) => Promise<void>): Promise<void> {
-    const { signal } = this.#options
+    const { seconds, signal } = this.#options
+    const part = Math.min(1, seconds / usualSeconds)
     while (!signal.aborted) {
-      await delay(random.size(rest.min, rest.max), undefined, { signal }).catch(() => undefined)
+      await delay(part * random.size(rest.min, rest.max), undefined, { signal }).catch(() => undefined)
       if (!signal.aborted) await disturb(random)
     }
   }

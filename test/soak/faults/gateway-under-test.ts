@@ -10,7 +10,7 @@ import { pssBytes } from '../../../bench/proc.ts'
 import { gatewayConfig, type BadFile } from './gateway-config.ts'
 
 const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
-const readyMsMax = 30_000
+const readyMsMax = 60_000
 const reloadMsMax = 30_000
 const answerMsMax = 10_000
 

@@ -115,7 +115,7 @@ function exchangePlan(random: Random, id: number, hello: HelloPlan): ExchangePla
     'one0': 12, 'one1': 12, 'one2': 12, 'one3': 12, 'many': 14, 'narrow': 4, 'half-refused': 6, 'half-unresponsive': 3, 'refused': 2, 'unresponsive': 2,
     'volatile0': 3, 'volatile1': 3, 'volatile2': 3, 'volatile3': 3, 'volatile4': 3, 'volatile5': 3, 'volatile6': 3, 'volatile7': 3,
   })
-  const { upBytes, downBytes, pace } = sizes(random)
+  const { upBytes, downBytes, pace, stalls } = sizes(random)
   const answer = random.chance(0.5) ? 'echo' : 'stream'
   const down = answer === 'echo' ? upBytes : downBytes
   const backend: BackendPlan = {
@@ -125,35 +125,51 @@ function exchangePlan(random: Random, id: number, hello: HelloPlan): ExchangePla
     end: random.weighted({ 'whole': 80, 'fin-first': 10, 'reset': 8, 'unanswered': 2 }),
     resetAtBytes: random.integer(0, upBytes + down - 1),
     answerDelayMs: random.chance(0.8) ? 0 : random.size(1, 2_000),
-    ...stallWithin(random, upBytes),
+    ...stallWithin(random, upBytes, stalls),
   }
   return {
     kind: 'exchange', id, tenant, hello, pace, backend,
     eagerBytes: random.chance(0.6) ? 0 : Math.min(upBytes, eagerBytesMax),
     fin: random.chance(0.5) ? 'when-sent' : 'when-received',
-    ...stallWithin(random, down),
+    ...stallWithin(random, down, stalls),
     ...(random.chance(0.88) ? {} : { reset: random.chance(0.5) ? { atBytes: random.integer(0, upBytes + down - 1) } : { afterMs: random.size(1, 5_000) } }),
   }
 }
 
-/** quick: an API call · bulk: a list of everything, or `kubectl cp` · talking: `exec` · lasting: a watch. */
-function sizes(random: Random): { readonly upBytes: number; readonly downBytes: number; readonly pace: Pace } {
-  const kind = random.weighted({ quick: 50, bulk: 12, talking: 35, lasting: 3 })
+interface Sizes {
+  readonly upBytes: number
+  readonly downBytes: number
+  readonly pace: Pace
+  /** How likely a reader is to stall, each of the two for itself. */
+  readonly stalls: number
+}
+
+/**
+ * quick: an API call · bulk: a list of everything · huge: `kubectl cp`, and more than the system's own buffers hold for a reader
+ * that stalls · talking: `exec` · lasting: a watch.
+ */
+function sizes(random: Random): Sizes {
+  const kind = random.weighted({ quick: 50, bulk: 12, huge: 3, talking: 30, lasting: 6 })
   switch (kind) {
-    case 'quick': return { upBytes: random.size(1, 50_000), downBytes: random.size(1, 50_000), pace: { chunkBytes: random.size(1_000, 65_536), gapMs: 0 } }
-    case 'bulk': return { upBytes: random.size(100_000, 4 * megabyte), downBytes: random.size(100_000, 8 * megabyte), pace: { chunkBytes: random.size(10_000, 262_144), gapMs: 0 } }
+    case 'quick': return { upBytes: random.size(1, 50_000), downBytes: random.size(1, 50_000), pace: { chunkBytes: random.size(1_000, 65_536), gapMs: 0 }, stalls: 0.15 }
+    case 'bulk': return { upBytes: random.size(100_000, 2 * megabyte), downBytes: random.size(100_000, 4 * megabyte), pace: unpaced(random), stalls: 0.2 }
+    case 'huge': return { upBytes: random.size(4 * megabyte, 16 * megabyte), downBytes: random.size(4 * megabyte, 16 * megabyte), pace: unpaced(random), stalls: 0.7 }
     case 'talking': return paced(random, { gapMs: random.size(50, 2_000), lifeMs: random.size(2_000, 120_000) })
     case 'lasting': return paced(random, { gapMs: random.size(500, 8_000), lifeMs: random.size(30_000, 600_000) })
     default: return kind satisfies never
   }
 }
 
-function paced(random: Random, { gapMs, lifeMs }: { readonly gapMs: number; readonly lifeMs: number }): ReturnType<typeof sizes> {
-  const chunkBytes = random.size(1, 4_000)
-  const bytes = chunkBytes * Math.ceil(lifeMs / gapMs)
-  return { upBytes: bytes, downBytes: Math.ceil(bytes * random.next()) + 1, pace: { chunkBytes, gapMs } }
+function unpaced(random: Random): Pace {
+  return { chunkBytes: random.size(10_000, 262_144), gapMs: 0 }
 }
 
-function stallWithin(random: Random, byteLength: number): { readonly stall?: Stall } {
-  return random.chance(0.85) ? {} : { stall: { atBytes: random.integer(0, byteLength - 1), ms: random.size(50, 4_000) } }
+function paced(random: Random, { gapMs, lifeMs }: { readonly gapMs: number; readonly lifeMs: number }): Sizes {
+  const chunkBytes = random.size(1, 4_000)
+  const bytes = chunkBytes * Math.ceil(lifeMs / gapMs)
+  return { upBytes: bytes, downBytes: Math.ceil(bytes * random.next()) + 1, pace: { chunkBytes, gapMs }, stalls: 0.15 }
+}
+
+function stallWithin(random: Random, byteLength: number, probability: number): { readonly stall?: Stall } {
+  return !random.chance(probability) ? {} : { stall: { atBytes: random.integer(0, byteLength - 1), ms: random.size(50, 4_000) } }
 }

@@ -15,6 +15,8 @@ export interface FaultsReport {
   readonly faults: Readonly<Record<Fault, number>>
   /** As the gateway counted its connections. */
   readonly outcomes: Readonly<Record<string, number>>
+  /** Times that the gateway stopped reading because the other side was full. */
+  readonly pauses: number
   readonly before: GatewaySample
   readonly after: GatewaySample
   readonly openMax: number
@@ -34,6 +36,7 @@ export function formatReport(report: FaultsReport): string {
     ['connections', `${report.connections}, at most ${report.openMax} at a time`],
     ...Object.entries(report.verdicts).sort(([, left], [, right]) => right - left).map(([kind, count]) => [`  ${kind}`, String(count)] as const),
     ['of the gateway', Object.entries(report.outcomes).map(([outcome, count]) => `${outcome} ${count}`).join(', ')],
+    ['backpressure', `${report.pauses} pauses`],
     ['bytes compared', `${report.comparedBytes} (${mebibytes(report.comparedBytes)})`],
     ['faults', ''],
     ...Object.entries(report.faults).map(([fault, count]) => [`  ${fault}`, String(count)] as const),

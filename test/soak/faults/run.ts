@@ -77,27 +77,28 @@ class Run {
   }
 
   async report(): Promise<FaultsReport> {
-    const { seed, rate, connectionsMax, driver, crashWorker } = this.#options
+    const { seconds, seed, rate, connectionsMax, driver, crashWorker } = this.#options
     const [gateway, backends] = await Promise.all([this.#startGateway(), this.#startBackends()])
     // What is needed only once is there after a first reload.
     await gateway.reload(new Set())
     const before = await gateway.sample()
     const clients = new ClientsProcess({ directory: this.#directory, port: gateway.port, seed, rate, connectionsMax, onFacts: (facts) => this.#ledger.client(facts) })
     this.#teardowns.push(() => clients.kill())
-    const time = AbortSignal.timeout(this.#options.seconds * 1_000)
-    const chaos = new Chaos({ seed, gateway, backends, history: this.#history, crashWorker, signal: time })
+    const time = AbortSignal.timeout(seconds * 1_000)
+    const chaos = new Chaos({ seconds, seed, gateway, backends, history: this.#history, crashWorker, signal: time })
     const disturbed = chaos.run()
     const watched = this.#watch(gateway, clients, chaos, time)
     await Promise.all([disturbed, watched])
     const after = await this.#settle({ gateway, clients, backends, before })
     const outcomes = await this.#outcomes(gateway, clients, chaos)
+    const pauses = await gateway.metric('sluice_backpressure_pauses_total')
     const loadSeconds = backends.reduce((sum, backend) => sum + backend.cpuSeconds, cpuSeconds([process.pid, clients.pid]))
     const cores = { load: this.#perSecond(loadSeconds), gateway: this.#perSecond(cpuSeconds([gateway.pid])) }
     const exitMs = await this.#terminate(gateway)
     const memory = memoryTrend(this.#samples)
     if (memory.violation !== undefined) this.#trouble.push(memory.violation)
     return {
-      seed, before, after, outcomes, memory, cores, exitMs,
+      seed, before, after, outcomes, pauses, memory, cores, exitMs,
       driver: driver ?? 'by default',
       seconds: (performance.now() - this.#startMs) / 1_000,
       connections: this.#ledger.connections,
