@@ -20,6 +20,7 @@ Signals
 Environment
   SLUICE_LOG_LEVEL   trace debug info warn error fatal silent; default info
   SLUICE_…           overrides one value of the file: SLUICE_ADMIN_ADDRESS=127.0.0.1:9443
+  SLUICE_DEBUG=1     SIGUSR2 crashes a worker thread of the relay, for tests of what happens then
 
 Exit codes: 0 drained, 1 failure or cut short by a second signal, 2 wrong configuration or arguments.
 
@@ -51,7 +52,7 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
     const gateway = await startGateway({ configFile: values.config, env: io.env, logger })
     process.off('SIGHUP', onEarlyHangup)
     if (hangup) void gateway.reload('SIGHUP')
-    return await runUntilSignalled(gateway, logger)
+    return await runUntilSignalled(gateway, logger, { debug: io.env['SLUICE_DEBUG'] === '1' })
   } catch (error) {
     if (error instanceof ConfigError) {
       io.stderr.write(formatProblems(error))
@@ -65,7 +66,7 @@ export async function gatewayCommand(args: readonly string[], io: CliIo): Promis
 }
 
 /** @returns the exit code */
-async function runUntilSignalled(gateway: Gateway, logger: Logger): Promise<number> {
+async function runUntilSignalled(gateway: Gateway, logger: Logger, { debug }: { debug: boolean }): Promise<number> {
   return await new Promise((resolve) => {
     let draining = false
     let exitCode = 0
@@ -83,10 +84,15 @@ async function runUntilSignalled(gateway: Gateway, logger: Logger): Promise<numb
       logger.info({ signal }, 'draining')
       void gateway.drain().then(finish)
     }
+    const onDebug = (): void => {
+      logger.warn({}, 'SIGUSR2 with SLUICE_DEBUG=1: a worker is made to crash')
+      void gateway.crashWorker()
+    }
     const finish = (): void => {
-      process.off('SIGHUP', onHangup).off('SIGTERM', onTerminate).off('SIGINT', onTerminate)
+      process.off('SIGUSR2', onDebug).off('SIGHUP', onHangup).off('SIGTERM', onTerminate).off('SIGINT', onTerminate)
       resolve(exitCode)
     }
+    if (debug) process.on('SIGUSR2', onDebug)
     process.on('SIGHUP', onHangup).on('SIGTERM', onTerminate).on('SIGINT', onTerminate)
   })
 }

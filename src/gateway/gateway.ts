@@ -103,6 +103,7 @@ export class Gateway {
   #nextReload: Promise<ReloadResult> | undefined
   /** The part of a reload that binds: a drain and a stop wait for it, or it would open what they have just closed. */
   #applying: Promise<void> | undefined
+  #crashes = 0
   readonly #stopping = new AbortController()
 
   constructor(options: GatewayOptions, config: Config, watcher: FileWatcher, { driver, observation }: Relay) {
@@ -174,6 +175,7 @@ export class Gateway {
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await this.#driver.drain()
+    await this.#driver.stop()
     await this.#closeAdmin()
     this.#observation.close()
     this.#logger.info({}, 'drained')
@@ -189,6 +191,17 @@ export class Gateway {
     await this.#driver.stop()
     await this.#closeAdmin()
     this.#observation.close()
+  }
+
+  /**
+   * One worker of the driver throws as a bug would, to see what happens then; the next one at the next call. Resolves once
+   * another has taken its place.
+   * @returns whether there are workers
+   */
+  async crashWorker(): Promise<boolean> {
+    if (this.#driver.crashWorker === undefined) return false
+    await this.#driver.crashWorker(this.#crashes++)
+    return true
   }
 
   async #beginReload(why: string): Promise<ReloadResult> {

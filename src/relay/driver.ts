@@ -36,4 +36,9 @@ export interface RelayDriver {
   /** Ends everything now: listeners, and each connection with reason `gateway-stopped`. Resolves when all is closed. */
   stop(): Promise<void>
   counters(): RelayCounters
+  /**
+   * Where there are workers: one of them throws as a bug would. Resolves once another has taken its place.
+   * @param turn which one: counted round
+   */
+  crashWorker?(turn: number): Promise<void>
 }

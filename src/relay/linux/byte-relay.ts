@@ -3,19 +3,28 @@
 //   readable ─▶ recv into the shared buffer ─▶ send to the other side ─▶ short read: the socket is empty, wait for its edge
 //                                                  └─ takes less ─▶ the rest into a block, and no reading before it is gone
 //
+// Directions that become readable together are read together, and written together, with one system call each (BatchRing),
+// where the system has io_uring; else one after the other.
+//
 // A direction that fills the buffer again and again goes through a pipe instead (splice). No direction moves more than
 // `turnBytesMax` before the others have had their turn. What FIN and RST mean is not decided here: `RelayEvents` is told.
 
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
+import type { BatchRing } from './batch-ring.ts'
 import { BlockPool, blockBytes } from './block-pool.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
-import { allocate, EAGAIN, EINTR, errno, isUnresponsive, MSG_NOSIGNAL, recv, send, splice, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from './libc.ts'
+import { allocate, EAGAIN, EINTR, errno, isUnresponsive, MSG_NOSIGNAL, recv, send, splice, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, type NativeMemory } from './libc.ts'
 import type { PipePool } from './pipe-pool.ts'
 
 /** What one read through the buffer may bring. */
 const readBytesMax = 64 * 1024
 /** A direction that has moved so much lets the others have their turn; a pipe may bring its capacity at once. */
 const turnBytesMax = 256 * 1024
+/** Directions for which reading and writing together pays. */
+const batchMin = 4
+export const batchMax = 256
+/** What one read of a batch may bring; a direction that has more goes on by itself. */
+const batchReadBytes = 16 * 1024
 /** Reads in a row that fill the buffer, after which a direction goes through a pipe. */
 const fullReadsToSplice = 4
 /** Turns in a row that moved less than the buffer holds, after which it is copied again. */
@@ -38,6 +47,8 @@ export interface ByteRelayParts {
   readonly cells: RelayCells
   readonly clock: Clock
   readonly pipes: PipePool
+  /** Of `batchMax` operations; absent: one system call for each. */
+  readonly ring: BatchRing | undefined
   readonly events: RelayEvents
 }
 
@@ -48,13 +59,21 @@ export class ByteRelay {
   readonly #events: RelayEvents
   readonly #buffer = allocate(blockBytes)
   readonly #blocks = new BlockPool()
+  readonly #ring: BatchRing | undefined
+  readonly #batchMemory: NativeMemory | undefined
+  /** Tokens that are to be pumped together. */
+  readonly #batch: number[] = []
+  readonly #reading = new Int32Array(batchMax)
+  readonly #sent = new Int32Array(batchMax)
   readonly #pipes: PipePool
   /** Tokens that used up their turn. */
   #queue: number[] = []
   #queueBefore: number[] = []
 
-  constructor({ table, cells, clock, pipes, events }: ByteRelayParts) {
+  constructor({ table, cells, clock, pipes, ring, events }: ByteRelayParts) {
     this.#pipes = pipes
+    this.#ring = ring
+    this.#batchMemory = ring === undefined ? undefined : allocate(batchMax * batchReadBytes)
     this.#table = table
     this.#cells = cells
     this.#clock = clock
@@ -78,6 +97,24 @@ export class ByteRelay {
       if (this.#table.state[token >> 1] === slotState.relaying) this.pump(token)
     }
     queue.length = 0
+  }
+
+  /** As `pump`, with others, when `pumpTogether` is called. */
+  pumpLater(token: number): void {
+    this.#batch.push(token)
+  }
+
+  pumpTogether(): void {
+    const batch = this.#batch
+    if (batch.length === 0) return
+    const ring = this.#ring
+    const memory = this.#batchMemory
+    if (ring === undefined || memory === undefined || batch.length < batchMin) {
+      for (const token of batch) if (this.#table.state[token >> 1] === slotState.relaying) this.pump(token)
+    } else {
+      for (let from = 0; from < batch.length; from += batchMax) this.#pumpBatch(ring, memory, from, Math.min(batch.length, from + batchMax))
+    }
+    batch.length = 0
   }
 
   /** Whether bytes that were read from `token` still wait to be written to the other side. */
@@ -121,7 +158,7 @@ export class ByteRelay {
       const sent = table.has(peer, tokenBit.broken) ? byteLength : send(table.fdOf(peer), this.#blocks.addressOf(block), byteLength, MSG_NOSIGNAL)
       if (sent === byteLength) break
       if (sent === -1) {
-        if (!this.#sendFailed(peer)) return false
+        if (!this.#sendFailed(peer, errno())) return false
         continue
       }
       this.#blocks.start[block] = (this.#blocks.start[block] ?? 0) + sent
@@ -143,7 +180,7 @@ export class ByteRelay {
     if ((this.#table.pending[token] ?? 0) === 0) {
       this.#buffer.bytes.set(bytes)
       sent = send(this.#table.fdOf(peer), this.#buffer.address, bytes.byteLength, MSG_NOSIGNAL)
-      if (sent === bytes.byteLength || (sent === -1 && this.#sendFailed(peer))) return
+      if (sent === bytes.byteLength || (sent === -1 && this.#sendFailed(peer, errno()))) return
     }
     this.#append(token, bytes.subarray(Math.max(0, sent)))
   }
@@ -159,27 +196,94 @@ export class ByteRelay {
     this.#table.clear(token, tokenBit.spliced)
   }
 
+  #pumpBatch(ring: BatchRing, { address, bytes }: NativeMemory, from: number, to: number): void {
+    const table = this.#table
+    const reading = this.#reading
+    let count = 0
+    for (let index = from; index < to; index++) {
+      const token = this.#batch[index] ?? 0
+      if (table.state[token >> 1] !== slotState.relaying || (table.pending[token] ?? 0) !== 0) continue
+      ring.addRecv(table.fdOf(token), address + count * batchReadBytes, batchReadBytes)
+      reading[count++] = token
+    }
+    ring.submit()
+    const results = ring.results
+    const sent = this.#sent
+    for (let index = 0; index < count; index++) {
+      sent[index] = results[index] ?? 0
+    }
+    // What was read, from now on; results are those of the sends.
+    this.#writeBatch(ring, address, count)
+    let sends = 0
+    for (let index = 0; index < count; index++) {
+      const token = reading[index] ?? 0
+      const received = sent[index] ?? 0
+      if (received <= 0) continue
+      this.#countRead(token, received)
+      if (table.has(token ^ 1, tokenBit.broken)) continue
+      const taken = results[sends++] ?? 0
+      if (taken === received) continue
+      const at = index * batchReadBytes
+      // Not read on: the rest of what it has waits for the other side.
+      if (!this.#keepRest(token, taken, bytes.subarray(at, at + received))) reading[index] = -1
+    }
+    for (let index = 0; index < count; index++) {
+      const token = reading[index] ?? 0
+      // One that was handled before may have ended it.
+      if (token !== -1 && table.state[token >> 1] === slotState.relaying) this.#readOn(token, sent[index] ?? 0)
+    }
+    for (let index = from; index < to; index++) {
+      const token = this.#batch[index] ?? 0
+      if (table.state[token >> 1] === slotState.relaying && table.has(token, tokenBit.spliced)) this.pump(token)
+    }
+  }
+
+  #writeBatch(ring: BatchRing, address: number, count: number): void {
+    const table = this.#table
+    for (let index = 0; index < count; index++) {
+      const received = this.#sent[index] ?? 0
+      const peer = (this.#reading[index] ?? 0) ^ 1
+      if (received > 0 && !table.has(peer, tokenBit.broken)) ring.addSend(table.fdOf(peer), address + index * batchReadBytes, received)
+    }
+    ring.submit()
+  }
+
+  /** After a read of a batch. */
+  #readOn(token: number, received: number): void {
+    if (received <= 0) {
+      this.#readNothing(token, -received)
+    } else if (received < batchReadBytes && !this.#table.has(token, tokenBit.ending)) {
+      this.#table.fullReads[token] = 0
+      this.#table.clear(token, tokenBit.readable)
+    } else {
+      this.pump(token)
+    }
+  }
+
+  #countRead(token: number, bytes: number): void {
+    const cell = (token & 1) === 0 ? relayCell.bytesFromDownstream : relayCell.bytesFromUpstream
+    this.#table.readBytes[token] = (this.#table.readBytes[token] ?? 0) + bytes
+    this.#cells[cell] = (this.#cells[cell] ?? 0) + bytes
+    this.#table.activityMs[token >> 1] = this.#clock.nowMs
+  }
+
   #pumpThroughBuffer(token: number): void {
     const table = this.#table
-    const cells = this.#cells
     const peer = token ^ 1
     const from = table.fdOf(token)
     const to = table.fdOf(peer)
     const address = this.#buffer.address
-    const cell = (token & 1) === 0 ? relayCell.bytesFromDownstream : relayCell.bytesFromUpstream
     let turnBytes = 0
     for (;;) {
       const received = recv(from, address, readBytesMax, 0)
       if (received <= 0) {
-        this.#readNothing(token, received)
+        this.#readNothing(token, received === 0 ? 0 : errno())
         return
       }
-      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
-      cells[cell] = (cells[cell] ?? 0) + received
-      table.activityMs[token >> 1] = this.#clock.nowMs
+      this.#countRead(token, received)
       if (!table.has(peer, tokenBit.broken)) {
         const sent = send(to, address, received, MSG_NOSIGNAL)
-        if (sent !== received && !this.#keepRest(token, sent, received)) return
+        if (sent !== received && !this.#keepRest(token, sent === -1 ? -errno() : sent, this.#buffer.bytes.subarray(0, received))) return
       }
       if (received < readBytesMax) {
         table.fullReads[token] = 0
@@ -219,12 +323,10 @@ export class ByteRelay {
 
   #pumpThroughPipe(token: number): void {
     const table = this.#table
-    const cells = this.#cells
     const pipe = (table.pending[token] ?? 0) - 1
     const from = table.fdOf(token)
     const into = this.#pipes.writeFd[pipe] ?? -1
     const capacity = this.#pipes.capacity[pipe] ?? 0
-    const cell = (token & 1) === 0 ? relayCell.bytesFromDownstream : relayCell.bytesFromUpstream
     let turnBytes = 0
     for (;;) {
       if ((this.#pipes.bytes[pipe] ?? 0) > 0 && !this.#writeFromPipe(token, pipe)) {
@@ -249,15 +351,13 @@ export class ByteRelay {
       }
       const received = splice(from, 0, into, 0, capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
       if (received <= 0) {
-        const ended = received === 0 || errno() !== EAGAIN
-        if (ended || this.#isCalm(token, turnBytes)) this.discard(token)
-        this.#readNothing(token, received)
+        const error = received === 0 ? 0 : errno()
+        if (error !== EAGAIN || this.#isCalm(token, turnBytes)) this.discard(token)
+        this.#readNothing(token, error)
         return
       }
       this.#pipes.bytes[pipe] = received
-      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
-      cells[cell] = (cells[cell] ?? 0) + received
-      table.activityMs[token >> 1] = this.#clock.nowMs
+      this.#countRead(token, received)
       turnBytes += received
     }
   }
@@ -281,16 +381,19 @@ export class ByteRelay {
       if (sent > 0) {
         this.#pipes.bytes[pipe] = bytes - sent
         this.#table.activityMs[token >> 1] = this.#clock.nowMs
-      } else if (!this.#sendFailed(peer)) {
+      } else if (!this.#sendFailed(peer, errno())) {
         return false
       }
     }
   }
 
-  /** @returns whether reading may go on: the other side is broken rather than full */
-  #keepRest(token: number, sent: number, received: number): boolean {
-    if (sent === -1 && this.#sendFailed(token ^ 1)) return true
-    this.#append(token, this.#buffer.bytes.subarray(Math.max(0, sent), received))
+  /**
+   * @param sent of `bytes`, or an errno below 0
+   * @returns whether reading may go on: the other side is broken rather than full
+   */
+  #keepRest(token: number, sent: number, bytes: Uint8Array): boolean {
+    if (sent < 0 && this.#sendFailed(token ^ 1, -sent)) return true
+    this.#append(token, bytes.subarray(Math.max(0, sent)))
     return false
   }
 
@@ -306,11 +409,10 @@ export class ByteRelay {
   }
 
   /**
-   * After a send that returned -1.
+   * After a send that failed.
    * @returns whether the peer is gone: it is read to its end, which tells, and what comes for it is thrown away. Otherwise it is full
    */
-  #sendFailed(peer: number): boolean {
-    const error = errno()
+  #sendFailed(peer: number, error: number): boolean {
     if (error === EAGAIN || error === EINTR) return false
     const table = this.#table
     table.set(peer, tokenBit.broken | tokenBit.readable | tokenBit.ending)
@@ -326,16 +428,18 @@ export class ByteRelay {
     this.#queue.push(token)
   }
 
-  /** After a read that brought nothing: 0, or -1. */
-  #readNothing(token: number, received: number): void {
+  /** After a read that brought nothing. @param error 0: the end */
+  #readNothing(token: number, error: number): void {
     const table = this.#table
-    if (received === -1) {
-      const error = errno()
-      if (error === EAGAIN || error === EINTR) {
-        if (error === EAGAIN) table.clear(token, tokenBit.readable)
-        else this.#queueAgain(token)
-        return
-      }
+    if (error === EAGAIN) {
+      table.clear(token, tokenBit.readable)
+      return
+    }
+    if (error === EINTR) {
+      this.#queueAgain(token)
+      return
+    }
+    if (error !== 0) {
       table.set(token, tokenBit.broken)
       if (isUnresponsive(error)) table.set(token, tokenBit.unresponsive)
     }

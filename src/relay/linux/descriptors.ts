@@ -1,7 +1,7 @@
 // Every descriptor that a worker has opened, in memory that it shares with the main thread: should the worker die without a
 // word (out of memory), the main thread closes them, and nothing leaks.
 //
-//   Int32, each a descriptor plus one, or 0: two for each slot │ two for each pipe │ the epoll instance
+//   Int32, each a descriptor plus one, or 0: two for each slot │ two for each pipe │ the epoll instance │ the io_uring
 
 import { close, setResetOnClose } from './libc.ts'
 
@@ -14,10 +14,11 @@ export interface WorkerDescriptors {
   /** By pipe: its reading end, then its writing end. */
   readonly pipes: Int32Array<SharedArrayBuffer>
   readonly epoll: Int32Array<SharedArrayBuffer>
+  readonly ring: Int32Array<SharedArrayBuffer>
 }
 
 export function createDescriptors(slots: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((2 * slots + 2 * pipesMax + 1) * Int32Array.BYTES_PER_ELEMENT)
+  return new SharedArrayBuffer((2 * slots + 2 * pipesMax + 2) * Int32Array.BYTES_PER_ELEMENT)
 }
 
 export function descriptorsIn(buffer: SharedArrayBuffer, slots: number): WorkerDescriptors {
@@ -26,12 +27,13 @@ export function descriptorsIn(buffer: SharedArrayBuffer, slots: number): WorkerD
     connections: new Int32Array(buffer, 0, 2 * slots),
     pipes: new Int32Array(buffer, 2 * slots * bytes, 2 * pipesMax),
     epoll: new Int32Array(buffer, (2 * slots + 2 * pipesMax) * bytes, 1),
+    ring: new Int32Array(buffer, (2 * slots + 2 * pipesMax + 1) * bytes, 1),
   }
 }
 
-/** Of a worker that is dead. Its connections are reset, so that clients come again at once. */
-export function closeDescriptors({ connections, pipes, epoll }: WorkerDescriptors): void {
-  for (const all of [connections, pipes, epoll]) {
+/** Of a worker that has ended, or is dead. Its connections are reset, so that clients come again at once. */
+export function closeDescriptors({ connections, pipes, epoll, ring }: WorkerDescriptors): void {
+  for (const all of [connections, pipes, epoll, ring]) {
     for (const [index, each] of all.entries()) {
       if (each === 0) continue
       if (all === connections) setResetOnClose(each - 1)

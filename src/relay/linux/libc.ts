@@ -57,11 +57,17 @@ const epoll_ctl = call<[epoll: number, operation: number, fd: number, event: num
 const mmap = call<[address: number, bytes: number, protection: number, flags: number, fd: number, offset: number]>('mmap', pointer, [pointer, size, int, int, int, 'int64_t'])
 const munmap = call<[address: number, bytes: number]>('munmap', int, [pointer, size])
 
+// <sys/syscall.h>, for what libc has no function of; the numbers are those of every architecture since 2018.
+const systemCall = call<[number: number, a: number, b: number, c: number, d: number, e: number, f: number]>('syscall', 'long', ['long', pointer, pointer, pointer, pointer, pointer, pointer])
+const SYS_io_uring_setup = 425
+const SYS_io_uring_enter = 426
+
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const SOCK_STREAM = 1
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
+export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const SHUT_WR = 1
 
@@ -107,6 +113,7 @@ const EPOLL_CLOEXEC = 0o2000000
 
 const PROT_READ_WRITE = 0x3
 const MAP_PRIVATE_ANONYMOUS = 0x22
+const MAP_SHARED_POPULATE = 0x8001
 
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
@@ -160,6 +167,25 @@ export function allocate(byteLength: number): NativeMemory {
 /** Its bytes must not be touched afterwards. */
 export function free({ address, bytes }: NativeMemory): void {
   check(munmap(address, bytes.byteLength), 'munmap')
+}
+
+/** @returns a descriptor, or -1 */
+export function ioUringSetup(entries: number, params: number): number {
+  return systemCall(SYS_io_uring_setup, entries, params, 0, 0, 0, 0)
+}
+
+/** @returns how many were submitted, or -1 */
+export function ioUringEnter(fd: number, toSubmit: number, minComplete: number, flags: number): number {
+  return systemCall(SYS_io_uring_enter, fd, toSubmit, minComplete, flags, 0, 0)
+}
+
+/**
+ * A part of an io_uring, shared with the kernel. Unmapped with the process only.
+ * @throws {SystemError}
+ */
+export function mapRing(fd: number, offset: number, byteLength: number): Int32Array {
+  const address = check(mmap(0, byteLength, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset), 'mmap of an io_uring')
+  return new Int32Array(koffi.view(BigInt(address), byteLength))
 }
 
 const scratch = allocate(4096)
@@ -269,9 +295,5 @@ export class Epoll {
 
   tokenAt(index: number): number {
     return this.#ints[index * epollEventInts + epollTokenInt] ?? 0
-  }
-
-  close(): void {
-    close(this.fd)
   }
 }

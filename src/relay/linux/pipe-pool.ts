@@ -7,6 +7,8 @@ import { close, createPipe, F_SETPIPE_SZ, fcntl } from './libc.ts'
 
 /** Asked of the system, which may give less to a user without CAP_SYS_RESOURCE (pipe(7), pipe-user-pages-soft). */
 const pipeBytesWanted = 1024 * 1024
+/** Empty ones that are kept for the next bulky direction. */
+const pipesKeptMax = 2
 /** What a new pipe has. */
 const pipeBytesDefault = 64 * 1024
 
@@ -47,13 +49,8 @@ export class PipePool {
 
   /** A pipe that still holds bytes is closed: nobody else may find them in it. */
   release(pipe: number): void {
-    if ((this.bytes[pipe] ?? 0) === 0) this.#free.push(pipe)
+    if ((this.bytes[pipe] ?? 0) === 0 && this.#free.length < pipesKeptMax) this.#free.push(pipe)
     else this.#close(pipe)
-  }
-
-  closeAll(): void {
-    for (const pipe of this.#free) this.#close(pipe)
-    this.#free.length = 0
   }
 
   #close(pipe: number): void {

@@ -15,10 +15,11 @@ import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import { Acceptor } from './acceptor.ts'
-import { ByteRelay, type Clock } from './byte-relay.ts'
+import { BatchRing } from './batch-ring.ts'
+import { batchMax, ByteRelay, type Clock } from './byte-relay.ts'
 import { ConnectionSetup } from './connection-setup.ts'
 import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
-import { descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
+import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { PipePool } from './pipe-pool.ts'
@@ -90,8 +91,11 @@ export class RelayWorker {
     const wheel = new TimerWheel({ capacity: data.slots, nowMs: clock.nowMs })
     const watch = (token: number): void => this.#watch(token)
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
+    const opened = BatchRing.open(batchMax)
+    const ring = typeof opened === 'string' ? undefined : opened
+    this.#descriptors.ring[0] = ring === undefined ? 0 : ring.fd + 1
     const bytes: ByteRelay = new ByteRelay({
-      table, cells, clock, pipes: this.#pipes,
+      table, cells, clock, pipes: this.#pipes, ring,
       events: { readToEnd: (token) => this.#relayed.readToEnd(token), lost: (token, unresponsive) => this.#relayed.lost(token, unresponsive) },
     })
     this.#table = table
@@ -120,9 +124,7 @@ export class RelayWorker {
       while (!this.#stopped) this.#turn()
     } finally {
       if (!this.#stopped) this.#end('worker-failed')
-      this.#pipes.closeAll()
-      this.#epoll.close()
-      this.#descriptors.epoll[0] = 0
+      closeDescriptors(this.#descriptors)
     }
   }
 
@@ -137,6 +139,7 @@ export class RelayWorker {
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#ready(token, this.#epoll.eventsAt(index))
     }
+    this.#bytes.pumpTogether()
     this.#bytes.runQueue()
     for (let slot = this.#wheel.takeDue(clock.nowMs); slot !== -1; slot = this.#wheel.takeDue(clock.nowMs)) this.#due(slot)
     this.#acceptor.resumeIfDue()

@@ -55,7 +55,7 @@ export class RelayedConnections implements RelayEvents {
     if (!readable && !ending) return
     if (table.state[token >> 1] !== slotState.relaying) return
     table.set(token, ending ? tokenBit.readable | tokenBit.ending : tokenBit.readable)
-    bytes.pump(token)
+    bytes.pumpLater(token)
   }
 
   readToEnd(token: number): void {

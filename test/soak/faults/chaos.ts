@@ -11,16 +11,11 @@ import { lastingBackends, narrowBackend, volatileTenants } from './topology.ts'
 
 export type Fault = 'backend killed' | 'backend stopped' | 'reload' | 'bad file' | 'worker crashed'
 
-/** Ends one of the gateway's worker threads as a crash would; resolves when another has taken its place. */
-export type CrashWorker = (gateway: { readonly pid: number; readonly adminUrl: string }) => Promise<void>
-
 export interface ChaosOptions {
   readonly seed: number
   readonly gateway: GatewayUnderTest
   readonly backends: readonly BackendProcess[]
   readonly history: History
-  /** Only where the driver has workers. */
-  readonly crashWorker: CrashWorker | undefined
   readonly seconds: number
   /** Comes when these are over. */
   readonly signal: AbortSignal
@@ -47,10 +42,10 @@ export class Chaos {
 
   /** Resolves once the signal has come, with every backend running and every volatile tenant back. */
   async run(): Promise<void> {
-    const { seed, crashWorker } = this.#options
+    const { seed, gateway } = this.#options
     const loops = Array.from({ length: backendLoops }, async (_, index) => await this.#loop(new Random(seed, 0xb0 + index), restMs, async (random) => await this.#disturbBackend(random)))
     loops.push(this.#loop(new Random(seed, 0xc0), reloadRestMs, async (random) => await this.#reload(random)))
-    if (crashWorker !== undefined) loops.push(this.#loop(new Random(seed, 0xd0), crashRestMs, async () => await this.#crash(crashWorker)))
+    if (await gateway.workers() > 0) loops.push(this.#loop(new Random(seed, 0xd0), crashRestMs, async () => await this.#crash()))
     await Promise.all(loops)
     await this.#change(new Set())
   }
@@ -104,11 +99,11 @@ export class Chaos {
     for (const end of ends) end()
   }
 
-  async #crash(crashWorker: CrashWorker): Promise<void> {
-    const { gateway: { pid, adminUrl }, history } = this.#options
+  async #crash(): Promise<void> {
+    const { gateway, history } = this.#options
     this.counts['worker crashed'] += 1
     const over = history.workerCrashes()
-    await crashWorker({ pid, adminUrl })
+    await gateway.crashWorker()
     over()
   }
 }

@@ -13,6 +13,8 @@ const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const readyMsMax = 60_000
 const reloadMsMax = 30_000
 const answerMsMax = 10_000
+/** A worker that dies again and again is replaced ever later. */
+const restartMsMax = 60_000
 
 export interface GatewaySample {
   readonly atMs: number
@@ -52,7 +54,7 @@ export class GatewayUnderTest {
       await writeWhole(configFile, gatewayConfig({ port, adminPort, driver, unresponsiveEndpoint, absent, generation: generation++ }))
     }
     await writeConfig(new Set())
-    const process_ = new LabProcess({ name: 'gateway', executable: process.execPath, arguments_: [mainFile, 'gateway', '--config', configFile], directory })
+    const process_ = new LabProcess({ name: 'gateway', executable: '/usr/bin/env', arguments_: ['SLUICE_DEBUG=1', process.execPath, mainFile, 'gateway', '--config', configFile], directory })
     const gateway = new GatewayUnderTest(process_, { port, adminPort, configFile }, writeConfig)
     await process_.waitUntil('is ready', readyMsMax, async () => await fetchText(`${gateway.adminUrl}/readyz`).then(() => true, () => false))
     return gateway
@@ -86,6 +88,18 @@ export class GatewayUnderTest {
     this.#process.signal('SIGHUP')
     await this.#process.waitUntil('has refused the file', reloadMsMax, async () => await this.metric(kept) > keptBefore)
     if (await this.metric('sluice_snapshot_version') !== versionBefore) throw new Error(`the gateway took a bad file: ${JSON.stringify(bad)}`)
+  }
+
+  /** Threads that relay; 0 where the driver has none. */
+  async workers(): Promise<number> {
+    return await this.metric('sluice_workers')
+  }
+
+  /** One of them ends as by a bug; resolves when another has taken its place. */
+  async crashWorker(): Promise<void> {
+    const [restarts, workers] = [await this.metric('sluice_worker_restarts_total'), await this.workers()]
+    this.#process.signal('SIGUSR2')
+    await this.#process.waitUntil('has replaced a worker', restartMsMax, async () => await this.metric('sluice_worker_restarts_total') > restarts && await this.workers() === workers)
   }
 
   async sample(): Promise<GatewaySample> {

@@ -13,7 +13,10 @@ export interface LogReview {
 
 const troubleKeptMax = 10
 /** Of errors and warnings, those that belong to what we do. */
-const expected = [/"not reloaded: the running configuration stays"/, /access-log lines of connections that were not relayed were suppressed/]
+const expected = [
+  /"not reloaded: the running configuration stays"/, /access-log lines of connections that were not relayed were suppressed/,
+  /a worker is made to crash/, /WorkerDiedError.*told to crash/,
+]
 
 export async function reviewLog(file: string, ports: ReadonlySet<number>): Promise<LogReview> {
   const trouble: string[] = []

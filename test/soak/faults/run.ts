@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { cpuSeconds } from '../../../bench/proc.ts'
 import { unresponsivePort } from '../../support/unresponsive-port.ts'
 import { BackendProcess } from './backend-process.ts'
-import { Chaos, type CrashWorker } from './chaos.ts'
+import { Chaos } from './chaos.ts'
 import { ClientsProcess } from './clients-process.ts'
 import { GatewayUnderTest, type GatewaySample } from './gateway-under-test.ts'
 import { History } from './history.ts'
@@ -27,8 +27,6 @@ export interface FaultsOptions {
   readonly connectionsMax: number
   /** Absent: the configuration does not say. */
   readonly driver?: string
-  /** Only where the driver has workers. */
-  readonly crashWorker?: CrashWorker
   readonly progress: (line: string) => void
 }
 
@@ -77,7 +75,7 @@ class Run {
   }
 
   async report(): Promise<FaultsReport> {
-    const { seconds, seed, rate, connectionsMax, driver, crashWorker } = this.#options
+    const { seconds, seed, rate, connectionsMax, driver } = this.#options
     const [gateway, backends] = await Promise.all([this.#startGateway(), this.#startBackends()])
     // What is needed only once is there after a first reload.
     await gateway.reload(new Set())
@@ -85,7 +83,7 @@ class Run {
     const clients = new ClientsProcess({ directory: this.#directory, port: gateway.port, seed, rate, connectionsMax, onFacts: (facts) => this.#ledger.client(facts) })
     this.#teardowns.push(() => clients.kill())
     const time = AbortSignal.timeout(seconds * 1_000)
-    const chaos = new Chaos({ seconds, seed, gateway, backends, history: this.#history, crashWorker, signal: time })
+    const chaos = new Chaos({ seconds, seed, gateway, backends, history: this.#history, signal: time })
     const disturbed = chaos.run()
     const watched = this.#watch(gateway, clients, chaos, time)
     await Promise.all([disturbed, watched])
