@@ -42,7 +42,8 @@ export interface ConnectionOrigin {
 export interface RelayedFacts {
   readonly tenant: TenantPolicy
   readonly endpoint: Endpoint
-  readonly client: SocketAddress
+  /** Where a PROXY header named one. */
+  readonly client: SocketAddress | undefined
   readonly serverName: string | undefined
   readonly encryptedClientHello: boolean
   readonly attempts: number
@@ -212,7 +213,7 @@ export class Connection {
     return {
       tenant,
       endpoint,
-      client: this.#client,
+      client: this.#client === this.#origin.downstream ? undefined : this.#client,
       serverName: this.#hello?.serverName,
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       attempts: this.#attempt,

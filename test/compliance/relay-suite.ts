@@ -186,16 +186,22 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.same(await readBytes(await backend.socket(0), expected.length), expected)
     client.resetAndDestroy()
     t.match(await relay.record(0), { client: source, downstream: { address: '127.0.0.1' } })
+    const answered = await dial(t, relay.port, Buffer.concat([header, hello]))
+    const upstream = await backend.socket(1)
+    upstream.write('x')
+    await readBytes(answered, 1)
+    answered.resetAndDestroy()
+    t.match(await relay.record(1), { reason: 'downstream-reset', client: source, downstream: { address: '127.0.0.1' } })
     const bare = await dial(t, relay.port, hello)
     await readToEnd(bare)
-    t.match(await relay.record(1), { reason: 'proxy-header-invalid' })
+    t.match(await relay.record(2), { reason: 'proxy-header-invalid' })
 
     const distrusting = await startRelay(t, {
       createDriver, tenants: [tenant('acme', [endpoint(backend.port)])], listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
     })
     await readToEnd(await dial(t, distrusting.port, Buffer.concat([header, hello])))
     t.match(await distrusting.record(0), { reason: 'proxy-source-untrusted' })
-    t.equal(backend.sockets.length, 1)
+    t.equal(backend.sockets.length, 2)
   })
 }
 

@@ -39,6 +39,7 @@ export class RelayedConnections implements RelayEvents {
     table.tenants[slot] = facts.tenant
     table.endpoints[slot] = facts.endpoint
     table.serverNames[slot] = facts.serverName
+    if (facts.client !== undefined) table.clients.set(slot, facts.client)
     table.encryptedClientHello[slot] = facts.encryptedClientHello ? 1 : 0
     table.snapshotVersion[slot] = facts.snapshotVersion
     table.helloMs[slot] = facts.helloMs
