@@ -15,6 +15,7 @@ import * as libc from './libc.ts'
 import type { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import type { SocketCloser } from './socket-closer.ts'
+import type { Dial } from './worker-protocol.ts'
 
 /** With what is kept for a further attempt (`replayBytesMax`) it must fit a block. */
 const readBytesMax = 16 * 1024
@@ -30,7 +31,7 @@ export interface SetupParts {
   /** Has the descriptor's events told of. */
   readonly watch: (token: number) => void
   /** Asks for a hostname's address; `resolved` is called later. */
-  readonly resolve: (slot: number, attempt: number, hostname: string) => void
+  readonly resolve: (dial: Dial, hostname: string) => void
   /** Its ClientHello is whole, or it has ended without. */
   readonly routed: () => void
   readonly ended: (slot: number, record: ConnectionRecord) => void
@@ -93,14 +94,14 @@ export class ConnectionSetup {
   }
 
   /** The answer to `resolve`. */
-  resolved(slot: number, attempt: number, answer: { readonly address: string } | { readonly failure: string }): void {
-    const { table, clock } = this.#parts
+  resolved({ slot, connection, attempt }: Dial, answer: { readonly address: string } | { readonly failure: string }): void {
+    const { table } = this.#parts
     const machine = this.#machines[slot]
     const endpoint = table.endpoints[slot]
     // The attempt may have timed out, and the slot may be another connection's.
-    if (machine === undefined || endpoint === undefined || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
+    if (machine === undefined || endpoint === undefined || table.number[slot] !== connection || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
     if ('address' in answer) this.#connect(slot, machine, answer.address, endpoint.port)
-    else this.#perform(slot, machine, machine.step({ kind: 'dial-failed', attempt, failure: 'unreachable', detail: answer.failure, nowMs: clock.nowMs }))
+    else this.#dialFailed(slot, machine, 'unreachable', answer.failure)
   }
 
   #step(slot: number, step: (machine: Connection) => readonly ConnectionEffect[]): void {
@@ -199,7 +200,7 @@ export class ConnectionSetup {
     table.attempts[slot] = attempt
     table.endpoints[slot] = endpoint
     if (isIpLiteral(endpoint.address)) this.#connect(slot, machine, endpoint.address, endpoint.port)
-    else resolve(slot, attempt, endpoint.address)
+    else resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
   }
 
   #connect(slot: number, machine: Connection, address: string, port: number): void {

@@ -169,10 +169,12 @@ export class LinuxDriver implements RelayDriver {
     }
   }
 
-  #resolve(worker: number, { slot, attempt, hostname }: FromWorker & { readonly kind: 'resolve' }): void {
+  #resolve(worker: number, { dial, hostname }: FromWorker & { readonly kind: 'resolve' }): void {
+    // The one that asks: a successor has other connections in the same slots.
+    const handle = this.#seats[worker]?.handle
     this.#lookup(hostname, { all: false }, (error, address) => {
       const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address` }
-      this.#seats[worker]?.handle.tell({ kind: 'resolved', slot, attempt, answer })
+      handle?.tell({ kind: 'resolved', dial, answer })
     })
   }
 

@@ -106,7 +106,7 @@ export class RelayWorker {
     this.#relayed = new RelayedConnections({ table, wheel, clock, bytes, closer: this.#closer, peerWatch: new PeerWatch(table, clock), connectionId, ended })
     this.#setup = new ConnectionSetup({
       table, wheel, clock, cells, bytes, closer: this.#closer, relayed: this.#relayed, watch, ended,
-      resolve: (slot, attempt, hostname) => post({ kind: 'resolve', slot, attempt, hostname }),
+      resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
       routed: () => this.#add(relayCell.openConnectionsBeforeHello, -1),
     })
     this.#acceptor = new Acceptor({
@@ -261,7 +261,7 @@ export class RelayWorker {
     libc.read(this.#data.wakeFd, this.#wakeCount.address, 8)
     for (let received = receiveMessageOnPort(this.#data.port); received !== undefined; received = receiveMessageOnPort(this.#data.port)) {
       const message: ToWorker = received.message
-      if (message.kind === 'resolved') this.#setup.resolved(message.slot, message.attempt, message.answer)
+      if (message.kind === 'resolved') this.#setup.resolved(message.dial, message.answer)
       else this.#request(message.number, message.request)
     }
   }

@@ -17,13 +17,21 @@ export type WorkerRequest =
   /** Throws, as a bug would: for tests of what happens then. */
   | { readonly kind: 'crash' }
 
+/** Which dial waits for a name's address: its slot may be another connection's when the answer comes. */
+export interface Dial {
+  readonly slot: number
+  /** The connection's, among all that its worker has accepted. */
+  readonly connection: number
+  readonly attempt: number
+}
+
 export type ToWorker =
   | { readonly kind: 'request'; readonly number: number; readonly request: WorkerRequest }
-  | { readonly kind: 'resolved'; readonly slot: number; readonly attempt: number; readonly answer: { readonly address: string } | { readonly failure: string } }
+  | { readonly kind: 'resolved'; readonly dial: Dial; readonly answer: { readonly address: string } | { readonly failure: string } }
 
 export type FromWorker =
   | { readonly kind: 'answer'; readonly number: number; readonly error?: string }
-  | { readonly kind: 'resolve'; readonly slot: number; readonly attempt: number; readonly hostname: string }
+  | { readonly kind: 'resolve'; readonly dial: Dial; readonly hostname: string }
   /** A failure that belongs to no connection. */
   | { readonly kind: 'failed'; readonly error: Error; readonly context: string }
   /** From the worker's observer, to whoever made it. */
