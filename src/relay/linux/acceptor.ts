@@ -40,8 +40,12 @@ export class Acceptor {
     this.#parts = parts
   }
 
-  /** @throws {SystemError} */
+  /**
+   * A listener that it has already stays as it is: a worker that is replaced may be told twice.
+   * @throws {SystemError}
+   */
   add(name: string, fd: number): void {
+    if (this.#listening.some((each) => each?.name === name)) return
     let index = this.#listening.indexOf(undefined)
     if (index === -1) index = this.#listening.length
     this.#listening[index] = { name, fd }

@@ -102,7 +102,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   async drain(): Promise<void> {
-    await this.#all(() => ({ kind: 'drain' }))
+    await Promise.all(this.#seats.map(async (seat) => await this.#drain(seat)))
   }
 
   async stop(): Promise<void> {
@@ -125,6 +125,20 @@ export class LinuxDriver implements RelayDriver {
     const seat = this.#seats[turn % this.#seats.length]
     await seat?.handle.request({ kind: 'crash' }).catch(() => undefined)
     await seat?.replacing
+  }
+
+  /** A worker that dies meanwhile has lost its connections, but its successor accepts others while there is a listener. */
+  async #drain(seat: WorkerSeat): Promise<void> {
+    for (;;) {
+      await seat.replacing
+      try {
+        await seat.handle.request({ kind: 'drain' })
+        return
+      } catch (error) {
+        if (!(error instanceof WorkerDiedError)) throw error
+        if (this.#stopping || this.#listening.size === 0) return
+      }
+    }
   }
 
   /** Tells every worker; one that dies over it has a successor that is told by `#replace`. */

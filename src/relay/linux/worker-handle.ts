@@ -1,6 +1,5 @@
 // One worker as the main thread sees it: requests and answers, the eventfd that wakes it, and what is left when it dies.
 
-import { once } from 'node:events'
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
 import { closeDescriptors, createDescriptors, descriptorsIn } from './descriptors.ts'
 import * as libc from './libc.ts'
@@ -73,7 +72,10 @@ export class WorkerHandle {
   async stop(): Promise<void> {
     if (this.#ended) return
     this.#stopping = true
-    const exited = once(this.#worker, 'exit')
+    // Not events.once, which would reject for an error that precedes it.
+    const exited = new Promise<void>((resolve) => {
+      this.#worker.once('exit', () => resolve())
+    })
     await this.request({ kind: 'stop' }).catch(() => undefined)
     await exited
   }
