@@ -1,3 +1,4 @@
+import '../support/linux-only.ts'
 import { createLinuxDriver } from '../support/linux-driver.ts'
 import { relaySuite } from './relay-suite.ts'
 

@@ -1,9 +1,11 @@
 // The Linux driver as tests make it: its workers' records come to the observer in the main thread.
 
+import { readdirSync } from 'node:fs'
+import type { Test } from 'tap'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import { ListenerTable } from '../../src/core/listener-table.ts'
 import { LinuxDriver } from '../../src/relay/linux/linux-driver.ts'
-import type { DriverOptions } from './relay.ts'
+import { startRelay, type DriverOptions, type Relay, type RelayOptions } from './relay.ts'
 
 export function createLinuxDriver({ observer, connectionsMax, newConnectionId }: DriverOptions, workers = 1): LinuxDriver {
   return new LinuxDriver({
@@ -16,4 +18,27 @@ export function createLinuxDriver({ observer, connectionsMax, newConnectionId }:
     observed: (message) => observer.connectionEnded(message as ConnectionRecord),
     failed: (error, context) => observer.driverError(error, context),
   })
+}
+
+export interface LinuxRelay extends Relay {
+  readonly driver: LinuxDriver
+  /** What it told of failures that belong to no connection. */
+  readonly failures: readonly string[]
+}
+
+export async function startLinuxRelay(t: Test, { workers = 1, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & { readonly workers?: number }): Promise<LinuxRelay> {
+  const failures: string[] = []
+  let driver: LinuxDriver | undefined
+  const relay = await startRelay(t, {
+    ...options,
+    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, workers),
+    driverError: (error, context) => failures.push(`${context}: ${error.message}`),
+  })
+  if (driver === undefined) throw new Error('unreachable')
+  return { ...relay, driver, failures }
+}
+
+/** This process's open descriptors. */
+export function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length
 }

@@ -24,6 +24,8 @@ export interface RelayOptions {
   readonly listener?: Partial<ListenerConfig>
   readonly helloMs?: number
   readonly connectionsMax?: number
+  /** What the driver tells of failures that belong to no connection; without it there must be none. */
+  readonly driverError?: RelayObserver['driverError']
 }
 
 export interface Relay {
@@ -44,9 +46,9 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
       connectionEnded: (record) => {
         records.push(record)
       },
-      driverError: (error) => {
+      driverError: options.driverError ?? ((error) => {
         throw error
-      },
+      }),
     },
   })
   t.teardown(async () => {
