@@ -1,5 +1,5 @@
-import '../support/linux-only.ts'
+import { driverName } from '../support/linux-only.ts'
 import { createLinuxDriver } from '../support/linux-driver.ts'
 import { relaySuite } from './relay-suite.ts'
 
-relaySuite('linux driver', (options) => createLinuxDriver(options))
+relaySuite(driverName, (options) => createLinuxDriver(options))

@@ -1,9 +1,8 @@
-import '../../support/linux-only.ts'
-
+import { test } from '../../support/linux-only.ts'
 import dns from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
 import type { Socket } from 'node:net'
-import { test, type Test } from 'tap'
+import type { Test } from 'tap'
 import { encodeFatalAlert } from '../../../src/core/tls/alert.ts'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
 import { changeOf, endpoint, listener, listenerName, tenant } from '../../support/config.ts'
@@ -75,9 +74,10 @@ void test('a drain is over once no worker has a connection', async (t) => {
   const clients = await manyEchoing(t, relay.port)
   await relay.driver.unlisten(listenerName)
   let drained = false
-  const drain = relay.driver.drain().then(() => {
+  const drain = (async () => {
+    await relay.driver.drain()
     drained = true
-  })
+  })()
   for (const [index, client] of clients.entries()) {
     t.equal(drained, false)
     client.end()
