@@ -5,7 +5,7 @@
 // Parsers share what is aliased, so such data costs nothing until somebody walks it, as validation does.
 
 /** Of a document: 250,000 tenants have some 5,000,000. */
-const expandedNodesMax = 20_000_000
+export const expandedNodesMax = 20_000_000
 /** Our deepest value is a tenth of it. It also bounds the recursion here. */
 const depthMax = 100
 

@@ -4,12 +4,16 @@
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 
-export interface Config {
+export interface Config extends Settings {
+  readonly tenants: readonly TenantSpec[]
+}
+
+/** All that is not one tenant's. */
+export interface Settings {
   /** ≥1 */
   readonly listeners: readonly ListenerConfig[]
   readonly relay: RelayConfig
   readonly timeouts: ProcessTimeouts
-  readonly tenants: readonly TenantSpec[]
   readonly admin: { readonly address: SocketAddress }
 }
 

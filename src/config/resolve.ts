@@ -4,7 +4,7 @@
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
-import type { Config, ListenerConfig } from './config.ts'
+import type { Config, ListenerConfig, Settings } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -100,12 +100,15 @@ function apiServerProblems(path: Path, { pool, nodePort, endpoints }: ParsedTena
 
 /** @param parsed without mistakes, between its keys too */
 export function resolve(parsed: ParsedConfig): Config {
+  return { ...resolveSettings(parsed), tenants: parsed.tenants.map((tenant) => resolveTenant(tenant, parsed)) }
+}
+
+export function resolveSettings(parsed: ParsedConfig): Settings {
   const { hello, drainGrace } = parsed.defaults.timeouts
   return {
     listeners: parsed.listeners.map(resolveListener),
     relay: parsed.relay,
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
-    tenants: parsed.tenants.map((tenant) => resolveTenant(tenant, parsed)),
     admin: { address: parsed.admin.address.address },
   }
 }
@@ -119,7 +122,8 @@ function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListen
   }
 }
 
-function resolveTenant(tenant: ParsedTenant, { defaults, pools }: ParsedConfig): TenantSpec {
+/** @param context the rest of the file */
+export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<ParsedConfig, 'defaults' | 'pools'>): TenantSpec {
   const { connect, idle, halfClosed, drain } = defaults.timeouts
   return {
     name: tenant.name,

@@ -11,7 +11,7 @@ import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './ad
 import { durationPattern, parseDurationMs } from './duration.ts'
 import { quote } from './quote.ts'
 
-const tenantsMax = 250_000
+export const tenantsMax = 250_000
 const workersMax = 256
 const hostnamesPerTenantMax = 1_000
 const endpointsPerTenantMax = 1_000

@@ -30,9 +30,30 @@ export class ShardedMap<Value> {
     return this.#shards[shardOf(key)]?.get(key)
   }
 
+  /** The keys whose values are not the same as in an earlier map. What the two share is passed over. */
+  * changesSince(before: ShardedMap<Value>): Generator<KeyChange<Value>, void, void> {
+    for (const [index, shard] of this.#shards.entries()) {
+      const shardBefore: ReadonlyMap<string, Value> = before.#shards[index] ?? emptyShard
+      if (shard === shardBefore) continue
+      for (const [key, after] of shard) {
+        if (shardBefore.get(key) !== after) yield { key, before: shardBefore.get(key), after }
+      }
+      for (const [key, before] of shardBefore) {
+        if (!shard.has(key)) yield { key, before, after: undefined }
+      }
+    }
+  }
+
   draft(): ShardedMapDraft<Value> {
     return new ShardedMapDraft(this.#shards, this.size)
   }
+}
+
+/** Undefined stands for no value. */
+export interface KeyChange<Value> {
+  readonly key: string
+  readonly before: Value | undefined
+  readonly after: Value | undefined
 }
 
 /** A map in the making; the one that it began as stays as it is. */

@@ -16,7 +16,15 @@ function perform(draft: ShardedMapDraft<number>, model: Map<string, number>, [ki
   }
 }
 
-void test('any run of changes leaves what a plain Map would have, and each earlier map as it was', async () => {
+type Kept = readonly [map: ShardedMap<number>, model: ReadonlyMap<string, number>]
+
+function tellsChanges([map, model]: Kept, [mapBefore, modelBefore]: Kept): boolean {
+  const changes = [...map.changesSince(mapBefore)]
+  const keys = [...new Set([...model.keys(), ...modelBefore.keys()])].filter((key) => model.get(key) !== modelBefore.get(key))
+  return changes.length === keys.length && changes.every(({ key, before, after }) => before !== after && before === modelBefore.get(key) && after === model.get(key))
+}
+
+void test('any run of changes leaves what a plain Map would have, each earlier map as it was, and what has changed between any two', async () => {
   const key = fc.oneof(fc.constantFrom('a', 'b', 'c', '__proto__', 'constructor', ''), fc.string({ maxLength: 3 }))
   const operation: fc.Arbitrary<Operation> = fc.oneof(
     { weight: 4, arbitrary: fc.tuple(fc.constant('set' as const), key, fc.nat()) },
@@ -25,7 +33,7 @@ void test('any run of changes leaves what a plain Map would have, and each earli
   )
   fc.assert(fc.property(fc.array(operation, { maxLength: 60 }), fc.array(key, { maxLength: 10 }), (operations, otherKeys) => {
     const keys = [...otherKeys, ...operations.flatMap(([kind, key]) => kind === 'done' ? [] : [key])]
-    const kept: (readonly [ShardedMap<number>, ReadonlyMap<string, number>])[] = []
+    const kept: Kept[] = []
     const model = new Map<string, number>()
     let draft = new ShardedMap<number>().draft()
     for (const each of [...operations, ['done'] as const]) {
@@ -38,6 +46,7 @@ void test('any run of changes leaves what a plain Map would have, and each earli
       if (keys.some((key) => draft.get(key) !== model.get(key))) return false
     }
     return kept.every(([map, then]) => map.size === then.size && keys.every((key) => map.get(key) === then.get(key)))
+      && kept.every((after) => kept.every((before) => tellsChanges(after, before)))
   }), { numRuns: 500 })
 })
 
@@ -54,4 +63,5 @@ void test('of 100,000 keys each is found, none beside them, and most survive a t
     if (before.get(`tenant-${index}`) !== index || after.get(`tenant-${index}`) !== (index % 100 === 0 ? undefined : index)) t.fail(`tenant-${index}`)
   }
   t.equal(before.get('tenant-100000'), undefined)
+  t.equal([...after.changesSince(before)].length, 1_000)
 })

@@ -1,0 +1,50 @@
+// Loads one file again and again: what has not changed since the last time is not read anew.
+
+import { ShardedMap } from '../core/sharded-map.ts'
+import type { TenantSpec } from '../core/snapshot.ts'
+import type { Config, Settings } from './config.ts'
+import { parseConfig, type LoadOptions } from './load.ts'
+import { loadPieces, type Pieces } from './pieces.ts'
+import { readConfigFile } from './read-file.ts'
+import { resolveSettings } from './resolve.ts'
+
+/** A configuration that can be compared with another one quickly. */
+export interface LoadedConfig {
+  readonly settings: Settings
+  /** By name. */
+  readonly tenants: ShardedMap<TenantSpec>
+  /** Of all tenants together. */
+  readonly hostnameCount: number
+}
+
+export class ConfigLoader {
+  readonly #options: LoadOptions
+  /** Of the last file that could be read in pieces. What a text means does not change, so a wrong file in between does not matter. */
+  #pieces: Pieces | undefined
+
+  constructor(options: LoadOptions) {
+    this.#options = options
+  }
+
+  /**
+   * The file as it is now.
+   * @throws {ConfigError} with every problem, as `loadConfig` does
+   */
+  load(): LoadedConfig {
+    return this.parse(readConfigFile(this.#options.file))
+  }
+
+  /** @throws {ConfigError} */
+  parse(text: string): LoadedConfig {
+    const pieces = loadPieces({ text, env: this.#options.env, previous: this.#pieces })
+    if (pieces === undefined) return loaded(parseConfig({ ...this.#options, text }))
+    this.#pieces = pieces
+    return { settings: resolveSettings(pieces.frame.parsed), tenants: pieces.tenants, hostnameCount: pieces.hostnames.size }
+  }
+}
+
+function loaded({ tenants, ...settings }: Config): LoadedConfig {
+  const byName = new ShardedMap<TenantSpec>().draft()
+  for (const tenant of tenants) byName.set(tenant.name, tenant)
+  return { settings, tenants: byName.done(), hostnameCount: tenants.reduce((sum, { hostnames }) => sum + hostnames.length, 0) }
+}
