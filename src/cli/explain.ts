@@ -48,7 +48,7 @@ export async function explain(args: readonly string[], io: CliIo): Promise<numbe
     io.stderr.write(formatProblems(error))
     return 2
   }
-  const snapshot = applySnapshotChange(undefined, wholeChange(config, 1))
+  const snapshot = applySnapshotChange(undefined, { version: 1, ...wholeChange(config) })
   const listener = values.listener === undefined ? [...snapshot.listeners.values()][0] : snapshot.listeners.get(values.listener)
   if (listener === undefined) return wrong(io, `--listener: there are ${[...snapshot.listeners.keys()].join(', ')}`)
   const { text, code } = explanation({ config, snapshot, listener, host, from })

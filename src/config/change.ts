@@ -1,14 +1,31 @@
-// From the configuration to what the relay is told.
+// From one configuration to the next: what the relay must be told.
 
-import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
-import type { Config } from './config.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { ShardedMap } from '../core/sharded-map.ts'
+import type { ListenerSpec, SnapshotChange, TenantSpec } from '../core/snapshot.ts'
+import type { LoadedConfig } from './config-loader.ts'
+import type { Config, Settings } from './config.ts'
+
+/** Who publishes it knows the version. */
+export type ConfigChange = Omit<SnapshotChange, 'version'>
 
 /** The configuration as a change of whatever there was before. */
-export function wholeChange(config: Config, version: number): SnapshotChange {
-  return { version, listeners: listenerSpecs(config), tenants: config.tenants, removedTenants: 'all-others' }
+export function wholeChange({ tenants, ...settings }: Config): ConfigChange {
+  return { listeners: listenerSpecs(settings), tenants, removedTenants: 'all-others' }
 }
 
-export function listenerSpecs({ listeners, timeouts }: Pick<Config, 'listeners' | 'timeouts'>): readonly ListenerSpec[] {
+/** @param running undefined: whatever it is */
+export function changeSince(running: ShardedMap<TenantSpec> | undefined, { settings, tenants }: LoadedConfig): ConfigChange {
+  const changed: TenantSpec[] = []
+  const removed: string[] = []
+  for (const { key, before, after } of tenants.changesSince(running ?? new ShardedMap())) {
+    if (after === undefined) removed.push(key)
+    else if (!isDeepStrictEqual(before, after)) changed.push(after)
+  }
+  return { listeners: listenerSpecs(settings), tenants: changed, removedTenants: running === undefined ? 'all-others' : removed }
+}
+
+export function listenerSpecs({ listeners, timeouts }: Settings): readonly ListenerSpec[] {
   return listeners.map(({ name, defaultTenant, proxyProtocol }) => ({
     name,
     helloTimeoutMs: timeouts.helloMs,

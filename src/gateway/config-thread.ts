@@ -1,55 +1,119 @@
-// Loads the configuration in a thread of its own: parsing 25,000 tenants takes longer than any relayed byte should wait.
+// The gateway's end of the thread that reads the configuration (config-worker.ts): checking 100,000 tenants takes longer
+// than any relayed byte should wait.
 //
-//   loadConfigInThread ── {file, env} ──▶ this module as a worker ── {config} or {problems} ──▶
+// A thread that dies or takes too long is given up. The next load starts another one, which knows nothing of what is
+// running: its change is whole.
 
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import type { Config } from '../config/config.ts'
-import { ConfigError, type ConfigProblem } from '../config/config-error.ts'
-import { loadConfig } from '../config/load.ts'
+import { Worker } from 'node:worker_threads'
+import type { ConfigChange } from '../config/change.ts'
+import { ConfigError } from '../config/config-error.ts'
+import type { Settings } from '../config/config.ts'
+import type { LoadOptions } from '../config/load.ts'
+import type { TenantSpec } from '../core/snapshot.ts'
+import type { ConfigReply, ConfigRequest } from './config-worker.ts'
 
-/** A load that takes longer is given up: the running snapshot stays. */
-const loadMsMax = 60_000
+/** Ten times what the largest file takes. */
+const defaultLoadMsMax = 60_000
+/** Sent at once: taking them in holds the relay up for a few milliseconds. */
+const tenantsPerMessage = 1_000
 
-interface LoadRequest {
-  readonly file: string
-  readonly env: Readonly<Record<string, string | undefined>>
+export interface ConfigThreadOptions extends LoadOptions {
+  /** The thread has ended by itself while nobody waited for it. */
+  readonly onDeath: (error: Error) => void
 }
 
-type LoadReply =
-  | { readonly kind: 'config'; readonly config: Config }
-  | { readonly kind: 'problems'; readonly problems: readonly ConfigProblem[] }
+/** All that the gateway keeps of a configuration: the driver has the tenants. */
+export interface ConfigFacts {
+  readonly settings: Settings
+  readonly tenantCount: number
+  readonly hostnameCount: number
+}
 
-/**
- * @param request `env` overrides single values
- * @throws {ConfigError} with every problem of the file
- */
-export async function loadConfigInThread(request: LoadRequest): Promise<Config> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: request })
-  const timer = setTimeout(() => void worker.terminate(), loadMsMax)
-  try {
-    const reply = await new Promise<LoadReply>((resolve, reject) => {
-      worker.once('message', resolve)
-      worker.once('error', reject)
-      worker.once('exit', (code) => reject(new Error(`loading ${request.file} took over ${loadMsMax} ms or its thread died (exit ${code})`)))
+export interface ConfigUpdate extends ConfigFacts {
+  /** Of the configuration that was committed last. */
+  readonly change: ConfigChange
+}
+
+export class ConfigThread {
+  readonly #options: ConfigThreadOptions
+  #worker: Worker | undefined
+  #asked: PromiseWithResolvers<ConfigReply> | undefined
+
+  constructor(options: ConfigThreadOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Reads the file. One load after the other.
+   * @param msMax a load that takes longer is given up
+   * @throws {ConfigError} with every problem of the file
+   * @throws an error that says why the thread is gone
+   */
+  async load(msMax = defaultLoadMsMax): Promise<ConfigUpdate> {
+    const worker = this.#worker ??= this.#start()
+    // A thread that waits for a file system does not even end before it has its answer.
+    const timer = setTimeout(() => this.#giveUp(worker, new Error(`loading ${this.#options.file} took over ${msMax} ms`)), msMax)
+    worker.ref()
+    try {
+      const loaded = await this.#ask(worker, { kind: 'load' })
+      if (loaded.kind === 'problems') throw new ConfigError(loaded.problems)
+      if (loaded.kind !== 'loaded') throw new Error(`bug: ${loaded.kind} is no answer to load`)
+      const tenants: TenantSpec[] = []
+      while (tenants.length < loaded.changedCount) {
+        const portion = await this.#ask(worker, { kind: 'tenants', from: tenants.length, to: tenants.length + tenantsPerMessage })
+        if (portion.kind !== 'tenants') throw new Error(`bug: ${portion.kind} is no answer to tenants`)
+        tenants.push(...portion.tenants)
+      }
+      const { settings, tenantCount, hostnameCount, change } = loaded
+      return { settings, tenantCount, hostnameCount, change: { ...change, tenants } }
+    } finally {
+      clearTimeout(timer)
+      worker.unref()
+    }
+  }
+
+  /** What was loaded last is running: the next change is one of that. */
+  commit(): void {
+    this.#worker?.postMessage({ kind: 'commit' } satisfies ConfigRequest)
+  }
+
+  close(): void {
+    if (this.#worker !== undefined) this.#giveUp(this.#worker, new Error('the gateway has stopped'))
+  }
+
+  async #ask(worker: Worker, request: ConfigRequest): Promise<ConfigReply> {
+    if (worker !== this.#worker) throw new Error('the thread was given up')
+    const asked = this.#asked = Promise.withResolvers<ConfigReply>()
+    worker.postMessage(request)
+    try {
+      return await asked.promise
+    } finally {
+      this.#asked = undefined
+    }
+  }
+
+  #start(): Worker {
+    const { file, env } = this.#options
+    const workerData: LoadOptions = { file, env }
+    const worker = new Worker(new URL('config-worker.ts', import.meta.url), { workerData })
+    worker.on('message', (reply: ConfigReply) => {
+      if (worker === this.#worker) this.#asked?.resolve(reply)
     })
-    if (reply.kind === 'problems') throw new ConfigError(reply.problems)
-    return reply.config
-  } finally {
-    clearTimeout(timer)
+    worker.on('error', (error: Error) => this.#gone(worker, error))
+    worker.on('exit', (code) => this.#gone(worker, new Error(`the thread that reads the configuration has ended (exit ${code})`)))
+    return worker
+  }
+
+  #giveUp(worker: Worker, why: Error): void {
+    this.#worker = undefined
+    this.#asked?.reject(why)
     void worker.terminate()
   }
-}
 
-function load({ file, env }: LoadRequest): LoadReply {
-  try {
-    return { kind: 'config', config: loadConfig({ file, env }) }
-  } catch (error) {
-    if (error instanceof ConfigError) return { kind: 'problems', problems: error.problems }
-    throw error
+  #gone(worker: Worker, why: Error): void {
+    if (worker !== this.#worker) return
+    this.#worker = undefined
+    if (this.#asked === undefined) this.#options.onDeath(why)
+    else this.#asked.reject(why)
   }
-}
-
-if (!isMainThread && parentPort !== null) {
-  const request: LoadRequest = workerData
-  parentPort.postMessage(load(request))
 }

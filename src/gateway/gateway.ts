@@ -8,8 +8,8 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { listenerSpecs, wholeChange } from '../config/change.ts'
-import type { Config, ListenerConfig } from '../config/config.ts'
+import { listenerSpecs, type ConfigChange } from '../config/change.ts'
+import type { ListenerConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec } from '../core/snapshot.ts'
@@ -18,7 +18,7 @@ import type { Logger } from '../observe/log.ts'
 import type { SnapshotFacts } from '../observe/metrics.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
-import { loadConfigInThread } from './config-thread.ts'
+import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
 
@@ -39,6 +39,13 @@ interface BoundAdmin {
   readonly address: SocketAddress
 }
 
+interface GatewayParts {
+  readonly config: ConfigFacts
+  readonly thread: ConfigThread
+  readonly watcher: FileWatcher
+  readonly relay: Relay
+}
+
 export type ReloadResult =
   | { readonly kind: 'reloaded'; readonly version: number }
   /** The running snapshot stays. */
@@ -55,17 +62,24 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     changedEarly = true
   }
   const watcher = new FileWatcher({ file: options.configFile, onChange: () => changed() })
-  const config = await loadConfigInThread({ file: options.configFile, env: options.env }).catch((error: unknown) => {
+  const thread = new ConfigThread({
+    file: options.configFile,
+    env: options.env,
+    onDeath: ({ message }) => options.logger.error({ error: message }, 'the next reload reads the whole file'),
+  })
+  const { change, ...config } = await thread.load().catch((error: unknown) => {
     watcher.close()
+    thread.close()
     throw error
   })
-  const relay = await createRelay(config.relay, { logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch((error: unknown) => {
+  const relay = await createRelay(config.settings.relay, { logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch((error: unknown) => {
     watcher.close()
+    thread.close()
     throw error
   })
-  const gateway: Gateway = new Gateway(options, config, watcher, relay)
+  const gateway: Gateway = new Gateway(options, { config, thread, watcher, relay })
   try {
-    await gateway.start()
+    await gateway.start(change)
   } catch (error) {
     await gateway.stop()
     throw error
@@ -89,8 +103,8 @@ export class Gateway {
   readonly #logger: Logger
   readonly #driver: RelayDriver
   readonly #observation: Observation
-  #config: Config
-  #hostnames: number
+  readonly #thread: ConfigThread
+  #config: ConfigFacts
   #version = 0
   #publishedAtMs = Date.now()
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
@@ -106,12 +120,12 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, config: Config, watcher: FileWatcher, { driver, observation }: Relay) {
+  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation } }: GatewayParts) {
     this.#options = options
+    this.#thread = thread
     this.#watcher = watcher
     this.#logger = options.logger
     this.#config = config
-    this.#hostnames = hostnamesOf(config)
     this.#driver = driver
     this.#observation = observation
   }
@@ -130,8 +144,8 @@ export class Gateway {
     return {
       version: this.#version,
       publishedAtMs: this.#publishedAtMs,
-      tenants: this.#config.tenants.length,
-      hostnames: this.#hostnames,
+      tenants: this.#config.tenantCount,
+      hostnames: this.#config.hostnameCount,
     }
   }
 
@@ -141,18 +155,19 @@ export class Gateway {
   }
 
   /** Called once, by `startGateway`. */
-  async start(): Promise<void> {
-    this.#admin = await this.#openAdmin(this.#config.admin.address)
-    await this.#publish(this.#config)
-    for (const listener of this.#config.listeners) await this.#listen(listener, this.#config)
+  async start(change: ConfigChange): Promise<void> {
+    const { admin, listeners } = this.#config.settings
+    this.#admin = await this.#openAdmin(admin.address)
+    await this.#publish(change)
+    for (const listener of listeners) await this.#listen(listener, listeners)
     this.#phase = 'ready'
     this.#logger.info({
       listeners: this.listeners.map(({ address }) => formatSocketAddress(address)),
       admin: formatSocketAddress(this.#admin.address),
       driver: this.#driver.kind,
       connectionsMax: this.#driver.counters().connectionsMax,
-      tenants: this.#config.tenants.length,
-      hostnames: this.#hostnames,
+      tenants: this.#config.tenantCount,
+      hostnames: this.#config.hostnameCount,
     }, 'ready')
   }
 
@@ -170,13 +185,14 @@ export class Gateway {
   async drain(): Promise<void> {
     this.#phase = 'draining'
     this.#watcher.close()
-    await delay(this.#config.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
+    await delay(this.#config.settings.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
     await this.#applied()
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await this.#driver.drain()
     await this.#driver.stop()
     await this.#closeAdmin()
+    this.#thread.close()
     this.#observation.close()
     this.#logger.info({}, 'drained')
   }
@@ -190,6 +206,7 @@ export class Gateway {
     this.#bound.clear()
     await this.#driver.stop()
     await this.#closeAdmin()
+    this.#thread.close()
     this.#observation.close()
   }
 
@@ -217,13 +234,13 @@ export class Gateway {
     try {
       this.#refuseWhileDraining()
       this.#watcher.loading()
-      const config = await loadConfigInThread({ file: this.#options.configFile, env: this.#options.env })
       // Loading takes a while, and a drain may have begun meanwhile.
-      this.#refuseWhileDraining()
-      this.#applying = this.#apply(config)
+      const update = await this.#thread.load().finally(() => this.#refuseWhileDraining())
+      this.#applying = this.#apply(update)
       await this.#applying
       const version = this.#version
-      this.#logger.info({ why, version, tenants: config.tenants.length, hostnames: this.#hostnames, ms: Math.round(performance.now() - startMs) }, 'reloaded')
+      const { tenantCount: tenants, hostnameCount: hostnames, change } = update
+      this.#logger.info({ why, version, tenants, hostnames, changed: change.tenants.length, ms: Math.round(performance.now() - startMs) }, 'reloaded')
       this.#reloaded({ result: 'reloaded', at: new Date().toISOString() })
       return { kind: 'reloaded', version }
     } catch (error) {
@@ -250,37 +267,36 @@ export class Gateway {
   }
 
   /** Binds what is new, publishes, and only then closes what is old. */
-  async #apply(config: Config): Promise<void> {
-    if (!isDeepStrictEqual(config.relay, this.#config.relay)) throw new Error('relay is another one: restart to change that')
-    const added = config.listeners.filter(({ name }) => !this.#bound.has(name))
-    for (const { name, address } of config.listeners) {
-      if (!this.#bound.has(name) || listenOptions(address, config.listeners).ipv6Only === listenOptions(address, this.#config.listeners).ipv6Only) continue
+  async #apply({ change, ...config }: ConfigUpdate): Promise<void> {
+    const { listeners, relay, admin: { address: adminAddress } } = config.settings
+    const running = this.#config.settings
+    if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
+    for (const { name, address } of listeners) {
+      if (!this.#bound.has(name) || listenOptions(address, listeners).ipv6Only === listenOptions(address, running.listeners).ipv6Only) continue
       // An option of the bound socket: it can't be changed, nor a second one bound beside it.
       throw new Error(`listener ${name} shares its port with an IPv4 listener in one of the two configurations only: restart to change that`)
     }
-    // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
-    const running = listenerSpecs(this.#config)
-    await this.#publishListeners([...listenerSpecs(config).filter(({ name }) => !this.#bound.has(name)), ...running])
+    const added = listeners.filter(({ name }) => !this.#bound.has(name))
     const bound: ListenerConfig[] = []
     let admin: BoundAdmin | undefined
     try {
+      // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
+      if (added.length > 0) await this.#publishListeners([...listenerSpecs({ ...config.settings, listeners: added }), ...listenerSpecs(running)])
       for (const listener of added) {
-        await this.#listen(listener, config)
+        await this.#listen(listener, listeners)
         bound.push(listener)
       }
-      if (formatSocketAddress(config.admin.address) !== formatSocketAddress(this.#config.admin.address)) {
-        admin = await this.#openAdmin(config.admin.address)
-      }
+      if (formatSocketAddress(adminAddress) !== formatSocketAddress(running.admin.address)) admin = await this.#openAdmin(adminAddress)
+      await this.#publish(change)
     } catch (error) {
       for (const { name } of bound) await this.#unlisten(name)
-      await this.#publishListeners(running)
+      await admin?.server.close()
+      if (added.length > 0) await this.#publishListeners(listenerSpecs(running))
       throw error
     }
-    await this.#publish(config)
     this.#config = config
-    this.#hostnames = hostnamesOf(config)
     for (const name of Array.from(this.#bound.keys())) {
-      if (!config.listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
+      if (!listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }
     if (admin !== undefined) {
       await this.#admin?.server.close()
@@ -288,17 +304,18 @@ export class Gateway {
     }
   }
 
-  async #publish(config: Config): Promise<void> {
-    await this.#driver.publish(wholeChange(config, this.#version + 1))
+  async #publish(change: ConfigChange): Promise<void> {
+    await this.#driver.publish({ version: this.#version + 1, ...change })
     this.#version += 1
     this.#publishedAtMs = Date.now()
+    this.#thread.commit()
   }
 
   async #publishListeners(listeners: readonly ListenerSpec[]): Promise<void> {
     await this.#driver.publish({ version: this.#version, listeners, tenants: [], removedTenants: [] })
   }
 
-  async #listen({ name, address }: ListenerConfig, { listeners }: Config): Promise<void> {
+  async #listen({ name, address }: ListenerConfig, listeners: readonly ListenerConfig[]): Promise<void> {
     this.#observation.addListener(name)
     try {
       const bound = await this.#driver.listen(name, address, listenOptions(address, listeners))
@@ -346,15 +363,11 @@ export class Gateway {
       ageSeconds: Math.round((Date.now() - this.#publishedAtMs) / 1_000),
       file: this.#options.configFile,
       listeners: this.listeners.map(({ name, address }) => ({ name, address: formatSocketAddress(address) })),
-      tenants: this.#config.tenants.length,
-      hostnames: this.#hostnames,
+      tenants: this.#config.tenantCount,
+      hostnames: this.#config.hostnameCount,
       ...(this.#lastReload === undefined ? {} : { lastReload: this.#lastReload }),
     }
   }
-}
-
-function hostnamesOf({ tenants }: Config): number {
-  return tenants.reduce((sum, { hostnames }) => sum + hostnames.length, 0)
 }
 
 /** Of a bad file; the rest is for `sluice check`. */

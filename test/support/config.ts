@@ -50,13 +50,14 @@ interface ChangeOptions {
 
 /** The first change, which makes a snapshot of nothing; or a later one, that replaces all. */
 export function changeOf({ tenants, listeners = [listener()], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
-  return wholeChange({
+  const change = wholeChange({
     listeners,
     relay: { driver: 'node', workers: 'auto' },
     timeouts: { helloMs, drainGraceMs: 0 },
     tenants,
     admin: { address: { address: '127.0.0.1', port: 0 } },
-  }, version)
+  })
+  return { version, ...change }
 }
 
 export function snapshotOf(options: ChangeOptions): Snapshot {

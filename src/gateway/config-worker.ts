@@ -1,0 +1,81 @@
+// The thread that reads the configuration, for as long as the gateway runs: it remembers what it has read, so that a file
+// that is read again costs what has changed in it. config-thread.ts is its other end.
+//
+//   load ──▶ loaded (with how many tenants have changed) or problems
+//   tenants, for each portion of them ──▶ tenants
+//   commit: the relay has it; the next change is one of this
+
+import { readlinkSync } from 'node:fs'
+import { setPriority } from 'node:os'
+import { parentPort, workerData } from 'node:worker_threads'
+import { changeSince, type ConfigChange } from '../config/change.ts'
+import { ConfigError, type ConfigProblem } from '../config/config-error.ts'
+import { ConfigLoader, type LoadedConfig } from '../config/config-loader.ts'
+import type { Settings } from '../config/config.ts'
+import type { LoadOptions } from '../config/load.ts'
+import type { ShardedMap } from '../core/sharded-map.ts'
+import type { TenantSpec } from '../core/snapshot.ts'
+
+export type ConfigRequest =
+  | { readonly kind: 'load' }
+  | { readonly kind: 'tenants'; readonly from: number; readonly to: number }
+  | { readonly kind: 'commit' }
+
+export type ConfigReply =
+  | { readonly kind: 'problems'; readonly problems: readonly ConfigProblem[] }
+  | {
+      readonly kind: 'loaded'
+      readonly settings: Settings
+      readonly tenantCount: number
+      readonly hostnameCount: number
+      /** Its tenants come by `tenants`. */
+      readonly change: Omit<ConfigChange, 'tenants'>
+      readonly changedCount: number
+    }
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantSpec[] }
+
+/** Behind the relay, where the two share a core; high enough to come to its end under load. */
+const niceness = 5
+
+if (parentPort !== null) serve(parentPort, workerData)
+
+function serve(port: NonNullable<typeof parentPort>, options: LoadOptions): void {
+  lowerPriority()
+  const loader = new ConfigLoader(options)
+  let running: ShardedMap<TenantSpec> | undefined
+  let loaded: LoadedConfig | undefined
+  let changed: readonly TenantSpec[] = []
+  const load = (): ConfigReply => {
+    try {
+      loaded = loader.load()
+    } catch (error) {
+      if (error instanceof ConfigError) return { kind: 'problems', problems: error.problems }
+      throw error
+    }
+    const { tenants, ...change } = changeSince(running, loaded)
+    changed = tenants
+    return { kind: 'loaded', settings: loaded.settings, tenantCount: loaded.tenants.size, hostnameCount: loaded.hostnameCount, change, changedCount: tenants.length }
+  }
+  port.on('message', (request: ConfigRequest) => {
+    switch (request.kind) {
+      case 'load': port.postMessage(load()); break
+      case 'tenants': port.postMessage({ kind: 'tenants', tenants: changed.slice(request.from, request.to) } satisfies ConfigReply); break
+      case 'commit':
+        running = loaded?.tenants
+        changed = []
+        break
+      default: request satisfies never
+    }
+  })
+}
+
+/** Linux has a priority for each thread, and takes a thread's id where others take a process's. */
+function lowerPriority(): void {
+  if (process.platform !== 'linux') return
+  try {
+    const [, threadId] = /\/(\d+)$/.exec(readlinkSync('/proc/thread-self')) ?? []
+    if (threadId !== undefined) setPriority(Number(threadId), niceness)
+  } catch {
+    // Without /proc, or where a sandbox forbids it: the system shares out the cores as it does among others.
+  }
+}
