@@ -1,53 +1,23 @@
 // An immutable map by text whose changed copy shares with it what has not changed.
 //
-//   shards  [ Map, Map, Map, … ]          a look-up hashes its key once for the shard; the shard is an ordinary Map
-//   copy    [ ▲  , Map', ▲ , … ]          a change copies the outer array and the shards that it touches
+//   rows  [ row, row, … ]  ─▶  row  [ Map, Map, … ]        a key's hash says which row, and which shard of it
+//   copy  [  ▲ , row', … ]  ─▶  row' [  ▲ , Map', … ]       a change copies the arrays and the shards on its way
 //
-// So a look-up costs the same however many keys there are, and a change costs what it changes: of 100,000 keys, a shard
-// has some 25.
+// A look-up hashes its key once and then asks an ordinary Map, so it costs the same however many keys there are. A change
+// costs what it changes: of 100,000 keys, a shard has one or two.
 
 import { stableHash } from './stable-hash.ts'
 
-/** A power of two. The outer array is copied at each change: 32 KiB. */
-const shardCount = 4_096
+/** 65,536 shards in all; a power of two. */
+const rowCount = 256
+const shardsPerRow = 256
 
-type Shards<Value> = readonly ReadonlyMap<string, Value>[]
+type Shard<Value> = ReadonlyMap<string, Value>
+type Row<Value> = readonly Shard<Value>[]
 
-const emptyShard: ReadonlyMap<string, never> = new Map<string, never>()
-const emptyShards: Shards<never> = Array.from({ length: shardCount }, () => emptyShard)
-
-export class ShardedMap<Value> {
-  readonly #shards: Shards<Value>
-  readonly size: number
-
-  /** Empty. The parameters are for drafts. */
-  constructor(shards: Shards<Value> = emptyShards, size = 0) {
-    this.#shards = shards
-    this.size = size
-  }
-
-  get(key: string): Value | undefined {
-    return this.#shards[shardOf(key)]?.get(key)
-  }
-
-  /** The keys whose values are not the same as in an earlier map. What the two share is passed over. */
-  * changesSince(before: ShardedMap<Value>): Generator<KeyChange<Value>, void, void> {
-    for (const [index, shard] of this.#shards.entries()) {
-      const shardBefore: ReadonlyMap<string, Value> = before.#shards[index] ?? emptyShard
-      if (shard === shardBefore) continue
-      for (const [key, after] of shard) {
-        if (shardBefore.get(key) !== after) yield { key, before: shardBefore.get(key), after }
-      }
-      for (const [key, before] of shardBefore) {
-        if (!shard.has(key)) yield { key, before, after: undefined }
-      }
-    }
-  }
-
-  draft(): ShardedMapDraft<Value> {
-    return new ShardedMapDraft(this.#shards, this.size)
-  }
-}
+const emptyShard: Shard<never> = new Map<string, never>()
+const emptyRow: Row<never> = Array.from({ length: shardsPerRow }, () => emptyShard)
+const emptyRows: readonly Row<never>[] = Array.from({ length: rowCount }, () => emptyRow)
 
 /** Undefined stands for no value. */
 export interface KeyChange<Value> {
@@ -56,20 +26,54 @@ export interface KeyChange<Value> {
   readonly after: Value | undefined
 }
 
+export class ShardedMap<Value> {
+  readonly #rows: readonly Row<Value>[]
+  readonly size: number
+
+  /** Empty. The parameters are for drafts. */
+  constructor(rows: readonly Row<Value>[] = emptyRows, size = 0) {
+    this.#rows = rows
+    this.size = size
+  }
+
+  get(key: string): Value | undefined {
+    const hash = stableHash(key)
+    return this.#rows[rowOf(hash)]?.[shardOf(hash)]?.get(key)
+  }
+
+  /** The keys whose values are not the same as in an earlier map. What the two share is passed over. */
+  * changesSince(before: ShardedMap<Value>): Generator<KeyChange<Value>, void, void> {
+    for (const [rowIndex, row] of this.#rows.entries()) {
+      const rowBefore: Row<Value> = before.#rows[rowIndex] ?? emptyRow
+      if (row === rowBefore) continue
+      for (const [index, shard] of row.entries()) {
+        const shardBefore: Shard<Value> = rowBefore[index] ?? emptyShard
+        if (shard !== shardBefore) yield* shardChanges(shardBefore, shard)
+      }
+    }
+  }
+
+  draft(): ShardedMapDraft<Value> {
+    return new ShardedMapDraft(this.#rows, this.size)
+  }
+}
+
 /** A map in the making; the one that it began as stays as it is. */
 export class ShardedMapDraft<Value> {
-  #shards: ReadonlyMap<string, Value>[]
-  /** Copied, and seen by nobody else yet. */
-  readonly #own = new Map<number, Map<string, Value>>()
+  #rows: Row<Value>[]
   #size: number
+  /** Copied, and seen by nobody else yet: each by itself. */
+  readonly #ownRows = new Map<Row<Value>, Shard<Value>[]>()
+  readonly #ownShards = new Map<Shard<Value>, Map<string, Value>>()
 
-  constructor(shards: Shards<Value>, size: number) {
-    this.#shards = [...shards]
+  constructor(rows: readonly Row<Value>[], size: number) {
+    this.#rows = [...rows]
     this.#size = size
   }
 
   get(key: string): Value | undefined {
-    return this.#shards[shardOf(key)]?.get(key)
+    const hash = stableHash(key)
+    return this.#rows[rowOf(hash)]?.[shardOf(hash)]?.get(key)
   }
 
   set(key: string, value: Value): void {
@@ -85,23 +89,50 @@ export class ShardedMapDraft<Value> {
 
   /** What is done to the draft later does not change the map. */
   done(): ShardedMap<Value> {
-    const shards = this.#shards
-    this.#shards = [...shards]
-    this.#own.clear()
-    return new ShardedMap(shards, this.#size)
+    const rows = this.#rows
+    this.#rows = [...rows]
+    this.#ownRows.clear()
+    this.#ownShards.clear()
+    return new ShardedMap(rows, this.#size)
   }
 
   #ownShard(key: string): Map<string, Value> {
-    const index = shardOf(key)
-    const own = this.#own.get(index)
+    const hash = stableHash(key)
+    const row = this.#ownRow(rowOf(hash))
+    const shard = row[shardOf(hash)] ?? emptyShard
+    const own = this.#ownShards.get(shard)
     if (own !== undefined) return own
-    const copy = new Map(this.#shards[index])
-    this.#shards[index] = copy
-    this.#own.set(index, copy)
+    const copy = new Map<string, Value>(shard)
+    row[shardOf(hash)] = copy
+    this.#ownShards.set(copy, copy)
+    return copy
+  }
+
+  #ownRow(index: number): Shard<Value>[] {
+    const row = this.#rows[index] ?? emptyRow
+    const own = this.#ownRows.get(row)
+    if (own !== undefined) return own
+    const copy = [...row]
+    this.#rows[index] = copy
+    this.#ownRows.set(copy, copy)
     return copy
   }
 }
 
-function shardOf(key: string): number {
-  return stableHash(key) & (shardCount - 1)
+function* shardChanges<Value>(shardBefore: Shard<Value>, shard: Shard<Value>): Generator<KeyChange<Value>, void, void> {
+  for (const [key, after] of shard) {
+    const before = shardBefore.get(key)
+    if (before !== after) yield { key, before, after }
+  }
+  for (const [key, before] of shardBefore) {
+    if (!shard.has(key)) yield { key, before, after: undefined }
+  }
+}
+
+function rowOf(hash: number): number {
+  return hash & (rowCount - 1)
+}
+
+function shardOf(hash: number): number {
+  return (hash >>> 8) & (shardsPerRow - 1)
 }

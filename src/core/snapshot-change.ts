@@ -45,13 +45,14 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
     hostnames: (kept?.hostnames ?? new HostnameTable<TenantPolicy>()).draft(),
   }
   const cidrSets = previous?.cidrSets ?? new CidrSetCache()
+  const leaving = change.removedTenants === 'all-others' ? [] : [...change.removedTenants, ...change.tenants.map(({ name }) => name)]
   // All go before any comes: a hostname may move from one tenant to another.
-  if (change.removedTenants !== 'all-others') {
-    for (const name of change.removedTenants) remove(name, drafts)
-    for (const { name } of change.tenants) remove(name, drafts)
+  for (const [index, name] of leaving.entries()) {
+    if (isStep(index)) yield
+    remove(name, drafts)
   }
   for (const [index, spec] of change.tenants.entries()) {
-    if (index % tenantsPerStep === tenantsPerStep - 1) yield
+    if (isStep(index)) yield
     const firstIndex = stableHash(spec.name) + schedulerOffset
     const policy = tenantPolicy(spec, schedulerFor(spec, firstIndex, previous?.tenants.get(spec.name)?.scheduler), cidrSets)
     drafts.tenants.set(spec.name, policy)
@@ -60,6 +61,10 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
   const tenants = drafts.tenants.done()
   const listeners = new Map(change.listeners.map((spec) => [spec.name, listenerPolicy(spec, tenants, cidrSets)]))
   return { version: change.version, listeners, hostnames: drafts.hostnames.done(), tenants, cidrSets }
+}
+
+function isStep(index: number): boolean {
+  return index % tenantsPerStep === tenantsPerStep - 1
 }
 
 interface Drafts {
