@@ -101,7 +101,7 @@ function sameForTenants({ parsed: left }: Frame, { parsed: right }: Frame): bool
 /** @returns in the list's order; undefined where an item is not what it seems, or wrong */
 function parseItems(list: TenantItems, known: readonly Item[]): readonly ParsedTenant[] | undefined {
   const parsed = list.sources.map((source) => known[source]?.parsed)
-  const added = [...parsed.keys()].filter((index) => parsed[index] === undefined)
+  const added = parsed.flatMap((tenant, index) => tenant === undefined ? index : [])
   for (let from = 0; from < added.length; from += itemsPerParse) {
     const batch = added.slice(from, from + itemsPerParse)
     const entries = entriesOf(batch.map((index) => itemAt(list, index)), list.indent)
