@@ -2,7 +2,6 @@
 // them with. Then accepting pauses, is counted and told of, and begins again by itself.
 
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
-import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { Clock } from './byte-relay.ts'
 import * as libc from './libc.ts'
 import { SocketAddressCell } from './socket-address.ts'
@@ -20,7 +19,8 @@ export interface AcceptorParts {
   readonly firstToken: number
   /** A slot for one more connection. */
   readonly hasRoom: () => boolean
-  readonly accepted: (fd: number, listener: string, peer: SocketAddress) => void
+  /** `peer` is written over by the next one. */
+  readonly accepted: (fd: number, listener: string, peer: SocketAddressCell) => void
   readonly failed: (error: Error, context: string) => void
 }
 
@@ -97,7 +97,7 @@ export class Acceptor {
       this.#peer.expect()
       const accepted = libc.accept4(fd, this.#peer.address, this.#peer.lengthAddress, libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC)
       if (accepted !== -1) {
-        this.#parts.accepted(accepted, name, this.#peer.decode())
+        this.#parts.accepted(accepted, name, this.#peer)
         continue
       }
       const error = libc.errno()

@@ -100,8 +100,10 @@ export class ConnectionSetup {
     const endpoint = table.endpoints[slot]
     // The attempt may have timed out, and the slot may be another connection's.
     if (machine === undefined || endpoint === undefined || table.number[slot] !== connection || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
-    if ('address' in answer) this.#connect(slot, machine, answer.address, endpoint.port)
-    else this.#dialFailed(slot, machine, 'unreachable', answer.failure)
+    const failure = 'failure' in answer ? answer.failure : `${answer.address} is no IP address`
+    const length = 'address' in answer ? this.#peer.encode({ address: answer.address, port: endpoint.port }) : undefined
+    if (length === undefined) this.#dialFailed(slot, machine, 'unreachable', failure)
+    else this.#connect(slot, machine, length)
   }
 
   #step(slot: number, step: (machine: Connection) => readonly ConnectionEffect[]): void {
@@ -199,18 +201,15 @@ export class ConnectionSetup {
     cells[relayCell.dials] = (cells[relayCell.dials] ?? 0) + 1
     table.attempts[slot] = attempt
     table.endpoints[slot] = endpoint
-    if (isIpLiteral(endpoint.address)) this.#connect(slot, machine, endpoint.address, endpoint.port)
+    const length = this.#peer.encode(endpoint)
+    if (length !== undefined) this.#connect(slot, machine, length)
     else resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
   }
 
-  #connect(slot: number, machine: Connection, address: string, port: number): void {
+  /** To the address in `#peer`. */
+  #connect(slot: number, machine: Connection, length: number): void {
     const { table, watch } = this.#parts
     const token = 2 * slot + 1
-    const length = this.#peer.encode({ address, port })
-    if (length === undefined) {
-      this.#dialFailed(slot, machine, 'error', `${address} is no IP address`)
-      return
-    }
     const family = length === libc.sockaddrInBytes ? libc.AF_INET : libc.AF_INET6
     const fd = libc.socket(family, libc.SOCK_STREAM | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC, 0)
     if (fd === -1) {
@@ -222,7 +221,7 @@ export class ConnectionSetup {
     if (libc.connect(fd, this.#peer.address, length) === -1 && libc.errno() !== libc.EINPROGRESS) {
       const error = libc.errno()
       this.#dropUpstream(slot)
-      this.#dialFailedWith(slot, machine, error, `connect ${address}:${port}`)
+      this.#dialFailedWith(slot, machine, error, `connect ${table.endpoints[slot]?.name ?? ''}`)
       return
     }
     table.set(token, tokenBit.connecting)
@@ -295,11 +294,6 @@ export class ConnectionSetup {
     }
     closer.settle(slot)
   }
-}
-
-/** Endpoints are checked when they are configured: what has no letters but hexadecimal ones and colons is no hostname. */
-function isIpLiteral(address: string): boolean {
-  return address.includes(':') || /^\d+\.\d+\.\d+\.\d+$/.test(address)
 }
 
 function dialFailure(error: number): DialFailure {

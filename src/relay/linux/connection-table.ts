@@ -8,10 +8,11 @@
 // is touched slot by slot: what no connection has used takes none.
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
-import { formatIpAddress, ipAddressOf, parseIpAddress } from '../../core/net/ip-address.ts'
+import { formatIpAddress, ipAddressOf } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { WorkerDescriptors } from './descriptors.ts'
+import type { SocketAddressCell } from './socket-address.ts'
 
 /** What a slot is in; zeroed memory is a table of free slots. */
 export const slotState = {
@@ -192,18 +193,14 @@ export class ConnectionTable {
     this.bits[token] = (this.bits[token] ?? 0) & ~bit
   }
 
-  setDownstreamAddress(slot: number, { address, port }: SocketAddress): void {
-    const ip = parseIpAddress(address)
-    const at = slot * addressBytes
-    this.#downstreamAddress.fill(0, at, at + addressBytes)
-    if (ip?.family === 4) this.#downstreamAddress[at + 10] = this.#downstreamAddress[at + 11] = 0xff
-    if (ip !== undefined) this.#downstreamAddress.set(ip.bytes, at + addressBytes - ip.bytes.byteLength)
-    this.#downstreamPort[slot] = port
+  setDownstreamAddress(slot: number, peer: SocketAddressCell): void {
+    peer.copyTo(this.#downstreamAddress, slot * addressBytes)
+    this.#downstreamPort[slot] = peer.port
   }
 
   downstreamAddress(slot: number): SocketAddress {
     const at = slot * addressBytes
-    const address = formatIpAddress(ipAddressOf(this.#downstreamAddress.slice(at, at + addressBytes)))
-    return { address, port: this.#downstreamPort[slot] ?? 0 }
+    const bytes = this.#downstreamAddress.subarray(at, at + addressBytes)
+    return { address: formatIpAddress(ipAddressOf(bytes)), port: this.#downstreamPort[slot] ?? 0 }
   }
 }

@@ -254,6 +254,26 @@ export function createPipe(): { readonly readFd: number; readonly writeFd: numbe
 const epollEventInts = process.arch === 'x64' ? 3 : 4
 const epollTokenInt = process.arch === 'x64' ? 1 : 2
 
+/** Several events to register with. */
+export class EpollEvents {
+  readonly #ints: Int32Array
+  readonly #address: number
+
+  /** @throws {SystemError} */
+  constructor(count: number) {
+    const memory = allocate(count * epollEventInts * 4)
+    this.#ints = new Int32Array(memory.bytes.buffer, 0, count * epollEventInts)
+    this.#address = memory.address
+  }
+
+  /** @returns its address */
+  set(index: number, events: number, token: number): number {
+    this.#ints[index * epollEventInts] = events
+    this.#ints[index * epollEventInts + epollTokenInt] = token
+    return this.#address + index * epollEventInts * 4
+  }
+}
+
 /** One epoll instance and the events that its last wait brought. */
 export class Epoll {
   readonly fd: number

@@ -19,6 +19,7 @@ import { BatchRing } from './batch-ring.ts'
 import { batchMax, ByteRelay, type Clock } from './byte-relay.ts'
 import { ConnectionSetup } from './connection-setup.ts'
 import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
+import { DeferredCalls } from './deferred-calls.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
@@ -55,6 +56,7 @@ export class RelayWorker {
   readonly #epoll = new libc.Epoll(eventsPerWait)
   readonly #descriptors: WorkerDescriptors
   readonly #pipes: PipePool
+  readonly #deferred: DeferredCalls
   readonly #table: ConnectionTable
   readonly #wheel: TimerWheel
   readonly #bytes: ByteRelay
@@ -93,6 +95,7 @@ export class RelayWorker {
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
     const opened = BatchRing.open(batchMax)
     const ring = typeof opened === 'string' ? undefined : opened
+    this.#deferred = new DeferredCalls(this.#epoll, ring)
     this.#descriptors.ring[0] = ring === undefined ? 0 : ring.fd + 1
     const bytes: ByteRelay = new ByteRelay({
       table, cells, clock, pipes: this.#pipes, ring,
@@ -101,7 +104,7 @@ export class RelayWorker {
     this.#table = table
     this.#wheel = wheel
     this.#bytes = bytes
-    this.#closer = new SocketCloser({ table, wheel, clock, bytes, watch })
+    this.#closer = new SocketCloser({ table, wheel, clock, bytes, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
     const connectionId = (number: number): string => `${data.idPrefix}${number.toString(36)}`
     this.#relayed = new RelayedConnections({ table, wheel, clock, bytes, closer: this.#closer, peerWatch: new PeerWatch(table, clock), connectionId, ended })
     this.#setup = new ConnectionSetup({
@@ -124,7 +127,11 @@ export class RelayWorker {
       while (!this.#stopped) this.#turn()
     } finally {
       if (!this.#stopped) this.#end('worker-failed')
-      closeDescriptors(this.#descriptors)
+      try {
+        this.#deferred.perform(connectionEvents)
+      } finally {
+        closeDescriptors(this.#descriptors)
+      }
     }
   }
 
@@ -145,6 +152,7 @@ export class RelayWorker {
     this.#acceptor.resumeIfDue()
     this.#publishStep()
     if (woken) this.#readMessages()
+    this.#deferred.perform(connectionEvents)
     this.#recycle()
     this.#flushWaitMs = this.#observer.flushIfDue(clock.nowMs)
   }
@@ -189,10 +197,10 @@ export class RelayWorker {
 
   #watch(token: number): void {
     this.#table.set(token, tokenBit.registered)
-    libc.check(this.#epoll.add(this.#table.fdOf(token), connectionEvents, token), 'epoll_ctl on a connection')
+    this.#deferred.register(this.#table.fdOf(token), token)
   }
 
-  #accepted(fd: number, name: string, peer: SocketAddress): void {
+  #accepted(fd: number, name: string, peer: SocketAddressCell): void {
     const snapshot = this.#snapshot
     const listener = snapshot?.listeners.get(name)
     if (snapshot === undefined || listener === undefined) {
@@ -221,7 +229,7 @@ export class RelayWorker {
       id: `${this.#data.idPrefix}${this.#connections.toString(36)}`,
       listener,
       snapshot,
-      downstream: peer,
+      downstream: peer.decode(),
       local: () => this.#localAddress(fd),
       acceptedAtMs: Date.now(),
       nowMs,

@@ -10,6 +10,9 @@ import { AF_INET, AF_INET6, allocate, sockaddrInBytes } from './libc.ts'
 /** sizeof(struct sockaddr_in6): the longest we use. */
 export const socketAddressBytesMax = 28
 
+const ipv6Bytes = 16
+const ipv6At = 8
+
 /** A peer that has left before it was asked for its address: the unspecified address stands for it. */
 const unknownAddress: SocketAddress = { address: '::', port: 0 }
 
@@ -49,6 +52,21 @@ export class SocketAddressCell {
     setHostOrder16(this.#bytes, AF_INET6)
     this.#bytes.set(ip.bytes, 8)
     return socketAddressBytesMax
+  }
+
+  get port(): number {
+    return this.#view.getUint16(2)
+  }
+
+  /** The address in 16 bytes, an IPv4 one as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2). */
+  copyTo(target: Uint8Array, at: number): void {
+    if (this.#view.getUint16(0, true) === AF_INET6) {
+      for (let index = 0; index < ipv6Bytes; index++) target[at + index] = this.#bytes[ipv6At + index] ?? 0
+      return
+    }
+    target.fill(0, at, at + ipv6Bytes)
+    target[at + 10] = target[at + 11] = 0xff
+    for (let index = 0; index < 4; index++) target[at + 12 + index] = this.#bytes[4 + index] ?? 0
   }
 
   /** What a call has written here; an IPv4-mapped address as IPv4, a link-local one without its zone. */

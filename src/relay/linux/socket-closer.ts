@@ -6,7 +6,7 @@
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { ByteRelay, Clock } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
-import { allocate, close, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
+import { allocate, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
 
 /** For bytes that a peer is owed before the RST: it has this long to take them. */
 const resetFlushMsMax = 30_000
@@ -28,6 +28,8 @@ export interface CloserParts {
   readonly wheel: TimerWheel
   readonly clock: Clock
   readonly bytes: ByteRelay
+  /** Before the worker waits again. */
+  readonly closeDescriptor: (fd: number) => void
   /** Its events must be told of from now on. */
   readonly watch: (token: number) => void
 }
@@ -49,7 +51,7 @@ export class SocketCloser {
     if (fd === -1) return
     table.setFd(token, -1)
     this.#forget(token)
-    close(fd)
+    this.#parts.closeDescriptor(fd)
   }
 
   /** RST at once. */

@@ -1,0 +1,86 @@
+// Calls whose result nothing waits for, performed together before the worker waits: registering with epoll, and closing. A
+// connection needs two of each, and on a busy worker one system call then serves many connections.
+//
+// Registrations go before closes, so that a descriptor that is both is registered while it is still the same one; and no
+// descriptor's number comes back before all events that name it have been handled.
+
+import type { BatchRing } from './batch-ring.ts'
+import * as libc from './libc.ts'
+
+/** From so many on one call for all of them pays. */
+const togetherMin = 3
+
+export class DeferredCalls {
+  readonly #epoll: libc.Epoll
+  readonly #ring: BatchRing | undefined
+  readonly #events: libc.EpollEvents
+  readonly #registerFds: number[] = []
+  readonly #registerTokens: number[] = []
+  readonly #closeFds: number[] = []
+
+  /** @param ring absent: one call for each */
+  constructor(epoll: libc.Epoll, ring: BatchRing | undefined) {
+    this.#epoll = epoll
+    this.#ring = ring
+    this.#events = new libc.EpollEvents(ring?.capacity ?? 1)
+  }
+
+  register(fd: number, token: number): void {
+    this.#registerFds.push(fd)
+    this.#registerTokens.push(token)
+  }
+
+  close(fd: number): void {
+    this.#closeFds.push(fd)
+  }
+
+  /**
+   * @param events that registered descriptors are watched for
+   * @throws {SystemError} where epoll takes no more
+   */
+  perform(events: number): void {
+    this.#registerAll(events)
+    this.#closeAll()
+  }
+
+  #registerAll(events: number): void {
+    const fds = this.#registerFds
+    const tokens = this.#registerTokens
+    const ring = this.#ring
+    if (ring === undefined || fds.length < togetherMin) {
+      for (let index = 0; index < fds.length; index++) {
+        libc.check(this.#epoll.add(fds[index] ?? -1, events, tokens[index] ?? 0), 'epoll_ctl on a connection')
+      }
+    } else {
+      for (let from = 0; from < fds.length; from += ring.capacity) this.#registerTogether(ring, events, from, Math.min(fds.length, from + ring.capacity))
+    }
+    fds.length = 0
+    tokens.length = 0
+  }
+
+  #registerTogether(ring: BatchRing, events: number, from: number, to: number): void {
+    for (let index = from; index < to; index++) {
+      const event = this.#events.set(index - from, events, this.#registerTokens[index] ?? 0)
+      ring.addEpollCtl(this.#epoll.fd, libc.EPOLL_CTL_ADD, this.#registerFds[index] ?? -1, event)
+    }
+    ring.submit()
+    for (let index = 0; index < to - from; index++) {
+      const result = ring.results[index] ?? 0
+      if (result < 0) throw new libc.SystemError('epoll_ctl on a connection', -result)
+    }
+  }
+
+  #closeAll(): void {
+    const fds = this.#closeFds
+    const ring = this.#ring
+    if (ring === undefined || fds.length < togetherMin) {
+      for (const fd of fds) libc.close(fd)
+    } else {
+      for (let from = 0; from < fds.length; from += ring.capacity) {
+        for (let index = from; index < Math.min(fds.length, from + ring.capacity); index++) ring.addClose(fds[index] ?? -1)
+        ring.submit()
+      }
+    }
+    fds.length = 0
+  }
+}
