@@ -22,7 +22,7 @@ export class Backends {
    */
   static async start({ processes, sets }: { processes: number, sets: number }): Promise<{ backends: Backends, ports: readonly BackendPorts[] }> {
     const file = fileURLToPath(new URL('backend.ts', import.meta.url))
-    const children = Array.from({ length: processes }, () => fork(file, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
+    const children = Array.from({ length: processes }, () => fork(file, { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
     let ports: readonly BackendPorts[] = Array.from({ length: sets }, () => anyPort)
     for (const child of children) {
       const reply = await ask(child, { kind: 'listen', sets: ports })
