@@ -2,26 +2,33 @@
 //
 // What is uploaded is counted where it arrives, at the sink: what has been written here may still be in a buffer.
 
-import { type ClientOwner, HelloClient } from './hello-client.ts'
-import type { Load, LoadSpec, LoadTally, LoadTarget } from './load.ts'
+import { EAGAIN, errno, SystemError } from '../../src/relay/linux/libc.ts'
+import { type ClientOwner, Clients } from './clients.ts'
+import { waitMsMax } from './event-loop.ts'
+import type { Load, LoadParts, LoadSpec, LoadTally } from './load.ts'
 import { Tally } from './tally.ts'
 
-const chunk = Buffer.alloc(256 * 1024, 0x55)
+const chunkFill = 0x55
+/** Of one connection, before the others have their turn. */
+const chunksPerTurn = 8
 const openTimeoutMs = 10_000
 
 type BulkSpec = Extract<LoadSpec, { kind: 'download' | 'upload' }>
 
 export class BulkLoad implements Load, ClientOwner {
   readonly #spec: BulkSpec
-  readonly #target: LoadTarget
+  readonly #helloBytes: number
+  readonly #clients: Clients
   readonly #tally = new Tally()
-  #clients: HelloClient[] = []
-  #connecting = new Set<HelloClient>()
+  readonly #chunkBytes: number
+  #connecting: Set<number> = new Set()
   #opened: () => void = () => undefined
 
-  constructor(spec: BulkSpec, target: LoadTarget) {
+  constructor({ spec, target, loop }: LoadParts<BulkSpec>) {
     this.#spec = spec
-    this.#target = target
+    this.#helloBytes = target.hello.length
+    this.#chunkBytes = loop.outgoing.bytes.fill(chunkFill).length
+    this.#clients = new Clients({ loop, target, slots: spec.connections, traffic: 'bulk', owner: this })
   }
 
   /** A source begins to send when it has the hello: what comes before `start` is warm-up as well. */
@@ -35,24 +42,15 @@ export class BulkLoad implements Load, ClientOwner {
         clearTimeout(timer)
         resolve()
       }
-      this.#clients = Array.from({ length: this.#spec.connections }, () => new HelloClient(this.#target, this))
-      this.#connecting = new Set(this.#clients)
+      const slots = Array.from({ length: this.#spec.connections }, (_, slot) => slot)
+      this.#connecting = new Set(slots)
+      for (const slot of slots) this.#clients.open(slot)
     })
   }
 
   start(): void {
     if (this.#spec.kind === 'download') return
-    for (const { socket } of this.#clients) {
-      const fill = (): void => {
-        let taken = true
-        while (taken && !socket.destroyed) {
-          taken = socket.write(chunk)
-          this.#tally.sentBytes += chunk.length
-        }
-      }
-      socket.on('drain', fill)
-      fill()
-    }
+    for (let slot = 0; slot < this.#spec.connections; slot += 1) this.#clients.watchWritable(slot)
   }
 
   openWindow(): void {
@@ -64,7 +62,7 @@ export class BulkLoad implements Load, ClientOwner {
   }
 
   finish(): Promise<void> {
-    for (const client of this.#clients) client.reset()
+    this.#clients.close()
     return Promise.resolve()
   }
 
@@ -72,24 +70,38 @@ export class BulkLoad implements Load, ClientOwner {
     return this.#tally.result()
   }
 
-  connected(client: HelloClient): void {
-    this.#tally.opened += 1
-    this.#tally.sentBytes += this.#target.hello.length
-    this.#settled(client)
+  beforeWait(): number {
+    return waitMsMax
   }
 
-  read(_client: HelloClient, byteLength: number): void {
+  connected(slot: number): void {
+    this.#tally.opened += 1
+    this.#tally.sentBytes += this.#helloBytes
+    this.#settled(slot)
+  }
+
+  read(_slot: number, byteLength: number): void {
     this.#tally.receivedBytes += byteLength
     this.#tally.operations += byteLength
   }
 
-  broken(client: HelloClient, reason: string): void {
-    this.#tally.failed(reason)
-    this.#settled(client)
+  writable(slot: number): void {
+    for (let chunks = 0; chunks < chunksPerTurn; chunks += 1) {
+      const sent = this.#clients.send(slot, this.#chunkBytes)
+      if (sent > 0) this.#tally.sentBytes += sent
+      if (sent === this.#chunkBytes) continue
+      if (sent === -1 && errno() !== EAGAIN) this.#clients.fail(slot, new SystemError('send', errno()).message)
+      return
+    }
   }
 
-  #settled(client: HelloClient): void {
-    this.#connecting.delete(client)
+  broken(slot: number, reason: string): void {
+    this.#tally.failed(reason)
+    this.#settled(slot)
+  }
+
+  #settled(slot: number): void {
+    this.#connecting.delete(slot)
     if (this.#connecting.size === 0) this.#opened()
   }
 }

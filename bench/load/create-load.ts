@@ -3,21 +3,22 @@
 import { BulkLoad } from './bulk-load.ts'
 import { ConnectLoad } from './connect-load.ts'
 import { EchoLoad } from './echo-load.ts'
-import type { Load, LoadSpec, LoadTarget } from './load.ts'
+import type { Load, LoadParts, LoadSpec } from './load.ts'
 import { PacedLoad } from './paced-load.ts'
 
-export function createLoad(spec: LoadSpec, target: LoadTarget): Load {
+/** It has the loop to itself until it has finished. */
+export function createLoad({ spec, target, loop }: LoadParts<LoadSpec>): Load {
   switch (spec.kind) {
     case 'echo':
     case 'idle':
-      return new EchoLoad(spec, target)
+      return new EchoLoad({ spec, target, loop })
     case 'paced':
-      return new PacedLoad(spec, target)
+      return new PacedLoad({ spec, target, loop })
     case 'connect':
-      return new ConnectLoad(spec, target)
+      return new ConnectLoad({ spec, target, loop })
     case 'download':
     case 'upload':
-      return new BulkLoad(spec, target)
+      return new BulkLoad({ spec, target, loop })
     default: {
       const never: never = spec
       throw new Error(`bug: no load ${JSON.stringify(never)}`)

@@ -1,8 +1,9 @@
 // Closed loop: every connection sends its next request as soon as the answer to the last one is whole. As many requests
 // as go through; a relay that stalls is asked less, so its latencies here flatter it (the paced load's do not).
 
-import { EchoPool } from './echo-pool.ts'
-import type { Load, LoadSpec, LoadTally, LoadTarget } from './load.ts'
+import { echoState, EchoPool } from './echo-pool.ts'
+import { waitMsMax } from './event-loop.ts'
+import type { Load, LoadParts, LoadSpec, LoadTally } from './load.ts'
 import { Tally } from './tally.ts'
 
 type EchoSpec = Extract<LoadSpec, { kind: 'echo' | 'idle' }>
@@ -14,27 +15,32 @@ export class EchoLoad implements Load {
   #running = false
 
   /** An idle load is an echo load that is never started. */
-  constructor(spec: EchoSpec, target: LoadTarget) {
+  constructor({ spec, target, loop }: LoadParts<EchoSpec>) {
     this.#spec = spec
     this.#pool = new EchoPool({
+      loop,
       target,
       tally: this.#tally,
+      connections: spec.connections,
       payloadBytes: spec.kind === 'idle' ? 4 : spec.payloadBytes,
-      onAnswer: (connection, atMs) => {
-        this.#tally.timed(connection.sentAtMs, atMs)
-        if (this.#running) connection.request(atMs)
+      onAnswer: (slot, atMs) => {
+        this.#tally.timed(this.#pool.sentAtMs[slot] ?? 0, atMs)
+        if (this.#running) this.#pool.request(slot, atMs)
       },
+      beforeWait: () => waitMsMax,
     })
   }
 
   async prepare(): Promise<void> {
-    await this.#pool.open(this.#spec.connections)
+    await this.#pool.open()
   }
 
   start(): void {
     if (this.#spec.kind === 'idle') return
     this.#running = true
-    for (const connection of this.#pool.connections) connection.request(performance.now())
+    this.#pool.state.forEach((state, slot) => {
+      if (state === echoState.free) this.#pool.request(slot, performance.now())
+    })
   }
 
   openWindow(): void {
@@ -48,7 +54,7 @@ export class EchoLoad implements Load {
 
   async finish(): Promise<void> {
     await this.#pool.settle()
-    this.#pool.resetAll()
+    this.#pool.close()
   }
 
   tally(): LoadTally {

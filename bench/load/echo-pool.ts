@@ -1,10 +1,12 @@
 // Connections to an echo server, for the loads that keep theirs: each has had its hello echoed, and carries one request
-// at a time.
+// at a time. A connection is a slot, a number from 0; its columns are typed arrays.
 //
-//   connecting ─connected, hello echoed─▶ free ─request()─▶ busy ─answer─▶ free      any ─failure─▶ out of the pool
+//   connecting ─connected, hello echoed─▶ free ─request()─▶ busy ─answer─▶ free      any ─failure─▶ gone
 
+import { errno, SystemError } from '../../src/relay/linux/libc.ts'
+import { type ClientOwner, Clients } from './clients.ts'
 import { EchoCheck } from './echo-check.ts'
-import { type ClientOwner, HelloClient } from './hello-client.ts'
+import type { EventLoop } from './event-loop.ts'
 import type { LoadTarget } from './load.ts'
 import type { Tally } from './tally.ts'
 
@@ -14,131 +16,134 @@ const openTimeoutMs = 20_000
 const answerTimeoutMs = 3_000
 
 export interface EchoPoolOptions {
+  readonly loop: EventLoop
   readonly target: LoadTarget
   readonly tally: Tally
-  /** At least 4: a request begins with its number. */
+  readonly connections: number
+  /** Whole words of 4 bytes: a request begins with its number. */
   readonly payloadBytes: number
-  /** The whole answer to `connection`'s request is there, and right. */
-  readonly onAnswer: (connection: EchoConnection, atMs: number) => void
+  /** The whole answer to the slot's request is there, and right. */
+  readonly onAnswer: (slot: number, atMs: number) => void
+  /** @returns how long to wait for events, in whole milliseconds */
+  readonly beforeWait: (nowMs: number) => number
 }
 
-export class EchoConnection implements ClientOwner {
-  state: 'connecting' | 'free' | 'busy' = 'connecting'
+export const echoState = { gone: 0, connecting: 1, free: 2, busy: 3 } as const
+
+export class EchoPool implements ClientOwner {
+  // By slot.
+  /** One of `echoState`. */
+  readonly state: Uint8Array
   /** When the request under way was written. */
-  sentAtMs = 0
-  /** Paced loads: the number of the request that is this connection's next one. */
-  nextRequest = 0
-  /** Paced loads: when the request under way was due. */
-  dueAtMs = 0
-  readonly #pool: EchoPool
-  readonly #client: HelloClient
+  readonly sentAtMs: Float64Array
+  readonly beforeWait: (nowMs: number) => number
+  readonly #connections: number
+  readonly #clients: Clients
   readonly #check: EchoCheck
-  readonly #request: Buffer
-
-  constructor(pool: EchoPool, target: LoadTarget, payloadBytes: number) {
-    this.#pool = pool
-    this.#check = new EchoCheck(target.hello)
-    this.#request = Buffer.alloc(payloadBytes, 0x52)
-    this.#client = new HelloClient(target, this)
-  }
-
-  request(atMs: number): void {
-    this.state = 'busy'
-    this.sentAtMs = atMs
-    // The one before has come back whole, so the system holds no part of this buffer any more.
-    this.#request.writeUInt32LE((this.#request.readUInt32LE(0) + 1) >>> 0, 0)
-    this.#check.restart(this.#request)
-    this.#pool.tally.sentBytes += this.#request.length
-    this.#client.socket.write(this.#request)
-  }
-
-  reset(): void {
-    this.#client.reset()
-  }
-
-  connected(): void {
-    this.#pool.tally.opened += 1
-    this.#pool.tally.sentBytes += this.#pool.target.hello.length
-  }
-
-  read(_client: HelloClient, byteLength: number, bytes: Buffer): void {
-    this.#pool.tally.receivedBytes += byteLength
-    switch (this.#check.take(byteLength, bytes)) {
-      case 'partial':
-        return
-      case 'complete':
-        this.#pool.complete(this)
-        return
-      case 'wrong':
-      default:
-        this.reset()
-        this.#pool.lost(this, 'the echo differs from what was sent')
-    }
-  }
-
-  broken(_client: HelloClient, reason: string): void {
-    this.#pool.lost(this, reason)
-  }
-}
-
-export class EchoPool {
-  readonly target: LoadTarget
-  readonly tally: Tally
-  readonly connections = new Set<EchoConnection>()
-  readonly #payloadBytes: number
-  readonly #onAnswer: (connection: EchoConnection, atMs: number) => void
+  readonly #tally: Tally
+  readonly #helloBytes: number
+  readonly #onAnswer: (slot: number, atMs: number) => void
+  #begun = 0
   #connecting = 0
+  #busy = 0
   #wake: () => void = () => undefined
 
-  constructor({ target, tally, payloadBytes, onAnswer }: EchoPoolOptions) {
-    this.target = target
-    this.tally = tally
-    this.#payloadBytes = payloadBytes
+  constructor({ loop, target, tally, connections, payloadBytes, onAnswer, beforeWait }: EchoPoolOptions) {
+    this.state = new Uint8Array(connections)
+    this.sentAtMs = new Float64Array(connections)
+    this.beforeWait = beforeWait
+    this.#connections = connections
+    this.#tally = tally
+    this.#helloBytes = target.hello.length
     this.#onAnswer = onAnswer
+    this.#check = new EchoCheck({ loop, hello: target.hello, payloadBytes, slots: connections })
+    this.#clients = new Clients({ loop, target, slots: connections, traffic: 'requests', owner: this })
   }
 
-  /** Resolves when each of them is free or has failed. */
-  async open(count: number): Promise<void> {
-    let missing = count
+  /** Resolves when each of them is free or gone. */
+  async open(): Promise<void> {
     await this.#until(openTimeoutMs, 'connections opened', () => {
-      while (missing > 0 && this.#connecting < openingMax) {
-        missing -= 1
+      while (this.#begun < this.#connections && this.#connecting < openingMax) {
+        this.state[this.#begun] = echoState.connecting
         this.#connecting += 1
-        this.connections.add(new EchoConnection(this, this.target, this.#payloadBytes))
+        this.#begun += 1
+        this.#check.expectHello(this.#begun - 1)
+        this.#clients.open(this.#begun - 1)
       }
       return this.#connecting
     })
-    for (; missing > 0; missing -= 1) this.tally.failed('was not begun: those before it took too long')
+    for (; this.#begun < this.#connections; this.#begun += 1) this.#tally.failed('was not begun: those before it took too long')
+  }
+
+  /** On a connection that is free. */
+  request(slot: number, atMs: number): void {
+    const { payloadBytes } = this.#check
+    this.#check.nextRequest(slot)
+    this.state[slot] = echoState.busy
+    this.#busy += 1
+    this.sentAtMs[slot] = atMs
+    const sent = this.#clients.send(slot, payloadBytes)
+    if (sent === payloadBytes) {
+      this.#tally.sentBytes += sent
+      return
+    }
+    // A socket whose last request has been answered takes a small one whole.
+    this.#clients.fail(slot, sent === -1 ? new SystemError('send', errno()).message : `the system took ${sent} bytes of a request`)
   }
 
   /** Resolves when no request is under way. The load must have stopped making new ones. */
   async settle(): Promise<void> {
-    await this.#until(answerTimeoutMs, 'answers came', () => {
-      let busy = 0
-      for (const { state } of this.connections) if (state === 'busy') busy += 1
-      return busy
-    })
+    await this.#until(answerTimeoutMs, 'answers came', () => this.#busy)
   }
 
-  resetAll(): void {
-    for (const connection of this.connections) connection.reset()
-    this.connections.clear()
+  close(): void {
+    this.#clients.close()
   }
 
-  /** For EchoConnection: what it waited for is there. */
-  complete(connection: EchoConnection): void {
-    const before = connection.state
-    connection.state = 'free'
-    if (before === 'busy') this.#onAnswer(connection, performance.now())
-    else this.#connecting -= 1
+  connected(): void {
+    this.#tally.opened += 1
+    this.#tally.sentBytes += this.#helloBytes
+  }
+
+  read(slot: number, byteLength: number): void {
+    this.#tally.receivedBytes += byteLength
+    // What nobody has asked for differs as well.
+    const progress = this.state[slot] === echoState.free ? 'wrong' : this.#check.take(slot, byteLength)
+    switch (progress) {
+      case 'partial':
+        return
+      case 'complete':
+        this.#complete(slot)
+        return
+      case 'wrong':
+        this.#clients.fail(slot, 'the echo differs from what was sent')
+        return
+      default:
+        progress satisfies never
+    }
+  }
+
+  writable(): void {
+    // Requests are sent when the answer before them is there, not when there is room.
+  }
+
+  broken(slot: number, reason: string): void {
+    if (this.state[slot] === echoState.connecting) this.#connecting -= 1
+    if (this.state[slot] === echoState.busy) this.#busy -= 1
+    this.state[slot] = echoState.gone
+    this.#tally.failed(reason)
     this.#wake()
   }
 
-  /** For EchoConnection: it has failed. */
-  lost(connection: EchoConnection, reason: string): void {
-    if (connection.state === 'connecting') this.#connecting -= 1
-    this.connections.delete(connection)
-    this.tally.failed(reason)
+  #complete(slot: number): void {
+    const before = this.state[slot]
+    this.state[slot] = echoState.free
+    if (before === echoState.busy) {
+      this.#busy -= 1
+      this.#onAnswer(slot, performance.now())
+    } else {
+      this.#connecting -= 1
+    }
     this.#wake()
   }
 
@@ -152,11 +157,10 @@ export class EchoPool {
       }
       const timer = setTimeout(() => {
         this.#wake = () => undefined
-        for (const connection of this.connections) {
-          if (connection.state === 'free') continue
-          connection.reset()
-          this.lost(connection, `not all ${what} within ${timeoutMs / 1000} s`)
-        }
+        this.state.forEach((state, slot) => {
+          if (state !== echoState.connecting && state !== echoState.busy) return
+          this.#clients.fail(slot, `not all ${what} within ${timeoutMs / 1000} s`)
+        })
         end()
       }, timeoutMs)
       this.#wake = () => {

@@ -2,14 +2,16 @@
 
 import { parentPort } from 'node:worker_threads'
 import { createLoad } from './create-load.ts'
+import { EventLoop } from './event-loop.ts'
 import type { GeneratorReply, GeneratorRequest } from './generator-protocol.ts'
 import type { Load, LoadTally } from './load.ts'
 
+const loop = new EventLoop()
 let load: Load | undefined
 
 async function perform(request: GeneratorRequest): Promise<LoadTally | undefined> {
   if (request.step === 'prepare') {
-    load = createLoad(request.spec, request.target)
+    load = createLoad({ spec: request.spec, target: request.target, loop })
     await load.prepare()
     return undefined
   }

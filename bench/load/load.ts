@@ -7,6 +7,7 @@
 //   finish      requests under way are waited for, connections are reset
 
 import type { RecordableHistogram } from 'node:perf_hooks'
+import type { EventLoop } from './event-loop.ts'
 
 export type LoadSpec =
   /** Closed loop: each connection sends the next request when it has the answer. Operations are requests. */
@@ -27,6 +28,14 @@ export interface LoadTarget {
   readonly port: number
   /** The first bytes of each connection. */
   readonly hello: Uint8Array
+}
+
+/** What a load is made of. */
+export interface LoadParts<Spec extends LoadSpec> {
+  readonly spec: Spec
+  readonly target: LoadTarget
+  /** The thread's. */
+  readonly loop: EventLoop
 }
 
 /** Of one generator thread. */

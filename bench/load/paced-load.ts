@@ -6,50 +6,62 @@
 //   sent       as soon as it is due and its connection is free
 //   recorded   answered − due
 
-import { type EchoConnection, EchoPool } from './echo-pool.ts'
-import type { Load, LoadSpec, LoadTally, LoadTarget } from './load.ts'
-import { Pacer } from './pacer.ts'
+import { echoState, EchoPool } from './echo-pool.ts'
+import { waitMsMax } from './event-loop.ts'
+import type { Load, LoadParts, LoadSpec, LoadTally } from './load.ts'
 import { Tally } from './tally.ts'
+import { WakeTimer } from './wake-timer.ts'
 
 type PacedSpec = Extract<LoadSpec, { kind: 'paced' }>
 
+/** A timer wakes the thread so long before the next request is due; then it polls. */
+const pollMs = 0.05
+
 export class PacedLoad implements Load {
-  readonly #spec: PacedSpec
+  readonly #connections: number
+  readonly #intervalMs: number
   readonly #tally = new Tally()
   readonly #pool: EchoPool
-  readonly #pacer: Pacer
-  readonly #intervalMs: number
-  #connections: EchoConnection[] = []
-  #startMs = 0
-  /** The first request that no wake-up has reached yet. */
-  #next = 0
+  readonly #timer: WakeTimer
+  // By slot.
+  /** The number of the request that is this connection's next one. */
+  readonly #nextRequest: Float64Array
+  /** When the request under way was due. */
+  readonly #dueAtMs: Float64Array
+  #startMs = Number.POSITIVE_INFINITY
   #endMs = Number.POSITIVE_INFINITY
+  /** The first request that time has not reached yet. */
+  #next = 0
+  /** The request that the timer is set for. */
+  #awaited = -1
 
-  constructor(spec: PacedSpec, target: LoadTarget) {
-    this.#spec = spec
+  constructor({ spec, target, loop }: LoadParts<PacedSpec>) {
+    this.#connections = spec.connections
     this.#intervalMs = 1000 / spec.requestsPerSecond
-    this.#pacer = new Pacer({ periodMs: this.#intervalMs, onTick: () => this.#sendDue() })
+    this.#timer = new WakeTimer(loop)
+    this.#nextRequest = Float64Array.from({ length: spec.connections }, (_, slot) => slot)
+    this.#dueAtMs = new Float64Array(spec.connections)
     this.#pool = new EchoPool({
+      loop,
       target,
       tally: this.#tally,
+      connections: spec.connections,
       payloadBytes: spec.payloadBytes,
-      onAnswer: (connection, atMs) => {
-        this.#tally.timed(connection.dueAtMs, atMs)
+      onAnswer: (slot, atMs) => {
+        this.#tally.timed(this.#dueAtMs[slot] ?? 0, atMs)
         // Those that became due while it was busy: they are late, and their latency says so.
-        if (connection.nextRequest < this.#next) this.#send(connection, atMs)
+        if ((this.#nextRequest[slot] ?? 0) < this.#next) this.#send(slot, atMs)
       },
+      beforeWait: (nowMs) => this.#beforeWait(nowMs),
     })
   }
 
   async prepare(): Promise<void> {
-    await Promise.all([this.#pool.open(this.#spec.connections), this.#pacer.ready()])
-    this.#connections = Array.from(this.#pool.connections)
-    for (const [index, connection] of this.#connections.entries()) connection.nextRequest = index
+    await this.#pool.open()
   }
 
   start(): void {
     this.#startMs = performance.now()
-    this.#pacer.start(this.#startMs)
   }
 
   openWindow(): void {
@@ -58,38 +70,48 @@ export class PacedLoad implements Load {
 
   closeWindow(): void {
     this.#endMs = performance.now()
-    this.#sendDue()
-    this.#pacer.stop()
+    this.#sendDue(this.#endMs)
     this.#tally.closeWindow()
   }
 
   async finish(): Promise<void> {
     await this.#pool.settle()
-    this.#pool.resetAll()
+    this.#pool.close()
+    this.#timer.close()
   }
 
   tally(): LoadTally {
     return this.#tally.result()
   }
 
-  #sendDue(): void {
-    const nowMs = performance.now()
-    if (this.#connections.length === 0) return
-    for (; this.#dueAtMs(this.#next) <= Math.min(nowMs, this.#endMs); this.#next += 1) {
-      const connection = this.#connections[this.#next % this.#connections.length]
-      if (connection?.state !== 'free' || !this.#pool.connections.has(connection)) continue
-      this.#tally.delayed(this.#dueAtMs(this.#next), nowMs)
-      this.#send(connection, nowMs)
+  #beforeWait(nowMs: number): number {
+    this.#sendDue(nowMs)
+    const dueAtMs = this.#dueAt(this.#next)
+    if (dueAtMs > this.#endMs || dueAtMs === Number.POSITIVE_INFINITY) return waitMsMax
+    const sleepMs = dueAtMs - pollMs - nowMs
+    if (sleepMs <= 0) return 0
+    if (this.#awaited !== this.#next) this.#timer.wakeAfter(sleepMs)
+    this.#awaited = this.#next
+    return waitMsMax
+  }
+
+  #sendDue(nowMs: number): void {
+    for (; this.#dueAt(this.#next) <= Math.min(nowMs, this.#endMs); this.#next += 1) {
+      const slot = this.#next % this.#connections
+      if (this.#pool.state[slot] !== echoState.free) continue
+      this.#tally.delayed(this.#dueAt(this.#next), nowMs)
+      this.#send(slot, nowMs)
     }
   }
 
-  #send(connection: EchoConnection, nowMs: number): void {
-    connection.dueAtMs = this.#dueAtMs(connection.nextRequest)
-    connection.nextRequest += this.#connections.length
-    connection.request(nowMs)
+  #send(slot: number, nowMs: number): void {
+    const request = this.#nextRequest[slot] ?? 0
+    this.#dueAtMs[slot] = this.#dueAt(request)
+    this.#nextRequest[slot] = request + this.#connections
+    this.#pool.request(slot, nowMs)
   }
 
-  #dueAtMs(request: number): number {
+  #dueAt(request: number): number {
     return this.#startMs + request * this.#intervalMs
   }
 }

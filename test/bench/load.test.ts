@@ -5,14 +5,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'tap'
 import { captureClientHello } from '../../bench/load/client-hello.ts'
 import { createLoad } from '../../bench/load/create-load.ts'
+import { EventLoop } from '../../bench/load/event-loop.ts'
 import type { LoadSpec, LoadTally } from '../../bench/load/load.ts'
 import { ClientHelloReader } from '../../src/core/tls/client-hello.ts'
 import { startBackend, startEcho, until } from '../support/sockets.ts'
 
 const hello = await captureClientHello('echo.bench.example')
+const loop = new EventLoop()
 
 async function runLoad(spec: LoadSpec, port: number, whileOpen: () => Promise<unknown> = () => delay(50)): Promise<LoadTally> {
-  const load = createLoad(spec, { port, hello })
+  const load = createLoad({ spec, target: { port, hello }, loop })
   await load.prepare()
   load.openWindow()
   load.start()
@@ -46,6 +48,53 @@ void test('an echo that differs is a failure, and its connection is given up', a
   })
   const tally = await runLoad({ kind: 'echo', connections: 2, payloadBytes: 64 }, backend.port)
   t.match(tally, { failures: 2, operations: 0, firstFailure: 'the echo differs from what was sent' })
+})
+
+void test('bytes that nobody asked for are a failure', async (t) => {
+  const backend = await startBackend(t, (socket) => {
+    socket.once('data', (first: Buffer) => {
+      socket.write(first)
+      setTimeout(() => socket.write('more'), 20)
+    })
+  })
+  const tally = await runLoad({ kind: 'idle', connections: 1 }, backend.port, async () => {
+    await until(() => backend.sockets[0]?.destroyed === true)
+  })
+  t.match(tally, { failures: 1, firstFailure: 'the echo differs from what was sent' })
+})
+
+void test('a connection that ends is a failure', async (t) => {
+  const backend = await startBackend(t, (socket) => {
+    socket.once('data', () => socket.end())
+  })
+  for (const kind of ['echo', 'paced', 'idle', 'download', 'connect'] as const) {
+    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port)
+    t.ok(tally.failures >= 2, kind)
+    t.match(tally.firstFailure, 'the relay closed the connection', kind)
+  }
+})
+
+void test('a download counts what comes, an upload what it sends', async (t) => {
+  const bytes = 3e6
+  const source = await startBackend(t, (socket) => {
+    socket.once('data', () => socket.write(Buffer.alloc(bytes)))
+  })
+  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, async () => {
+    await until(() => source.sockets[0]?.writableLength === 0)
+    await delay(50)
+  })
+  t.match(tally, { failures: 0, opened: 1, receivedBytes: bytes, sentBytes: hello.length })
+  let received = 0
+  const sink = await startBackend(t, (socket) => {
+    socket.on('data', (each: Buffer) => {
+      received += each.length
+    })
+  })
+  tally = await runLoad({ kind: 'upload', connections: 2 }, sink.port, async () => {
+    await until(() => received >= bytes)
+  })
+  t.match(tally, { failures: 0, opened: 2 })
+  t.ok(tally.sentBytes >= received)
 })
 
 void test('a connection that is refused is a failure', async (t) => {
