@@ -8,6 +8,7 @@ import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
 import type { RelayDriver } from '../relay/driver.ts'
+import type { LinuxDriver } from '../relay/linux/linux-driver.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 
 export interface Relay {
@@ -20,7 +21,9 @@ export class DriverUnavailableError extends Error {
   readonly code = 'DRIVER_UNAVAILABLE'
 }
 
-type LinuxModule = typeof import('../relay/linux/linux-driver.ts')
+interface LinuxModule {
+  readonly LinuxDriver: typeof LinuxDriver
+}
 
 /**
  * @param observation what the relay's observation is made of, but for the relay's own counters
@@ -50,10 +53,10 @@ export async function createRelay(
 }
 
 function linuxDriver(
-  { LinuxDriver }: LinuxModule,
+  linux: LinuxModule,
   { observation, ...options }: { observation: Observation; workers: number; connectionsMax: number; idPrefix: string },
 ): RelayDriver {
-  return new LinuxDriver({
+  return new linux.LinuxDriver({
     ...options,
     workerEntry: new URL('relay-worker.ts', import.meta.url),
     workerObserver: (worker) => observation.workers[worker],

@@ -21,7 +21,8 @@ const ssize = 'intptr_t'
 type Call<Arguments extends readonly number[]> = (...args: Arguments) => number
 
 function call<Arguments extends readonly number[]>(name: string, result: string, args: string[]): Call<Arguments> {
-  return process_.func(name, result, args) as unknown as Call<Arguments>
+  const bound: Call<Arguments> = process_.func(name, result, args)
+  return bound
 }
 
 // <sys/socket.h>
@@ -158,15 +159,26 @@ export interface NativeMemory {
   readonly bytes: Uint8Array
 }
 
+/** Of this thread: what is mapped, by address. */
+const mapped = new Map<number, number>()
+
 /** @throws {SystemError} ENOMEM */
 export function allocate(byteLength: number): NativeMemory {
   const address = check(mmap(0, byteLength, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0), 'mmap')
+  mapped.set(address, byteLength)
   return { address, bytes: new Uint8Array(koffi.view(BigInt(address), byteLength)) }
 }
 
 /** Its bytes must not be touched afterwards. */
 export function free({ address, bytes }: NativeMemory): void {
   check(munmap(address, bytes.byteLength), 'munmap')
+  mapped.delete(address)
+}
+
+/** Everything that this thread has mapped, before it ends: the system would keep it as long as the process. No call works afterwards. */
+export function freeAll(): void {
+  for (const [address, byteLength] of mapped) munmap(address, byteLength)
+  mapped.clear()
 }
 
 /** @returns a descriptor, or -1 */
@@ -180,11 +192,12 @@ export function ioUringEnter(fd: number, toSubmit: number, minComplete: number, 
 }
 
 /**
- * A part of an io_uring, shared with the kernel. Unmapped with the process only.
+ * A part of an io_uring, shared with the kernel.
  * @throws {SystemError}
  */
 export function mapRing(fd: number, offset: number, byteLength: number): Int32Array {
   const address = check(mmap(0, byteLength, PROT_READ_WRITE, MAP_SHARED_POPULATE, fd, offset), 'mmap of an io_uring')
+  mapped.set(address, byteLength)
   return new Int32Array(koffi.view(BigInt(address), byteLength))
 }
 

@@ -5,7 +5,7 @@
 
 import { lookup } from 'node:dns'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ListenerTable } from '../../core/listener-table.ts'
+import type { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
 import type { RelayCounters } from '../../core/relay-observer.ts'
@@ -205,7 +205,7 @@ export class LinuxDriver implements RelayDriver {
     const replacing = this.#replace(seat, delayMs)
     seat.replacing = replacing
     // It may die in its turn before it is told everything: then `#died` has begun anew.
-    void replacing.then(() => {
+    void replacing.finally(() => {
       if (seat.replacing === replacing) seat.replacing = undefined
     })
   }

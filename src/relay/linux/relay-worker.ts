@@ -131,6 +131,7 @@ export class RelayWorker {
         this.#deferred.perform(connectionEvents)
       } finally {
         closeDescriptors(this.#descriptors)
+        libc.freeAll()
       }
     }
   }

@@ -3,10 +3,10 @@
 import type { GatewaySample } from './gateway-under-test.ts'
 
 /**
- * Descriptors over those before the first connection, at the end. A reload that has just ended may hold some for a moment;
- * a leak of one in ten thousand connections is more in an hour.
+ * Descriptors over those before the first connection, at the end. A reload that has just ended may hold some for a moment,
+ * and each worker keeps two pipes; a leak of one in ten thousand connections is more in an hour.
  */
-const descriptorSlack = 4
+const descriptorSlack = 12
 /** Threads likewise: libuv starts those of its pool when they are first needed. */
 const threadSlack = 6
 /** Memory, the last quarter's median over the first's: what a collector may put off. */
