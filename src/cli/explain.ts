@@ -75,6 +75,7 @@ function explanation({ config, snapshot, listener, host, from }: Question): { re
   const decision = decideRoute(snapshot, listener, serverName, from ?? '')
   const lines: (readonly [string, string])[] = [['listener', listener.name]]
   if (listener.proxyProtocolTrustedSources !== undefined) lines.push(['', 'only from proxyProtocol.trustedSources, each with a PROXY header'])
+  if (decision.kind === 'tunnel') return { text: table([...lines, ['rule', ruleOf(decision)], ['tunnel', terminationOf('handed-over').meaning]]), code: 0 }
   if (decision.tenant !== undefined) lines.push(['tenant', decision.tenant.name], ['rule', ruleOf(decision)])
   const asksSource = from === undefined && decision.tenant?.allowedSources !== undefined
   if (decision.kind === 'refused' && !(decision.reason === 'source-not-allowed' && asksSource)) {

@@ -50,6 +50,9 @@ export type ConnectionEffect =
   /** The last one. Only sockets that are still open need what it says. */
   | { readonly kind: 'end'; readonly downstream: DownstreamEnd; readonly upstream: UpstreamEnd }
 
-/** close: FIN was sent or is not owed · reset: RST after the bytes before it · send: these bytes, FIN, and close. */
-export type DownstreamEnd = { readonly how: 'close' | 'reset' } | { readonly how: 'send'; readonly bytes: Uint8Array }
+/**
+ * close: FIN was sent or is not owed · reset: RST after the bytes before it · send: these bytes, FIN, and close ·
+ * hand-over: it stays open and is somebody else's from now on, with these bytes, which come before those still unread.
+ */
+export type DownstreamEnd = { readonly how: 'close' | 'reset' } | { readonly how: 'send' | 'hand-over'; readonly bytes: Uint8Array }
 export type UpstreamEnd = 'none' | 'close' | 'reset'

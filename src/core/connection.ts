@@ -32,6 +32,11 @@ export interface ConnectionOrigin {
   readonly id: string
   readonly listener: ListenerPolicy
   readonly snapshot: Snapshot
+  /**
+   * The driver has somebody to hand the tunnel's connections over to; otherwise they are refused.
+   * @default false
+   */
+  readonly handsOver?: boolean
   readonly downstream: SocketAddress
   /** The address that was connected to, the PROXY header's destination: asked for where one is sent. */
   readonly local: () => SocketAddress
@@ -296,6 +301,10 @@ export class Connection {
     if (this.#snapshot === undefined) throw new Error('bug: a connection is routed twice')
     const decision = decideRoute(this.#snapshot, this.#origin.listener, this.#hello?.serverName, this.#client.address)
     this.#snapshot = undefined
+    if (decision.kind === 'tunnel') {
+      this.#handOver(nowMs)
+      return
+    }
     this.#tenant = decision.tenant
     if (decision.kind === 'refused') {
       this.#refuse(decision.reason, nowMs, decision.detail)
@@ -308,6 +317,12 @@ export class Connection {
     }
     this.#firstDialMs = nowMs
     this.#dial(endpoint, decision.tenant, nowMs)
+  }
+
+  #handOver(nowMs: number): void {
+    if (this.#replay === undefined) throw new Error('bug: the hello of a connection that is to be handed over was not kept')
+    if (this.#origin.handsOver === true) this.#end('handed-over', 'gateway', nowMs, { how: 'hand-over', bytes: this.#replay.bytes() })
+    else this.#refuse('unknown-server-name', nowMs, 'a tunnel hostname, and nobody here takes tunnels')
   }
 
   #dial(endpoint: Endpoint, tenant: TenantPolicy, nowMs: number): void {

@@ -60,7 +60,9 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
   }
   const tenants = drafts.tenants.done()
   const listeners = new Map(change.listeners.map((spec) => [spec.name, listenerPolicy(spec, tenants, cidrSets)]))
-  return { version: change.version, listeners, hostnames: drafts.hostnames.done(), tenants, cidrSets }
+  return {
+    version: change.version, listeners, hostnames: drafts.hostnames.done(), tunnelHostnames: new Set(change.tunnelHostnames), tenants, cidrSets,
+  }
 }
 
 function isStep(index: number): boolean {

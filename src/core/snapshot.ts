@@ -18,6 +18,8 @@ export interface Snapshot {
   /** By listener name. */
   readonly listeners: ReadonlyMap<string, ListenerPolicy>
   readonly hostnames: HostnameTable<TenantPolicy>
+  /** Exact names that come before tenants': who asks for one is handed over to the tunnel. */
+  readonly tunnelHostnames: ReadonlySet<string>
   /** By tenant name. */
   readonly tenants: ShardedMap<TenantPolicy>
   /** Handed on from snapshot to snapshot, for tenants to share. */
@@ -57,6 +59,8 @@ export interface SnapshotChange {
   readonly version: number
   /** All of them. */
   readonly listeners: readonly ListenerSpec[]
+  /** All of them, normalised, without wildcards; absent: none. */
+  readonly tunnelHostnames?: readonly string[]
   /** New or changed ones, each once. */
   readonly tenants: readonly TenantSpec[]
   /** By name; `all-others`: whoever is not in `tenants`. */

@@ -1,6 +1,6 @@
 // Every way a connection can end: one union for the log, the metrics and the tests.
 //
-// `outcome` is the coarse label: `completed` (the peers ended it in good order), `aborted` (a peer or a deadline cut a
+// `outcome` is the coarse label: `completed` (the peers ended it in good order, or the relay's part in it was over), `aborted` (a peer or a deadline cut a
 // relayed connection), `refused` (policy or the client's own bytes: nothing was dialled), `failed` (the upstream side
 // never answered). `alert` is the TLS alert the client is sent before the close; absent where the peer does not speak
 // TLS, has left, or already talks to its API server.
@@ -39,6 +39,7 @@ export const terminations = {
   'closed-before-hello': { outcome: 'refused', meaning: 'the client left before its ClientHello was whole' },
 
   // Routing and admission.
+  'handed-over': { outcome: 'completed', meaning: 'a tunnel hostname: the tunnel has the connection from here on' },
   'no-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no name in the hello, and no defaultTenant' },
   'invalid-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'the name in the hello is no hostname' },
   'unknown-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no tenant has this hostname' },

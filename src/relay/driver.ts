@@ -5,6 +5,7 @@
 // A driver owns sockets and timers and nothing else: what happens to a connection is decided by `core/connection.ts`,
 // whose effects it performs. test/compliance/ holds every driver to the relay rules.
 
+import type { ConnectionRecord } from '../core/connection-record.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -12,6 +13,17 @@ import type { SnapshotChange } from '../core/snapshot.ts'
 export interface ListenOptions {
   /** For an IPv6 address: leave its port's IPv4 side to others. */
   readonly ipv6Only: boolean
+}
+
+/**
+ * A connection that asked for a tunnel hostname: not relayed, and no longer the driver's. Which socket it is comes beside
+ * this, in the driver's own kind; whoever is given that closes it. This is plain data, for another thread too.
+ */
+export interface HandedOver {
+  /** As it was recorded, with reason `handed-over`. */
+  readonly record: ConnectionRecord
+  /** What was read of it, from the ClientHello on: it comes before everything that is read from the socket. */
+  readonly head: Uint8Array
 }
 
 export interface RelayDriver {

@@ -13,6 +13,7 @@ import { buildClientHello } from './tls/hello-builder.ts'
 import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
 
 const hello = buildClientHello({ serverName: 'acme.example.test' })
+const tunnelHello = buildClientHello({ serverName: 'tunnel.example.test' })
 const client = { address: '192.0.2.7', port: 40_000 }
 const local = { address: '192.0.2.1', port: 6443 }
 
@@ -20,17 +21,19 @@ interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
   readonly listener?: Partial<ListenerConfig>
   readonly endpoints?: number
+  readonly handsOver?: boolean
 }
 
 function machine(options: MachineOptions = {}): Connection {
   const endpoints = Array.from({ length: options.endpoints ?? 2 }, (_, index) => endpoint(31_443 + index))
   const snapshot = snapshotOf({
     tenants: [tenant('acme', inTurn('acme', endpoints), options.tenant)],
+    tunnelHostnames: ['tunnel.example.test'],
     listeners: [listener(options.listener)],
   })
   const policy = [...snapshot.listeners.values()][0]
   if (policy === undefined) throw new Error('no listener')
-  return new Connection({ id: 'c1', listener: policy, snapshot, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
+  return new Connection({ id: 'c1', listener: policy, snapshot, handsOver: options.handsOver ?? true, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -137,6 +140,7 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
   'hello-malformed': { connection: started, events: [{ kind: 'downstream-bytes', bytes: Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0]), nowMs: 1 }] },
   'hello-too-large': { connection: started, events: [{ kind: 'downstream-bytes', bytes: Buffer.from([22, 3, 1, 0x40, 0, 1, 1, 0, 0]), nowMs: 1 }] },
   'closed-before-hello': { connection: started, events: [{ kind: 'downstream-fin', nowMs: 1 }], closedBy: 'downstream' },
+  'handed-over': { connection: started, events: [{ kind: 'downstream-bytes', bytes: tunnelHello, nowMs: 1 }] },
   'no-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({}), nowMs: 1 }] },
   'invalid-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'a b' }), nowMs: 1 }] },
   'unknown-server-name': { connection: started, events: [{ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'other.example.test' }), nowMs: 1 }] },
@@ -308,12 +312,39 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
   }
 })
 
+void test('a connection to a tunnel hostname is handed over with every byte from its hello on, and nothing is dialled', async (t) => {
+  const source = { address: '203.0.113.9', port: 1234 }
+  const header = encodeProxyHeader({ version: 'v2', source, destination: local })
+  const early = Buffer.from('early data')
+  const wire = Buffer.concat([header, tunnelHello, early])
+  const pieces: readonly (readonly Uint8Array[])[] = [
+    [wire],
+    [wire.subarray(0, header.length + 7), wire.subarray(header.length + 7)],
+    [...Array.from(wire.subarray(0, header.length + tunnelHello.length - 1), (byte) => Uint8Array.of(byte)), wire.subarray(-early.length - 1)],
+  ]
+  for (const cut of pieces) {
+    const connection = started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } })
+    const effects = cut.flatMap((bytes) => connection.step({ kind: 'downstream-bytes', bytes, nowMs: 4 }))
+    t.same(effects, [{ kind: 'end', downstream: { how: 'hand-over', bytes: Buffer.concat([tunnelHello, early]) }, upstream: 'none' }])
+    const record = connection.record({ bytesFromDownstream: wire.length, bytesFromUpstream: 0 })
+    t.match(record, { reason: 'handed-over', client: source, downstream: client, serverName: 'tunnel.example.test', attempts: 0, helloMs: 4 })
+    t.notOk('tenant' in record)
+  }
+})
+
+void test('a connection to a tunnel hostname is refused where nobody takes it', async (t) => {
+  const connection = started({ handsOver: false })
+  const effects = connection.step({ kind: 'downstream-bytes', bytes: tunnelHello, nowMs: 1 })
+  t.same(endOf(effects)?.downstream, { how: 'send', bytes: encodeFatalAlert('unrecognized_name') })
+  t.equal(reasonOf(connection), 'unknown-server-name')
+})
+
 void test('any order of events: a connection ends at most once, with a reason, and has no effect after its end', async (t) => {
   const nowMs = fc.integer({ min: 0, max: 10_000_000 })
   const attempt = fc.integer({ min: 0, max: 4 })
   const how = fc.constantFrom('reset', 'unresponsive')
   const bytes = fc.oneof(
-    fc.constant<Uint8Array>(hello), fc.constant(hello.subarray(0, 40)), fc.constant(hello.subarray(40)),
+    fc.constant<Uint8Array>(hello), fc.constant<Uint8Array>(tunnelHello), fc.constant(hello.subarray(0, 40)), fc.constant(hello.subarray(40)),
     fc.constant<Uint8Array>(Buffer.alloc(40_000)), fc.uint8Array({ maxLength: 40 }),
   )
   const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(

@@ -93,6 +93,13 @@ void test('hostnames and default tenants lead to the tenant’s one policy, also
   t.equal(changed(after, { listeners: change.listeners, removedTenants: ['acme'] }).listeners.get('x')?.defaultTenant, undefined)
 })
 
+void test('tunnel hostnames are those of the last change', async (t) => {
+  const before = snapshotOf({ tenants: [], tunnelHostnames: ['tunnel.example.test', 'tunnel2.example.test'] })
+  t.same([...before.tunnelHostnames], ['tunnel.example.test', 'tunnel2.example.test'])
+  t.same([...changed(before, { tunnelHostnames: ['tunnel3.example.test'] }).tunnelHostnames], ['tunnel3.example.test'])
+  t.same([...changed(before, {}).tunnelHostnames], [])
+})
+
 void test('a large change is made in steps, and comes to the same', async (t) => {
   const change = changeOf({ tenants: Array.from({ length: 2_000 }, (_, index) => tenant(`t${index}`, endpoints)) })
   t.ok([...snapshotChangeSteps(undefined, change)].length >= 3)

@@ -43,13 +43,14 @@ export function listener(overrides: Partial<ListenerConfig> = {}): ListenerConfi
 interface ChangeOptions {
   readonly tenants: readonly TenantSpec[]
   readonly listeners?: readonly ListenerConfig[]
+  readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
   /** @default 1 */
   readonly version?: number
 }
 
 /** The first change, which makes a snapshot of nothing; or a later one, that replaces all. */
-export function changeOf({ tenants, listeners = [listener()], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
+export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
   const change = wholeChange({
     listeners,
     relay: { driver: 'node', workers: 'auto' },
@@ -57,7 +58,7 @@ export function changeOf({ tenants, listeners = [listener()], helloMs = 5_000, v
     tenants,
     admin: { address: { address: '127.0.0.1', port: 0 } },
   })
-  return { version, ...change }
+  return { version, ...change, tunnelHostnames }
 }
 
 export function snapshotOf(options: ChangeOptions): Snapshot {

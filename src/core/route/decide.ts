@@ -1,4 +1,4 @@
-// Which tenant a connection goes to, or what refuses it. The relay and `sluice explain` ask the same function.
+// Which tenant a connection goes to, whether it is the tunnel's, or what refuses it. The relay and `sluice explain` ask the same function.
 
 import type { ListenerPolicy, Snapshot, TenantPolicy } from '../snapshot.ts'
 import { normalizeHostname } from './hostname.ts'
@@ -10,6 +10,8 @@ export type RouteDecision =
       /** The hostname or wildcard that matched; absent: the listener's `defaultTenant`. */
       readonly pattern?: string
     }
+  /** A tunnel hostname: no tenant's, and nothing is dialled. */
+  | { readonly kind: 'tunnel'; readonly pattern: string }
   | {
       readonly kind: 'refused'
       readonly reason: 'no-server-name' | 'invalid-server-name' | 'unknown-server-name' | 'source-not-allowed'
@@ -30,7 +32,7 @@ export function decideRoute(
   clientAddress: string,
 ): RouteDecision {
   const named = decideByName(snapshot, listener, serverName)
-  if (named.kind === 'refused') return named
+  if (named.kind !== 'route') return named
   const { tenant } = named
   if (tenant.allowedSources !== undefined && !tenant.allowedSources.contains(clientAddress)) {
     return {
@@ -53,6 +55,7 @@ function decideByName(snapshot: Snapshot, listener: ListenerPolicy, serverName: 
     case 'invalid':
       return { kind: 'refused', reason: 'invalid-server-name', detail: normalized.detail }
     case 'hostname': {
+      if (snapshot.tunnelHostnames.has(normalized.hostname)) return { kind: 'tunnel', pattern: normalized.hostname }
       const match = snapshot.hostnames.lookup(normalized.hostname)
       if (match === undefined) {
         return { kind: 'refused', reason: 'unknown-server-name', detail: `neither an exact name nor a wildcard matches ${normalized.hostname}` }

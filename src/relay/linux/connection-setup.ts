@@ -9,6 +9,7 @@ import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
+import type { HandedOver } from '../driver.ts'
 import type { ByteRelay, Clock } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import * as libc from './libc.ts'
@@ -34,6 +35,8 @@ export interface SetupParts {
   readonly resolve: (dial: Dial, hostname: string) => void
   /** Its ClientHello is whole, or it has ended without. */
   readonly routed: () => void
+  /** The slot's downstream descriptor is not the worker's any more. */
+  readonly handOver: (slot: number, connection: HandedOver) => void
   readonly ended: (slot: number, record: ConnectionRecord) => void
 }
 
@@ -278,9 +281,10 @@ export class ConnectionSetup {
   }
 
   #end(slot: number, machine: Connection, downstream: DownstreamEnd, upstream: UpstreamEnd): void {
-    const { table, bytes, closer, ended } = this.#parts
+    const { table, bytes, closer, ended, handOver } = this.#parts
     this.#machines[slot] = undefined
-    ended(slot, machine.record({ bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }))
+    const record = machine.record({ bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 })
+    ended(slot, record)
     if (upstream === 'close') closer.close(2 * slot + 1)
     else closer.abort(2 * slot + 1)
     switch (downstream.how) {
@@ -290,6 +294,7 @@ export class ConnectionSetup {
         bytes.write(2 * slot + 1, downstream.bytes)
         closer.linger(2 * slot)
         break
+      case 'hand-over': handOver(slot, { record, head: downstream.bytes }); break
       default: downstream satisfies never
     }
     closer.settle(slot)

@@ -30,6 +30,17 @@ export class DeferredCalls {
     this.#registerTokens.push(token)
   }
 
+  /** At once: the descriptor is about to be somebody else's. */
+  unregister(fd: number): void {
+    const index = this.#registerFds.indexOf(fd)
+    if (index === -1) {
+      this.#epoll.remove(fd)
+      return
+    }
+    this.#registerFds.splice(index, 1)
+    this.#registerTokens.splice(index, 1)
+  }
+
   close(fd: number): void {
     this.#closeFds.push(fd)
   }

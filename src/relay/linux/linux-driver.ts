@@ -11,7 +11,7 @@ import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCel
 import type { RelayCounters } from '../../core/relay-observer.ts'
 import type { ListenerSpec, SnapshotChange, TenantSpec } from '../../core/snapshot.ts'
 import { reservedDescriptors } from '../descriptor-limit.ts'
-import type { ListenOptions, RelayDriver } from '../driver.ts'
+import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
@@ -35,6 +35,11 @@ export interface LinuxDriverOptions {
   /** What that module's observer is made of: cloned to each worker. */
   readonly workerObserver: (worker: number) => unknown
   readonly listenerTable: ListenerTable
+  /**
+   * Takes connections to tunnel hostnames, in the main thread and until `stop` has resolved: `fd` is the taker's, who closes
+   * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
+   */
+  readonly handOver?: (connection: HandedOver, fd: number) => void
   /** What a worker's observer has posted. */
   readonly observed: (message: unknown, worker: number) => void
   /** A failure that belongs to no connection. */
@@ -62,6 +67,7 @@ export class LinuxDriver implements RelayDriver {
   /** What a worker that begins anew must be told. */
   readonly #tenants = new Map<string, TenantSpec>()
   #listeners: readonly ListenerSpec[] = []
+  #tunnelHostnames: readonly string[] = []
   #version = 0
   #restarts = 0
   #stopping = false
@@ -155,13 +161,14 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, handOver } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
         worker,
         slots: connectionsMax + reservedDescriptors,
         connectionsMax,
+        handsOver: handOver !== undefined,
         // A successor counts from 1 again.
         idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
         cells: this.#cells,
@@ -178,6 +185,8 @@ export class LinuxDriver implements RelayDriver {
     switch (message.kind) {
       case 'observed': this.#options.observed(message.message, worker); break
       case 'failed': this.#options.failed(message.error, message.context); break
+      // Also while the driver stops: who takes it closes it.
+      case 'handed-over': this.#options.handOver?.(message.connection, message.fd); break
       case 'resolve': this.#resolve(worker, message); break
       default: message satisfies never
     }
@@ -216,7 +225,7 @@ export class LinuxDriver implements RelayDriver {
     seat.startedMs = performance.now()
     seat.handle = this.#start(seat.worker)
     try {
-      const change: SnapshotChange = { version: this.#version, listeners: this.#listeners, tenants: [...this.#tenants.values()], removedTenants: 'all-others' }
+      const change: SnapshotChange = { version: this.#version, listeners: this.#listeners, tunnelHostnames: this.#tunnelHostnames, tenants: [...this.#tenants.values()], removedTenants: 'all-others' }
       await seat.handle.request({ kind: 'publish', changes: [change] })
       for (const [listener, { fds }] of this.#listening) await seat.handle.request({ kind: 'listen', listener, fd: fds[seat.worker] ?? -1 })
     } catch (error) {
@@ -224,9 +233,10 @@ export class LinuxDriver implements RelayDriver {
     }
   }
 
-  #remember({ version, listeners, tenants, removedTenants }: SnapshotChange): void {
+  #remember({ version, listeners, tunnelHostnames = [], tenants, removedTenants }: SnapshotChange): void {
     this.#version = version
     this.#listeners = listeners
+    this.#tunnelHostnames = tunnelHostnames
     if (removedTenants === 'all-others') this.#tenants.clear()
     else for (const name of removedTenants) this.#tenants.delete(name)
     for (const tenant of tenants) this.#tenants.set(tenant.name, tenant)

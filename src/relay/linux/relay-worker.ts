@@ -14,6 +14,7 @@ import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
+import type { HandedOver } from '../driver.ts'
 import { Acceptor } from './acceptor.ts'
 import { BatchRing } from './batch-ring.ts'
 import { batchMax, ByteRelay, type Clock } from './byte-relay.ts'
@@ -111,6 +112,7 @@ export class RelayWorker {
       table, wheel, clock, cells, bytes, closer: this.#closer, relayed: this.#relayed, watch, ended,
       resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
       routed: () => this.#add(relayCell.openConnectionsBeforeHello, -1),
+      handOver: (slot, connection) => this.#handOver(slot, connection),
     })
     this.#acceptor = new Acceptor({
       epoll: this.#epoll, clock, cells, firstToken: 2 * data.slots,
@@ -230,6 +232,7 @@ export class RelayWorker {
       id: `${this.#data.idPrefix}${this.#connections.toString(36)}`,
       listener,
       snapshot,
+      handsOver: this.#data.handsOver,
       downstream: peer.decode(),
       local: () => this.#localAddress(fd),
       acceptedAtMs: Date.now(),
@@ -249,6 +252,14 @@ export class RelayWorker {
     this.#add(relayCell.openConnections, -1)
     this.#add(relayCell.openByListener + (this.#table.listenerRow[slot] ?? 0), -1)
     this.#observer.connectionEnded(record)
+  }
+
+  /** Out of the table before it is told of: should the worker die now, nobody else may close it. */
+  #handOver(slot: number, connection: HandedOver): void {
+    const fd = this.#table.fdOf(2 * slot)
+    this.#deferred.unregister(fd)
+    this.#table.setFd(2 * slot, -1)
+    this.#post({ kind: 'handed-over', fd, connection })
   }
 
   /** For the limit over all workers. */

@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
+import type { HandedOver } from '../driver.ts'
 
 export type WorkerRequest =
   | { readonly kind: 'publish'; readonly changes: readonly SnapshotChange[] }
@@ -34,6 +35,8 @@ export type FromWorker =
   | { readonly kind: 'resolve'; readonly dial: Dial; readonly hostname: string }
   /** A failure that belongs to no connection. */
   | { readonly kind: 'failed'; readonly error: Error; readonly context: string }
+  /** The descriptor is not the worker's any more. */
+  | { readonly kind: 'handed-over'; readonly fd: number; readonly connection: HandedOver }
   /** From the worker's observer, to whoever made it. */
   | { readonly kind: 'observed'; readonly message: unknown }
 
@@ -45,6 +48,8 @@ export interface RelayWorkerData {
   readonly slots: number
   /** Open connections of the process over which new ones are refused. */
   readonly connectionsMax: number
+  /** Somebody takes the tunnel's connections. */
+  readonly handsOver: boolean
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
   readonly wakeFd: number

@@ -11,7 +11,7 @@ import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
 import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
-import type { ListenOptions, RelayDriver } from '../driver.ts'
+import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
 import { sharedLookup } from './shared-lookup.ts'
@@ -29,6 +29,11 @@ export interface NodeDriverOptions {
   readonly connectionsMax: number
   /** A new connection's id, unique for this process and, in practice, for the fleet. */
   readonly newConnectionId: () => string
+  /**
+   * Takes connections to tunnel hostnames: `socket` is the taker's, who listens to it before this returns, and stays in this
+   * thread. What `socket.unshift(head)` puts in front, a TLS server reads first. Absent: such connections are refused.
+   */
+  readonly handOver?: (connection: HandedOver, socket: Socket) => void
 }
 
 export class NodeDriver implements RelayDriver {
@@ -36,6 +41,7 @@ export class NodeDriver implements RelayDriver {
   readonly #observer: RelayObserver
   readonly #connectionsMax: number
   readonly #newConnectionId: () => string
+  readonly #handsOver: boolean
   readonly #host: ConnectionHost
   readonly #closer = new SocketCloser()
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
@@ -48,10 +54,11 @@ export class NodeDriver implements RelayDriver {
   #draining = false
   #whenEmpty: (() => void)[] = []
 
-  constructor({ observer, connectionsMax, newConnectionId }: NodeDriverOptions) {
+  constructor({ observer, connectionsMax, newConnectionId, handOver }: NodeDriverOptions) {
     this.#observer = observer
     this.#connectionsMax = connectionsMax
     this.#newConnectionId = newConnectionId
+    this.#handsOver = handOver !== undefined
     this.#host = {
       closer: this.#closer,
       peerWatch: new PeerWatch(),
@@ -62,6 +69,7 @@ export class NodeDriver implements RelayDriver {
         this.#beforeHello -= 1
       },
       ended: (connection) => this.#ended(connection),
+      handOver: (connection, socket) => handOver?.(connection, socket),
     }
   }
 
@@ -148,6 +156,7 @@ export class NodeDriver implements RelayDriver {
       id: this.#newConnectionId(),
       listener,
       snapshot,
+      handsOver: this.#handsOver,
       downstream: peerOf(socket),
       local: () => ({ address: addressOf(socket.localAddress), port: socket.localPort ?? 0 }),
       acceptedAtMs: Date.now(),
@@ -167,8 +176,7 @@ export class NodeDriver implements RelayDriver {
     if (name === undefined) throw new Error('bug: a connection ended twice')
     this.#connections.delete(connection)
     this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) - 1)
-    const { bytesFromDownstream, bytesFromUpstream } = connection
-    this.#observer.connectionEnded(connection.machine.record({ bytesFromDownstream, bytesFromUpstream }))
+    this.#observer.connectionEnded(connection.record())
     if (this.#connections.size > 0) return
     const waiting = this.#whenEmpty
     this.#whenEmpty = []

@@ -8,8 +8,10 @@
 
 import { connect, type LookupFunction, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
+import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
+import type { HandedOver } from '../driver.ts'
 import type { PeerWatch } from './peer-watch.ts'
 import type { SocketCloser } from './socket-closer.ts'
 
@@ -30,6 +32,8 @@ export interface ConnectionHost {
   routed(connection: RelayedConnection): void
   /** The machine has said `end`: exactly once. */
   ended(connection: RelayedConnection): void
+  /** The socket is not this connection's any more: it has no listener and does not flow. */
+  handOver(connection: HandedOver, socket: Socket): void
 }
 
 /** Totals of the driver that connections add to themselves. */
@@ -82,6 +86,11 @@ export class RelayedConnection {
 
   step(event: ConnectionEvent): void {
     this.#perform(this.machine.step(event))
+  }
+
+  /** Only once it has ended. */
+  record(): ConnectionRecord {
+    return this.machine.record({ bytesFromDownstream: this.bytesFromDownstream, bytesFromUpstream: this.bytesFromUpstream })
   }
 
   downstreamData(chunk: Buffer): void {
@@ -229,6 +238,7 @@ export class RelayedConnection {
       case 'close': closer.close(this.#downstream); break
       case 'reset': closer.reset(this.#downstream, this.#recentBurst(this.#burstToDownstreamBytes)); break
       case 'send': closer.sendAndClose(this.#downstream, downstream.bytes); break
+      case 'hand-over': this.#handOver(downstream.bytes); break
       default: downstream satisfies never
     }
     if (this.#upstream !== undefined) {
@@ -238,6 +248,16 @@ export class RelayedConnection {
       this.#upstream = undefined
     }
     this.#host.ended(this)
+  }
+
+  #handOver(head: Uint8Array): void {
+    const socket = this.#downstream
+    socket.pause()
+    socket.off('data', onDownstreamData).off('end', onDownstreamEnd).off('drain', onDownstreamDrain).off('finish', onDownstreamFinish)
+    socket.off('error', onDownstreamError)
+    // As a server's own connections are.
+    socket.allowHalfOpen = false
+    this.#host.handOver({ record: this.record(), head }, socket)
   }
 
   #recentBurst(bytes: number): number {

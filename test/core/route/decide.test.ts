@@ -12,10 +12,11 @@ function decide({ serverName, from = '192.0.2.7', defaultTenant }: { serverName?
   const snapshot = snapshotOf({
     tenants: [tenant('acme', [endpoint(31_443)]), tenant('globex', [endpoint(31_444)], globex)],
     listeners: [listener(defaultTenant === undefined ? {} : { defaultTenant })],
+    tunnelHostnames: ['tunnel.globex.example.test'],
   })
   const policy = [...snapshot.listeners.values()][0]
   if (policy === undefined) throw new Error('no listener')
-  const { tenant: chosen, ...decision } = decideRoute(snapshot, policy, serverName, from)
+  const { tenant: chosen, ...decision } = { tenant: undefined, ...decideRoute(snapshot, policy, serverName, from) }
   return { ...decision, ...(chosen === undefined ? {} : { tenant: chosen.name }) }
 }
 
@@ -28,6 +29,13 @@ void test('a name leads to its tenant', async (t) => {
     'a.b.globex.example.test': { tenant: 'globex', pattern: '*.globex.example.test' },
   }
   for (const [serverName, route] of Object.entries(routes)) t.same(decide({ serverName }), { kind: 'route', ...route }, serverName)
+})
+
+void test('a tunnel hostname leads to the tunnel, from everywhere, though a tenant’s wildcard matches it too', async (t) => {
+  for (const serverName of ['tunnel.globex.example.test', 'Tunnel.globex.example.TEST.']) {
+    t.same(decide({ serverName, from: '198.51.100.7', defaultTenant: 'acme' }), { kind: 'tunnel', pattern: 'tunnel.globex.example.test' })
+  }
+  t.match(decide({ serverName: 'a.tunnel.globex.example.test' }), { kind: 'route', tenant: 'globex' }, 'no name below it')
 })
 
 void test('a name that leads nowhere is refused, with a default tenant too', async (t) => {
