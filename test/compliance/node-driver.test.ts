@@ -1,4 +1,17 @@
 import { NodeDriver } from '../../src/relay/node/node-driver.ts'
+import { createTunnelServer } from '../support/tunnel-server.ts'
+import { handOverSuite } from './hand-over-suite.ts'
 import { relaySuite } from './relay-suite.ts'
 
 relaySuite('node driver', (options) => new NodeDriver(options))
+
+handOverSuite('node driver', (_t, certificate) => {
+  const server = createTunnelServer(certificate)
+  return (options) => new NodeDriver({
+    ...options,
+    handOver: ({ head }, socket) => {
+      socket.unshift(head)
+      server.emit('connection', socket)
+    },
+  })
+})

@@ -4,11 +4,15 @@ import { readdirSync } from 'node:fs'
 import type { Test } from 'tap'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import { ListenerTable } from '../../src/core/listener-table.ts'
-import { LinuxDriver } from '../../src/relay/linux/linux-driver.ts'
+import { LinuxDriver, type LinuxDriverOptions } from '../../src/relay/linux/linux-driver.ts'
 import { startRelay, type DriverOptions, type Relay, type RelayOptions } from './relay.ts'
 
-export function createLinuxDriver({ observer, connectionsMax, newConnectionId }: DriverOptions, workers = 1): LinuxDriver {
+export function createLinuxDriver(
+  { observer, connectionsMax, newConnectionId, ...options }: DriverOptions & Pick<LinuxDriverOptions, 'handOver'>,
+  workers = 1,
+): LinuxDriver {
   return new LinuxDriver({
+    ...options,
     workers,
     connectionsMax,
     idPrefix: newConnectionId(),

@@ -22,6 +22,7 @@ export interface RelayOptions {
   readonly createDriver: CreateDriver
   readonly tenants: readonly TenantSpec[]
   readonly listener?: Partial<ListenerConfig>
+  readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
   readonly connectionsMax?: number
   /** What the driver tells of failures that belong to no connection; without it there must be none. */
@@ -61,6 +62,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
   await driver.publish(changeOf({
     tenants: options.tenants,
     listeners: [listener(options.listener)],
+    ...(options.tunnelHostnames === undefined ? {} : { tunnelHostnames: options.tunnelHostnames }),
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
   }))
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
