@@ -28,18 +28,26 @@ export interface LinuxRelay extends Relay {
   readonly driver: LinuxDriver
   /** What it told of failures that belong to no connection. */
   readonly failures: readonly string[]
+  /** Resolves when one is told: of a worker that has died, before its successor runs. */
+  nextFailure(): Promise<void>
 }
 
 export async function startLinuxRelay(t: Test, { workers = 1, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & { readonly workers?: number }): Promise<LinuxRelay> {
   const failures: string[] = []
+  const waiting: (() => void)[] = []
   let driver: LinuxDriver | undefined
   const relay = await startRelay(t, {
     ...options,
     createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, workers),
-    driverError: (error, context) => failures.push(`${context}: ${error.message}`),
+    driverError: (error, context) => {
+      failures.push(`${context}: ${error.message}`)
+      for (const wake of waiting.splice(0)) wake()
+    },
   })
   if (driver === undefined) throw new Error('unreachable')
-  return { ...relay, driver, failures }
+  return { ...relay, driver, failures, nextFailure: async () => await new Promise<void>((resolve) => {
+    waiting.push(resolve)
+  }) }
 }
 
 /** This process's open descriptors. */

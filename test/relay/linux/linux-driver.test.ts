@@ -159,8 +159,9 @@ void test('listening, publishing and draining while a worker is being replaced r
   const [before, after] = [await startEcho(t), await startEcho(t)]
   const relay = await startLinuxRelay(t, { workers: 2, tenants: [tenant('acme', [endpoint(before.port)])] })
   const listeners = [listener(), listener({ name: 'second' })]
+  const died = relay.nextFailure()
   const crash = relay.driver.crashWorker(0)
-  await until(() => relay.driver.counters().workers === 1)
+  await died
   const [, { port }] = await Promise.all([
     relay.driver.publish(changeOf({ tenants: [tenant('acme', [endpoint(after.port)], { drainTimeoutMs: 50 })], listeners, version: 2 })),
     relay.driver.listen('second', { address: '127.0.0.1', port: 0 }, { ipv6Only: false }),
@@ -169,8 +170,9 @@ void test('listening, publishing and draining while a worker is being replaced r
   const clients = await manyEchoing(t, port)
   t.equal(after.sockets.length, clients.length)
 
+  const diedAgain = relay.nextFailure()
   const crashAgain = relay.driver.crashWorker(1)
-  await until(() => relay.driver.counters().workers === 1)
+  await diedAgain
   const drained = relay.driver.drain()
   await crashAgain
   const client = await echoing(t, port)
@@ -181,15 +183,15 @@ void test('listening, publishing and draining while a worker is being replaced r
 
 void test('an endpoint may be a name: one that resolves is dialled, one that does not is unreachable', async (t) => {
   const echo = await startEcho(t)
+  lookups(t, {
+    'localhost': (answer) => answer(null, '127.0.0.1', 4),
+    'nowhere.invalid': (answer) => answer(Object.assign(new Error('getaddrinfo ENOTFOUND nowhere.invalid'), { code: 'ENOTFOUND' }), '', 4),
+  })
   const relay = await startLinuxRelay(t, {
     tenants: [
       tenant('acme', [endpoint(echo.port, { address: 'localhost' })]),
       tenant('globex', [endpoint(echo.port, { address: 'nowhere.invalid' })], { attemptsMax: 1 }),
     ],
-  })
-  lookups(t, {
-    'localhost': (answer) => answer(null, '127.0.0.1', 4),
-    'nowhere.invalid': (answer) => answer(Object.assign(new Error('getaddrinfo ENOTFOUND nowhere.invalid'), { code: 'ENOTFOUND' }), '', 4),
   })
   const client = await echoing(t, relay.port)
   client.end()
