@@ -56,7 +56,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     await driver.stop()
     const { openConnections, openConnectionsBeforeHello } = driver.counters()
     // The test's assertions are over by now; a throw fails it all the same.
-    if (openConnections + openConnectionsBeforeHello !== 0) throw new Error('connections were left open')
+    if (openConnections + openConnectionsBeforeHello !== 0) throw new Error(`connections were left open: ${openConnections}, ${openConnectionsBeforeHello} of them before their hello`)
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
   await driver.publish(changeOf({
