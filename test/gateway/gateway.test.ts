@@ -222,6 +222,8 @@ void test('[::] serves IPv4 too, unless the file has an IPv4 listener on its por
   const echo = await startEcho(t)
   const { gateway } = await start(t, configText({ listeners: ['[::]:0'], names: { acme: echo.port } }))
   for (const host of ['127.0.0.1', '::1']) await readBytes(await dial(t, portOf(gateway), acmeHello, host), acmeHello.length)
+  // Both have one file, and this one would take over what the next one is to bind.
+  await gateway.stop()
   const port = await freePort()
   const both = await start(t, configText({ listeners: [`[::]:${port}`, `0.0.0.0:${port}`], names: { acme: echo.port } }))
   for (const host of ['127.0.0.1', '::1']) await readBytes(await dial(t, port, acmeHello, host), acmeHello.length)
