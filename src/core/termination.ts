@@ -26,6 +26,7 @@ export const terminations = {
   'half-closed-timeout': { outcome: 'aborted', meaning: 'one side sent FIN, and nothing moved for timeouts.halfClosed' },
   'drain-timeout': { outcome: 'aborted', meaning: 'still open timeouts.drain after the gateway began to drain' },
   'worker-failed': { outcome: 'aborted', meaning: 'a bug ended the thread that relayed it' },
+  'system-limit': { outcome: 'aborted', meaning: 'the system has no room to watch one more connection' },
   'gateway-stopped': { outcome: 'aborted', meaning: 'the gateway was told to end at once' },
 
   // Before the route: the client's own bytes.

@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs'
 /** Kept back from connections. */
 export const reservedDescriptors = 256
 const descriptorsPerConnection = 2
+/** However many descriptors there are (a container may have 2^30): tables are made for so many. */
+const connectionsCeiling = 500_000
 
 /** Where the limit can't be read (other systems than Linux). */
 const assumedDescriptors = 10_240
@@ -16,7 +18,7 @@ export function connectionsMaxOfProcess(): number {
 }
 
 export function connectionsMaxFor(descriptors: number): number {
-  return Math.max(1, Math.floor((descriptors - reservedDescriptors) / descriptorsPerConnection))
+  return Math.min(connectionsCeiling, Math.max(1, Math.floor((descriptors - reservedDescriptors) / descriptorsPerConnection)))
 }
 
 /** The soft limit; node has raised it to the hard one when it started. */

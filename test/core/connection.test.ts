@@ -119,6 +119,7 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     events: [{ kind: 'drain', nowMs: 10 }, { kind: 'deadline', lastActivityMs: 600_000, nowMs: 600_010 }],
   },
   'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', reason: 'gateway-stopped', nowMs: 4 }] },
+  'system-limit': { connection: relaying, events: [{ kind: 'stop', reason: 'system-limit', nowMs: 4 }] },
   'worker-failed': { connection: relaying, events: [{ kind: 'stop', reason: 'worker-failed', nowMs: 4 }] },
   'proxy-header-timeout': {
     connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } }),

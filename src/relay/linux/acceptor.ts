@@ -114,6 +114,8 @@ export class Acceptor {
 
   #pause(error: Error, listener: string): void {
     this.#count(relayCell.acceptErrors)
+    // Another listener's event of the same wait.
+    if (this.#resumeAtMs !== Infinity) return
     this.#count(relayCell.acceptPauses)
     this.#parts.failed(error, `accepting pauses for ${pauseMs} ms, on ${listener}`)
     this.#resumeAtMs = this.#parts.clock.nowMs + pauseMs

@@ -13,7 +13,7 @@ import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { BatchRing } from './batch-ring.ts'
 import { BlockPool, blockBytes } from './block-pool.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
-import { allocate, EAGAIN, EINTR, errno, isUnresponsive, MSG_NOSIGNAL, recv, send, splice, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, type NativeMemory } from './libc.ts'
+import { allocate, EAGAIN, EINTR, EINVAL, ENOSYS, errno, isUnresponsive, MSG_NOSIGNAL, recv, send, splice, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, type NativeMemory } from './libc.ts'
 import type { PipePool } from './pipe-pool.ts'
 
 /** What one read through the buffer may bring. */
@@ -59,6 +59,7 @@ export class ByteRelay {
   readonly #events: RelayEvents
   readonly #buffer = allocate(blockBytes)
   readonly #blocks = new BlockPool()
+  #splices = true
   readonly #ring: BatchRing | undefined
   readonly #batchMemory: NativeMemory | undefined
   /** Tokens that are to be pumped together. */
@@ -310,7 +311,7 @@ export class ByteRelay {
   }
 
   #beginSplicing(token: number): boolean {
-    if (this.#table.has(token ^ 1, tokenBit.broken)) return false
+    if (!this.#splices || this.#table.has(token ^ 1, tokenBit.broken)) return false
     const pipe = this.#pipes.take()
     if (pipe === -1) return false
     this.#table.pending[token] = pipe + 1
@@ -352,6 +353,13 @@ export class ByteRelay {
       const received = splice(from, 0, into, 0, capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK)
       if (received <= 0) {
         const error = received === 0 ? 0 : errno()
+        if (error === EINVAL || error === ENOSYS) {
+          // It is the system that does not splice here, not a peer that has gone.
+          this.#splices = false
+          this.discard(token)
+          this.#pumpThroughBuffer(token)
+          return
+        }
         if (error !== EAGAIN || this.#isCalm(token, turnBytes)) this.discard(token)
         this.#readNothing(token, error)
         return

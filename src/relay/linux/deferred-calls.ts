@@ -10,7 +10,16 @@ import * as libc from './libc.ts'
 /** From so many on one call for all of them pays. */
 const togetherMin = 3
 
+export interface DeferredCallsParts {
+  readonly epoll: libc.Epoll
+  /** Absent: one call for each. */
+  readonly ring: BatchRing | undefined
+  /** Events of this token's descriptor will never be told of. */
+  readonly failed: (token: number, error: libc.SystemError) => void
+}
+
 export class DeferredCalls {
+  readonly #failed: DeferredCallsParts['failed']
   readonly #epoll: libc.Epoll
   readonly #ring: BatchRing | undefined
   readonly #events: libc.EpollEvents
@@ -18,10 +27,10 @@ export class DeferredCalls {
   readonly #registerTokens: number[] = []
   readonly #closeFds: number[] = []
 
-  /** @param ring absent: one call for each */
-  constructor(epoll: libc.Epoll, ring: BatchRing | undefined) {
+  constructor({ epoll, ring, failed }: DeferredCallsParts) {
     this.#epoll = epoll
     this.#ring = ring
+    this.#failed = failed
     this.#events = new libc.EpollEvents(ring?.capacity ?? 1)
   }
 
@@ -45,10 +54,7 @@ export class DeferredCalls {
     this.#closeFds.push(fd)
   }
 
-  /**
-   * @param events that registered descriptors are watched for
-   * @throws {SystemError} where epoll takes no more
-   */
+  /** @param events that registered descriptors are watched for */
   perform(events: number): void {
     this.#registerAll(events)
     this.#closeAll()
@@ -60,7 +66,7 @@ export class DeferredCalls {
     const ring = this.#ring
     if (ring === undefined || fds.length < togetherMin) {
       for (let index = 0; index < fds.length; index++) {
-        libc.check(this.#epoll.add(fds[index] ?? -1, events, tokens[index] ?? 0), 'epoll_ctl on a connection')
+        if (this.#epoll.add(fds[index] ?? -1, events, tokens[index] ?? 0) === -1) this.#tell(tokens[index] ?? 0, libc.errno())
       }
     } else {
       for (let from = 0; from < fds.length; from += ring.capacity) this.#registerTogether(ring, events, from, Math.min(fds.length, from + ring.capacity))
@@ -77,8 +83,12 @@ export class DeferredCalls {
     ring.submit()
     for (let index = 0; index < to - from; index++) {
       const result = ring.results[index] ?? 0
-      if (result < 0) throw new libc.SystemError('epoll_ctl on a connection', -result)
+      if (result < 0) this.#tell(this.#registerTokens[from + index] ?? 0, -result)
     }
+  }
+
+  #tell(token: number, error: number): void {
+    this.#failed(token, new libc.SystemError('epoll_ctl', error))
   }
 
   #closeAll(): void {

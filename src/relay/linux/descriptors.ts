@@ -5,8 +5,10 @@
 
 import { close, setResetOnClose } from './libc.ts'
 
-/** Pipes at one time, in use or kept: out of the descriptors that are kept back from connections. */
+/** Of one worker, at one time. */
 export const pipesMax = 32
+/** Of all workers: two descriptors each, out of those that are kept back from connections. */
+export const pipesOfAllMax = 48
 
 export interface WorkerDescriptors {
   /** By token of the table. */

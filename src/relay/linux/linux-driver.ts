@@ -13,6 +13,7 @@ import type { ListenerSpec, SnapshotChange, TenantSpec } from '../../core/snapsh
 import { reservedDescriptors } from '../descriptor-limit.ts'
 import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
+import { pipesMax, pipesOfAllMax } from './descriptors.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
 import type { FromWorker, WorkerRequest } from './worker-protocol.ts'
@@ -167,6 +168,7 @@ export class LinuxDriver implements RelayDriver {
       data: {
         worker,
         slots: connectionsMax + reservedDescriptors,
+        pipes: Math.max(1, Math.min(pipesMax, Math.floor(pipesOfAllMax / workers))),
         connectionsMax,
         handsOver: handOver !== undefined,
         // A successor counts from 1 again.

@@ -2,7 +2,7 @@
 // process. Making a pipe costs more than a bulky burst saves, so they are kept; there are few, since a direction that calms
 // down gives its pipe back.
 
-import { pipesMax, type WorkerDescriptors } from './descriptors.ts'
+import type { WorkerDescriptors } from './descriptors.ts'
 import { close, createPipe, F_SETPIPE_SZ, fcntl } from './libc.ts'
 
 /** Asked of the system, which may give less to a user without CAP_SYS_RESOURCE (pipe(7), pipe-user-pages-soft). */
@@ -14,6 +14,7 @@ const pipeBytesDefault = 64 * 1024
 
 export class PipePool {
   readonly #descriptors: WorkerDescriptors['pipes']
+  readonly #pipesMax: number
   readonly readFd: number[] = []
   readonly writeFd: number[] = []
   readonly capacity: number[] = []
@@ -22,8 +23,10 @@ export class PipePool {
   readonly #free: number[] = []
   readonly #closed: number[] = []
 
-  constructor(descriptors: WorkerDescriptors['pipes']) {
+  /** @param pipesMax in use or kept at one time */
+  constructor(descriptors: WorkerDescriptors['pipes'], pipesMax: number) {
     this.#descriptors = descriptors
+    this.#pipesMax = pipesMax
   }
 
   /** An empty pipe, or -1 where there is none. */
@@ -31,7 +34,7 @@ export class PipePool {
     const kept = this.#free.pop()
     if (kept !== undefined) return kept
     const pipe = this.#closed.pop() ?? this.readFd.length
-    if (pipe === pipesMax) return -1
+    if (pipe === this.#pipesMax) return -1
     const made = createPipe()
     if (made === undefined) {
       if (pipe < this.readFd.length) this.#closed.push(pipe)
@@ -54,9 +57,9 @@ export class PipePool {
   }
 
   #close(pipe: number): void {
+    this.#descriptors[2 * pipe] = this.#descriptors[2 * pipe + 1] = 0
     close(this.readFd[pipe] ?? -1)
     close(this.writeFd[pipe] ?? -1)
-    this.#descriptors[2 * pipe] = this.#descriptors[2 * pipe + 1] = 0
     this.#closed.push(pipe)
   }
 }

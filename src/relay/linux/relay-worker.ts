@@ -6,6 +6,7 @@
 //               └─ eventfd ────▶ messages of the main thread
 
 import { receiveMessageOnPort } from 'node:worker_threads'
+import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import { Connection } from '../../core/connection.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
@@ -45,8 +46,9 @@ export interface WorkerObserver {
 
 const eventsPerWait = 512
 const wakeToken = -1
-const connectionEvents = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLRDHUP | libc.EPOLLET
-const endingEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR
+const connectionEvents = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLPRI | libc.EPOLLRDHUP | libc.EPOLLET
+/** After these a short read does not mean that the socket is empty; recv stops at urgent data (EPOLLPRI) too. */
+const endingEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR | libc.EPOLLPRI
 
 export class RelayWorker {
   readonly #data: RelayWorkerData
@@ -88,7 +90,7 @@ export class RelayWorker {
     this.#listenerTable = new ListenerTable(data.listenerTable)
     this.#descriptors = descriptorsIn(data.descriptors, data.slots)
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
-    this.#pipes = new PipePool(this.#descriptors.pipes)
+    this.#pipes = new PipePool(this.#descriptors.pipes, data.pipes)
     const table = new ConnectionTable(this.#descriptors.connections)
     const clock = this.#clock
     const wheel = new TimerWheel({ capacity: data.slots, nowMs: clock.nowMs })
@@ -96,7 +98,7 @@ export class RelayWorker {
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
     const opened = BatchRing.open(batchMax)
     const ring = typeof opened === 'string' ? undefined : opened
-    this.#deferred = new DeferredCalls(this.#epoll, ring)
+    this.#deferred = new DeferredCalls({ epoll: this.#epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
     this.#descriptors.ring[0] = ring === undefined ? 0 : ring.fd + 1
     const bytes: ByteRelay = new ByteRelay({
       table, cells, clock, pipes: this.#pipes, ring,
@@ -349,15 +351,23 @@ export class RelayWorker {
     for (const number of numbers) this.#post({ kind: 'answer', number })
   }
 
-  #end(reason: 'gateway-stopped' | 'worker-failed'): void {
-    for (let slot = 0; slot < this.#table.used; slot++) {
-      switch (this.#table.state[slot]) {
-        case slotState.relaying: this.#relayed.stop(slot, reason); break
-        case slotState.setup: this.#setup.stop(slot, reason); break
-        default: break
-      }
-      if (this.#table.state[slot] === slotState.closing) this.#closer.abortSlot(slot)
-    }
+  #end(reason: StopReason): void {
+    for (let slot = 0; slot < this.#table.used; slot++) this.#endSlot(slot, reason)
     this.#observer.flush()
+  }
+
+  #endSlot(slot: number, reason: StopReason): void {
+    switch (this.#table.state[slot]) {
+      case slotState.relaying: this.#relayed.stop(slot, reason); break
+      case slotState.setup: this.#setup.stop(slot, reason); break
+      default: break
+    }
+    if (this.#table.state[slot] === slotState.closing) this.#closer.abortSlot(slot)
+  }
+
+  /** epoll takes no more (fs.epoll.max_user_watches, memory): without its events a connection can't go on. */
+  #unwatched(token: number, error: Error): void {
+    this.#post({ kind: 'failed', error, context: 'a connection can not be watched, and ends' })
+    this.#endSlot(token >> 1, 'system-limit')
   }
 }

@@ -46,6 +46,8 @@ export interface RelayWorkerData {
   readonly worker: number
   /** Connections that this worker has room for, those that are closing included. */
   readonly slots: number
+  /** Pipes that it may have at one time. */
+  readonly pipes: number
   /** Open connections of the process over which new ones are refused. */
   readonly connectionsMax: number
   /** Somebody takes the tunnel's connections. */

@@ -1,6 +1,7 @@
 import { test } from '../../support/linux-only.ts'
 import fc from 'fast-check'
 import { ConnectionTable, slotState, tokenBit } from '../../../src/relay/linux/connection-table.ts'
+import { SocketAddressCell } from '../../../src/relay/linux/socket-address.ts'
 import { createDescriptors, descriptorsIn } from '../../../src/relay/linux/descriptors.ts'
 
 function newTable(slots: number): ConnectionTable {
@@ -79,8 +80,10 @@ void test('each bit of a token is one of its own, and they fit', async (t) => {
 
 void test('a peer’s address is kept as it was', async (t) => {
   const table = newTable(2)
+  const cell = new SocketAddressCell()
   for (const address of [{ address: '192.0.2.1', port: 65_535 }, { address: '2001:db8::1', port: 1 }, { address: '::', port: 0 }]) {
-    table.setDownstreamAddress(1, address)
+    cell.encode(address)
+    table.setDownstreamAddress(1, cell)
     t.same(table.downstreamAddress(1), address)
   }
 })

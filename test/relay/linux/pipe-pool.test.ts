@@ -6,7 +6,7 @@ import { openDescriptors } from '../../support/linux-driver.ts'
 
 function newPool(): { pool: PipePool; pipes: Int32Array; closeAll: () => void } {
   const { pipes } = descriptorsIn(createDescriptors(1), 1)
-  return { pool: new PipePool(pipes), pipes, closeAll: () => pipes.forEach((each) => each > 0 && libc.close(each - 1)) }
+  return { pool: new PipePool(pipes, pipesMax), pipes, closeAll: () => pipes.forEach((each) => each > 0 && libc.close(each - 1)) }
 }
 
 void test('there are so many pipes and no more; one that is given back is there for the next', async (t) => {
