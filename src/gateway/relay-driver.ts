@@ -17,7 +17,7 @@ export interface Relay {
 }
 
 /** `relay.driver: linux` was asked for, and it does not run here. */
-export class DriverUnavailableError extends Error {
+class DriverUnavailableError extends Error {
   readonly code = 'DRIVER_UNAVAILABLE'
 }
 

@@ -43,15 +43,15 @@ const getsockopt = call<[fd: number, level: number, name: number, value: number,
 export const close = call<[fd: number]>('close', int, [int])
 export const read = call<[fd: number, buffer: number, bytes: number]>('read', ssize, [int, pointer, size])
 export const write = call<[fd: number, buffer: number, bytes: number]>('write', ssize, [int, pointer, size])
-export const pipe2 = call<[fds: number, flags: number]>('pipe2', int, [pointer, int])
+const pipe2 = call<[fds: number, flags: number]>('pipe2', int, [pointer, int])
 export const splice = call<[from: number, fromOffset: number, to: number, toOffset: number, bytes: number, flags: number]>('splice', ssize, [int, pointer, int, pointer, size, 'uint'])
 export const fcntl = call<[fd: number, command: number, argument: number]>('fcntl', int, [int, int, pointer])
 export const eventfd = call<[initial: number, flags: number]>('eventfd', int, ['uint', int])
 const ioctl = call<[fd: number, request: number, argument: number]>('ioctl', int, [int, 'ulong', pointer])
 
 // <sys/epoll.h>
-export const epoll_create1 = call<[flags: number]>('epoll_create1', int, [int])
-export const epoll_wait = call<[epoll: number, events: number, eventsMax: number, timeoutMs: number]>('epoll_wait', int, [int, pointer, int, int])
+const epoll_create1 = call<[flags: number]>('epoll_create1', int, [int])
+const epoll_wait = call<[epoll: number, events: number, eventsMax: number, timeoutMs: number]>('epoll_wait', int, [int, pointer, int, int])
 const epoll_ctl = call<[epoll: number, operation: number, fd: number, event: number]>('epoll_ctl', int, [int, int, int, pointer])
 
 // <sys/mman.h>
@@ -75,9 +75,8 @@ export const SHUT_WR = 1
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
-export const SO_SNDBUF = 7
 export const SO_KEEPALIVE = 9
-export const SO_LINGER = 13
+const SO_LINGER = 13
 export const SO_REUSEPORT = 15
 
 // <netinet/tcp.h>, <netinet/in.h>
@@ -93,8 +92,8 @@ export const IPV6_V6ONLY = 26
 
 export const EFD_NONBLOCK = 0o4000
 export const EFD_CLOEXEC = 0o2000000
-export const O_NONBLOCK = 0o4000
-export const O_CLOEXEC = 0o2000000
+const O_NONBLOCK = 0o4000
+const O_CLOEXEC = 0o2000000
 /** <fcntl.h>: of a pipe, in bytes; F_SETPIPE_SZ answers with what was set. */
 export const F_SETPIPE_SZ = 1031
 export const SPLICE_F_MOVE = 1
@@ -103,7 +102,7 @@ export const SPLICE_F_NONBLOCK = 2
 const SIOCOUTQ = 0x5411
 
 export const EPOLL_CTL_ADD = 1
-export const EPOLL_CTL_DEL = 2
+const EPOLL_CTL_DEL = 2
 export const EPOLLIN = 0x1
 export const EPOLLPRI = 0x2
 export const EPOLLOUT = 0x4
