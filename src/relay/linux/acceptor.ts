@@ -2,8 +2,8 @@
 // them with. Then accepting pauses, is counted and told of, and begins again by itself.
 
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
-import type { Clock } from './byte-relay.ts'
 import * as libc from './libc.ts'
+import type { Clock } from './pending-bytes.ts'
 import { SocketAddressCell } from './socket-address.ts'
 
 /** Connections taken from one listener before others have their turn. */

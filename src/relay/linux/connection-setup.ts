@@ -10,9 +10,10 @@ import type { Connection } from '../../core/connection.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
-import type { ByteRelay, Clock } from './byte-relay.ts'
+import type { ByteRelay } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import * as libc from './libc.ts'
+import type { Clock, PendingBytes } from './pending-bytes.ts'
 import type { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import type { SocketCloser } from './socket-closer.ts'
@@ -27,6 +28,7 @@ export interface SetupParts {
   readonly clock: Clock
   readonly cells: RelayCells
   readonly bytes: ByteRelay
+  readonly pending: PendingBytes
   readonly closer: SocketCloser
   readonly relayed: RelayedConnections
   /** Has the descriptor's events told of. */
@@ -79,7 +81,7 @@ export class ConnectionSetup {
       return
     }
     if (table.has(token, tokenBit.connecting)) this.#connected(slot, machine, ending)
-    else if (writable && this.#parts.bytes.waiting(token ^ 1) && this.#parts.bytes.writePending(token ^ 1)) this.#readDownstream(slot, machine)
+    else if (writable && this.#parts.pending.waiting(token ^ 1) && this.#parts.pending.writePending(token ^ 1)) this.#readDownstream(slot, machine)
     if (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable)) this.#readUpstream(slot, machine)
   }
 
@@ -115,10 +117,10 @@ export class ConnectionSetup {
   }
 
   #readDownstream(slot: number, machine: Connection): void {
-    const { table, bytes, cells, clock } = this.#parts
+    const { table, bytes, pending, cells, clock } = this.#parts
     const token = 2 * slot
     // While the upstream side is full, or the machine has enough, TCP's window holds the client.
-    while (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !bytes.waiting(token)) {
+    while (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !pending.waiting(token)) {
       const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
       if (received > 0) {
         table.readBytes[token] = (table.readBytes[token] ?? 0) + received
@@ -144,7 +146,7 @@ export class ConnectionSetup {
   }
 
   #readUpstream(slot: number, machine: Connection): void {
-    const { table, bytes, cells, clock } = this.#parts
+    const { table, bytes, pending, cells, clock } = this.#parts
     const token = 2 * slot + 1
     const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
     const attempt = table.attempts[slot] ?? 0
@@ -155,7 +157,7 @@ export class ConnectionSetup {
       if (emptied) table.clear(token, tokenBit.readable)
       this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt, nowMs: clock.nowMs }))
       if (table.state[slot] !== slotState.relaying) return
-      bytes.write(token, this.#buffer.bytes.subarray(0, received))
+      pending.write(token, this.#buffer.bytes.subarray(0, received))
       if (!emptied) bytes.pump(token)
       if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) bytes.pump(2 * slot)
       return
@@ -172,7 +174,7 @@ export class ConnectionSetup {
   }
 
   #perform(slot: number, machine: Connection, effects: readonly ConnectionEffect[]): void {
-    const { table, wheel, bytes } = this.#parts
+    const { table, wheel, pending } = this.#parts
     for (const effect of effects) {
       switch (effect.kind) {
         case 'deadline':
@@ -185,7 +187,7 @@ export class ConnectionSetup {
           break
         case 'dial': this.#dial(slot, machine, effect.endpoint, effect.attempt); break
         case 'drop-upstream': this.#dropUpstream(slot); break
-        case 'send-upstream': bytes.write(2 * slot, effect.bytes); break
+        case 'send-upstream': pending.write(2 * slot, effect.bytes); break
         case 'relay': this.#relay(slot, machine); break
         case 'finish-downstream': this.#parts.relayed.finish(slot, 'upstream'); break
         case 'finish-upstream': this.#finishUpstream(slot); break
@@ -259,9 +261,9 @@ export class ConnectionSetup {
 
   /** RST, and nothing is left of this attempt. */
   #dropUpstream(slot: number): void {
-    const { table, bytes, closer } = this.#parts
+    const { table, pending, closer } = this.#parts
     const token = 2 * slot + 1
-    bytes.discard(2 * slot)
+    pending.discard(2 * slot)
     closer.abort(token)
     table.bits[token] = 0
     table.readBytes[token] = 0
@@ -276,12 +278,12 @@ export class ConnectionSetup {
 
   /** FIN came before the answer: it is owed behind the bytes before it. */
   #finishUpstream(slot: number): void {
-    const { bytes, relayed } = this.#parts
-    if (!bytes.waiting(2 * slot)) relayed.finish(slot, 'downstream')
+    const { pending, relayed } = this.#parts
+    if (!pending.waiting(2 * slot)) relayed.finish(slot, 'downstream')
   }
 
   #end(slot: number, machine: Connection, downstream: DownstreamEnd, upstream: UpstreamEnd): void {
-    const { table, bytes, closer, ended, handOver } = this.#parts
+    const { table, pending, closer, ended, handOver } = this.#parts
     this.#machines[slot] = undefined
     const record = machine.record({ bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 })
     ended(slot, record)
@@ -291,7 +293,7 @@ export class ConnectionSetup {
       case 'close': closer.close(2 * slot); break
       case 'reset': closer.abort(2 * slot); break
       case 'send':
-        bytes.write(2 * slot + 1, downstream.bytes)
+        pending.write(2 * slot + 1, downstream.bytes)
         closer.linger(2 * slot)
         break
       case 'hand-over': handOver(slot, { record, head: downstream.bytes }); break

@@ -18,9 +18,12 @@ import { closeAll, openListeningSockets, type ListeningSockets } from './listeni
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
 import type { FromWorker, WorkerRequest } from './worker-protocol.ts'
 
-/** A worker that dies again and again is replaced ever later: after 1, 2, 4 … times this, but not over `restartDelayMsMax`. */
-const restartDelayMs = 100
-const restartDelayMsMax = 30_000
+/**
+ * A worker that dies again and again is replaced ever later: after 1, 2, 4 … times this, but not over `restartDelayMsMax`,
+ * since meanwhile its share of new connections waits in its backlog.
+ */
+const restartDelayMs = 50
+const restartDelayMsMax = 1_000
 /** A worker that has lived so long counts as sound. */
 const soundAfterMs = 60_000
 

@@ -13,9 +13,9 @@
 // connections that fell silent together leave at one moment, and a queue (net.core.netdev_max_backlog) drops what exceeds
 // it. So there are seven, and connections take turns in when they begin.
 
-import type { Clock } from './byte-relay.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { IPPROTO_TCP, overdueMs, setIntOption, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, unacknowledgedBytes } from './libc.ts'
+import type { Clock } from './pending-bytes.ts'
 
 /** The first probe after this much silence, plus a second for each of `turns`. */
 const keepaliveIdleSeconds = 5

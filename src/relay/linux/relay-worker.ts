@@ -18,17 +18,20 @@ import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
 import { Acceptor } from './acceptor.ts'
 import { BatchRing } from './batch-ring.ts'
-import { batchMax, ByteRelay, type Clock } from './byte-relay.ts'
+import { batchMax, BatchRelay } from './batch-relay.ts'
+import { ByteRelay } from './byte-relay.ts'
 import { ConnectionSetup } from './connection-setup.ts'
 import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
 import { DeferredCalls } from './deferred-calls.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
+import { PendingBytes, type Clock } from './pending-bytes.ts'
 import { PipePool } from './pipe-pool.ts'
 import { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import { SocketCloser } from './socket-closer.ts'
+import { TurnQueue } from './turn-queue.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
 
 /** What watches a worker's connections, in the worker's own thread. */
@@ -62,7 +65,10 @@ export class RelayWorker {
   readonly #deferred: DeferredCalls
   readonly #table: ConnectionTable
   readonly #wheel: TimerWheel
-  readonly #bytes: ByteRelay
+  readonly #queue: TurnQueue
+  readonly #batch: BatchRelay
+  /** A turn of one that used up its last. */
+  readonly #pump: (token: number) => void
   readonly #closer: SocketCloser
   readonly #relayed: RelayedConnections
   readonly #setup: ConnectionSetup
@@ -100,18 +106,25 @@ export class RelayWorker {
     const ring = typeof opened === 'string' ? undefined : opened
     this.#deferred = new DeferredCalls({ epoll: this.#epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
     this.#descriptors.ring[0] = ring === undefined ? 0 : ring.fd + 1
+    const queue = new TurnQueue(table)
+    const pending = new PendingBytes({ table, cells, clock, pipes: this.#pipes, queue })
     const bytes: ByteRelay = new ByteRelay({
-      table, cells, clock, pipes: this.#pipes, ring,
+      table, cells, clock, pipes: this.#pipes, pending, queue,
       events: { readToEnd: (token) => this.#relayed.readToEnd(token), lost: (token, unresponsive) => this.#relayed.lost(token, unresponsive) },
     })
+    const batch = new BatchRelay({ table, bytes, pending, ring })
     this.#table = table
     this.#wheel = wheel
-    this.#bytes = bytes
-    this.#closer = new SocketCloser({ table, wheel, clock, bytes, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
+    this.#queue = queue
+    this.#batch = batch
+    this.#pump = (token) => {
+      if (table.state[token >> 1] === slotState.relaying) bytes.pump(token)
+    }
+    this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
     const connectionId = (number: number): string => `${data.idPrefix}${number.toString(36)}`
-    this.#relayed = new RelayedConnections({ table, wheel, clock, bytes, closer: this.#closer, peerWatch: new PeerWatch(table, clock), connectionId, ended })
+    this.#relayed = new RelayedConnections({ table, wheel, clock, bytes, batch, closer: this.#closer, peerWatch: new PeerWatch(table, clock), connectionId, ended })
     this.#setup = new ConnectionSetup({
-      table, wheel, clock, cells, bytes, closer: this.#closer, relayed: this.#relayed, watch, ended,
+      table, wheel, clock, cells, bytes, pending, closer: this.#closer, relayed: this.#relayed, watch, ended,
       resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
       routed: () => this.#add(relayCell.openConnectionsBeforeHello, -1),
       handOver: (slot, connection) => this.#handOver(slot, connection),
@@ -151,8 +164,8 @@ export class RelayWorker {
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#ready(token, this.#epoll.eventsAt(index))
     }
-    this.#bytes.pumpTogether()
-    this.#bytes.runQueue()
+    this.#batch.pump()
+    this.#queue.run(this.#pump)
     for (let slot = this.#wheel.takeDue(clock.nowMs); slot !== -1; slot = this.#wheel.takeDue(clock.nowMs)) this.#due(slot)
     this.#acceptor.resumeIfDue()
     this.#publishStep()
@@ -171,7 +184,7 @@ export class RelayWorker {
 
   /** Whole milliseconds, rounded up: a wait that ends early would only be repeated. */
   #waitMs(): number {
-    if (this.#bytes.busy || this.#publishing !== undefined) return 0
+    if (!this.#queue.isEmpty || this.#publishing !== undefined) return 0
     const { nowMs } = this.#clock
     const waitMs = Math.min(this.#wheel.waitMs(nowMs), this.#acceptor.waitMs(), this.#flushWaitMs)
     return waitMs === Infinity ? -1 : Math.ceil(waitMs)

@@ -7,10 +7,12 @@ import type { RelayedFacts } from '../../core/connection.ts'
 import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from '../../core/relayed.ts'
 import type { TerminationReason } from '../../core/termination.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
-import type { ByteRelay, Clock, RelayEvents } from './byte-relay.ts'
+import type { BatchRelay } from './batch-relay.ts'
+import type { ByteRelay, RelayEvents } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import { SHUT_WR, shutdown } from './libc.ts'
 import type { PeerWatch } from './peer-watch.ts'
+import type { Clock } from './pending-bytes.ts'
 import type { SocketCloser } from './socket-closer.ts'
 
 export interface RelayedParts {
@@ -18,6 +20,7 @@ export interface RelayedParts {
   readonly wheel: TimerWheel
   readonly clock: Clock
   readonly bytes: ByteRelay
+  readonly batch: BatchRelay
   readonly closer: SocketCloser
   readonly peerWatch: PeerWatch
   readonly connectionId: (number: number) => string
@@ -51,12 +54,12 @@ export class RelayedConnections implements RelayEvents {
 
   /** Something happened to one of its descriptors. */
   ready(token: number, { readable, writable, ending }: { readable: boolean; writable: boolean; ending: boolean }): void {
-    const { table, bytes } = this.#parts
+    const { table, bytes, batch } = this.#parts
     if (writable && (table.pending[token ^ 1] ?? 0) !== 0) bytes.flush(token ^ 1)
     if (!readable && !ending) return
     if (table.state[token >> 1] !== slotState.relaying) return
     table.set(token, ending ? tokenBit.readable | tokenBit.ending : tokenBit.readable)
-    bytes.pumpLater(token)
+    batch.add(token)
   }
 
   readToEnd(token: number): void {

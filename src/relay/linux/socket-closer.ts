@@ -4,9 +4,9 @@
 //   close ─▶ closed · reset ─▶ RST at once, or once the peer has acknowledged what it is owed · linger ─▶ alert, FIN, the peer's end
 
 import type { TimerWheel } from '../../core/timer-wheel.ts'
-import type { ByteRelay, Clock } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import { allocate, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
+import type { Clock, PendingBytes } from './pending-bytes.ts'
 
 /** For bytes that a peer is owed before the RST: it has this long to take them. */
 const resetFlushMsMax = 30_000
@@ -27,7 +27,7 @@ export interface CloserParts {
   readonly table: ConnectionTable
   readonly wheel: TimerWheel
   readonly clock: Clock
-  readonly bytes: ByteRelay
+  readonly pending: PendingBytes
   /** Before the worker waits again. */
   readonly closeDescriptor: (fd: number) => void
   /** Its events must be told of from now on. */
@@ -45,9 +45,9 @@ export class SocketCloser {
 
   /** FIN was sent or is not owed. */
   close(token: number): void {
-    const { table, bytes } = this.#parts
+    const { table, pending } = this.#parts
     const fd = table.fdOf(token)
-    bytes.discard(token ^ 1)
+    pending.discard(token ^ 1)
     if (fd === -1) return
     table.setFd(token, -1)
     this.#forget(token)
@@ -63,9 +63,9 @@ export class SocketCloser {
 
   /** RST, after the bytes that were read from the other side before. */
   reset(token: number): void {
-    const { table, bytes } = this.#parts
+    const { table, pending } = this.#parts
     if (table.fdOf(token) === -1) return
-    if (bytes.waiting(token ^ 1) || this.#isOwed(token)) table.set(token, tokenBit.resetting)
+    if (pending.waiting(token ^ 1) || this.#isOwed(token)) table.set(token, tokenBit.resetting)
     else this.abort(token)
   }
 
@@ -97,11 +97,11 @@ export class SocketCloser {
 
   /** Something happened to a descriptor of a closing slot. */
   ready(token: number, gone: boolean): void {
-    const { table, bytes } = this.#parts
+    const { table, pending } = this.#parts
     if (table.fdOf(token) === -1) return
     if (gone) this.close(token)
     else if (table.has(token, tokenBit.lingering)) this.#readLingering(token)
-    else if (bytes.writePending(token ^ 1)) this.#resetIfTaken(token)
+    else if (pending.writePending(token ^ 1)) this.#resetIfTaken(token)
     this.#releaseIfClosed(token >> 1)
   }
 
@@ -126,8 +126,8 @@ export class SocketCloser {
   }
 
   #resetIfTaken(token: number): void {
-    const { table, bytes } = this.#parts
-    if (table.has(token, tokenBit.resetting) && !bytes.waiting(token ^ 1) && unacknowledgedBytes(table.fdOf(token)) === 0) this.abort(token)
+    const { table, pending } = this.#parts
+    if (table.has(token, tokenBit.resetting) && !pending.waiting(token ^ 1) && unacknowledgedBytes(table.fdOf(token)) === 0) this.abort(token)
   }
 
   /** A RST discards what the peer has not acknowledged yet. */
@@ -159,8 +159,8 @@ export class SocketCloser {
   }
 
   #release(slot: number): void {
-    this.#parts.bytes.discard(2 * slot)
-    this.#parts.bytes.discard(2 * slot + 1)
+    this.#parts.pending.discard(2 * slot)
+    this.#parts.pending.discard(2 * slot + 1)
     this.#parts.wheel.clear(slot)
     this.#parts.table.release(slot)
   }
