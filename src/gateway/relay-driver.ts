@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
+import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
@@ -43,7 +44,7 @@ export async function createRelay(
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
-    const relay = linuxDriver(linux, { observation, workers: count, connectionsMax, idPrefix })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, connectionsMax, idPrefix })
     return { driver: relay, observation }
   }
   let connections = 0
@@ -54,8 +55,9 @@ export async function createRelay(
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, ...options }: { observation: Observation; workers: number; connectionsMax: number; idPrefix: string },
+  { observation, logger, ...options }: { observation: Observation; logger: Logger; workers: number; connectionsMax: number; idPrefix: string },
 ): RelayDriver {
+  let told = false
   return new linux.LinuxDriver({
     ...options,
     workerEntry: new URL('relay-worker.ts', import.meta.url),
@@ -64,6 +66,11 @@ function linuxDriver(
     observed: (message, worker) => {
       const data = observation.workers[worker]
       if (data !== undefined) observation.takeLines(data, message as LinesMessage)
+    },
+    withoutRing: (why) => {
+      // All workers find the same, and so do those that replace them.
+      if (!told) logger.info({ why }, 'io_uring is not to be had: the relay makes one system call for each read and write')
+      told = true
     },
     failed: (error, context) => observation.driverError(error, context),
   })

@@ -20,6 +20,7 @@ export function createLinuxDriver(
     workerObserver: () => undefined,
     listenerTable: new ListenerTable(),
     observed: (message) => observer.connectionEnded(message as ConnectionRecord),
+    withoutRing: () => undefined,
     failed: (error, context) => observer.driverError(error, context),
   })
 }

@@ -46,6 +46,8 @@ export interface LinuxDriverOptions {
   readonly handOver?: (connection: HandedOver, fd: number) => void
   /** What a worker's observer has posted. */
   readonly observed: (message: unknown, worker: number) => void
+  /** A worker has no io_uring, and why: it makes one system call for each read and write. */
+  readonly withoutRing: (why: string) => void
   /** A failure that belongs to no connection. */
   readonly failed: (error: Error, context: string) => void
 }
@@ -189,6 +191,7 @@ export class LinuxDriver implements RelayDriver {
   #received(worker: number, message: Exclude<FromWorker, { kind: 'answer' }>): void {
     switch (message.kind) {
       case 'observed': this.#options.observed(message.message, worker); break
+      case 'without-ring': this.#options.withoutRing(message.why); break
       case 'failed': this.#options.failed(message.error, message.context); break
       // Also while the driver stops: who takes it closes it.
       case 'handed-over': this.#options.handOver?.(message.connection, message.fd); break

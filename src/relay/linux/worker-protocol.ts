@@ -37,6 +37,8 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly error: Error; readonly context: string }
   /** The descriptor is not the worker's any more. */
   | { readonly kind: 'handed-over'; readonly fd: number; readonly connection: HandedOver }
+  /** It has no io_uring: one system call for each read and write. */
+  | { readonly kind: 'without-ring'; readonly why: string }
   /** From the worker's observer, to whoever made it. */
   | { readonly kind: 'observed'; readonly message: unknown }
 

@@ -1,0 +1,271 @@
+// A worker's connections: one table, and by a slot's state the room that has it in hand.
+//
+//   accepted ─▶ ConnectionSetup ── relay ──▶ RelayedConnections ⇄ ByteRelay, BatchRelay
+//                    └───────── end ─────────────┴──▶ SocketCloser ─▶ slot free
+
+import type { StopReason } from '../../core/connection-events.ts'
+import type { ConnectionRecord } from '../../core/connection-record.ts'
+import { Connection } from '../../core/connection.ts'
+import { ListenerTable } from '../../core/listener-table.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
+import type { Snapshot } from '../../core/snapshot.ts'
+import { TimerWheel } from '../../core/timer-wheel.ts'
+import type { HandedOver } from '../driver.ts'
+import { BatchRelay } from './batch-relay.ts'
+import type { BatchRing } from './batch-ring.ts'
+import { ByteRelay } from './byte-relay.ts'
+import { ConnectionSetup } from './connection-setup.ts'
+import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
+import { DeferredCalls } from './deferred-calls.ts'
+import type { WorkerDescriptors } from './descriptors.ts'
+import * as libc from './libc.ts'
+import { PeerWatch } from './peer-watch.ts'
+import { PendingBytes, type Clock } from './pending-bytes.ts'
+import { PipePool } from './pipe-pool.ts'
+import { RelayedConnections } from './relayed-connections.ts'
+import { SocketAddressCell } from './socket-address.ts'
+import { SocketCloser } from './socket-closer.ts'
+import { TurnQueue } from './turn-queue.ts'
+import type { FromWorker, RelayWorkerData, ToWorker } from './worker-protocol.ts'
+
+const connectionEvents = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLPRI | libc.EPOLLRDHUP | libc.EPOLLET
+/** After these a short read does not mean that the socket is empty; recv stops at urgent data (EPOLLPRI) too. */
+const endingEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR | libc.EPOLLPRI
+
+export interface WorkerConnectionsParts {
+  readonly data: RelayWorkerData
+  readonly cells: RelayCells
+  readonly clock: Clock
+  readonly epoll: libc.Epoll
+  readonly descriptors: WorkerDescriptors
+  readonly ring: BatchRing | undefined
+  readonly post: (message: FromWorker) => void
+  readonly ended: (record: ConnectionRecord) => void
+}
+
+export class WorkerConnections {
+  readonly #parts: WorkerConnectionsParts
+  readonly #table: ConnectionTable
+  readonly #wheel: TimerWheel
+  readonly #deferred: DeferredCalls
+  readonly #queue: TurnQueue
+  readonly #bytes: ByteRelay
+  readonly #batch: BatchRelay
+  readonly #closer: SocketCloser
+  readonly #relayed: RelayedConnections
+  readonly #setup: ConnectionSetup
+  readonly #listenerTable: ListenerTable
+  readonly #local = new SocketAddressCell()
+  readonly #event = { readable: false, writable: false, ending: false }
+  #connections = 0
+  #draining = false
+
+  constructor(parts: WorkerConnectionsParts) {
+    const { data, cells, clock, epoll, descriptors, ring, post } = parts
+    this.#parts = parts
+    this.#listenerTable = new ListenerTable(data.listenerTable)
+    const table = new ConnectionTable(descriptors.connections)
+    const wheel = new TimerWheel({ capacity: data.slots, nowMs: clock.nowMs })
+    const pipes = new PipePool(descriptors.pipes, data.pipes)
+    const queue = new TurnQueue(table)
+    const pending = new PendingBytes({ table, cells, clock, pipes, queue })
+    const watch = (token: number): void => this.#watch(token)
+    const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
+    this.#table = table
+    this.#wheel = wheel
+    this.#queue = queue
+    this.#deferred = new DeferredCalls({ epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
+    this.#bytes = new ByteRelay({
+      table, cells, clock, pipes, pending, queue,
+      events: { readToEnd: (token) => this.#relayed.readToEnd(token), lost: (token, unresponsive) => this.#relayed.lost(token, unresponsive) },
+    })
+    this.#batch = new BatchRelay({ table, bytes: this.#bytes, pending, ring })
+    this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
+    this.#relayed = new RelayedConnections({
+      table, wheel, clock, bytes: this.#bytes, batch: this.#batch, closer: this.#closer, peerWatch: new PeerWatch(table, clock), ended,
+      connectionId: (number) => this.#idOf(number),
+    })
+    this.#setup = new ConnectionSetup({
+      table, wheel, clock, cells, bytes: this.#bytes, pending, closer: this.#closer, relayed: this.#relayed, watch, ended,
+      resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
+      routed: () => this.#add(relayCell.openConnectionsBeforeHello, -1),
+      handOver: (slot, connection) => this.#handOver(slot, connection),
+    })
+  }
+
+  get hasRoom(): boolean {
+    return this.#table.size < this.#table.capacity
+  }
+
+  get isEmpty(): boolean {
+    return this.#table.size === 0
+  }
+
+  /** Until something is due, in milliseconds; Infinity where nothing is. */
+  get waitMs(): number {
+    return this.#queue.isEmpty ? this.#wheel.waitMs(this.#parts.clock.nowMs) : 0
+  }
+
+  /** @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog */
+  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
+    const listener = snapshot?.listeners.get(name)
+    if (snapshot === undefined || listener === undefined) {
+      libc.setResetOnClose(fd)
+      libc.close(fd)
+      return
+    }
+    const table = this.#table
+    const { data } = this.#parts
+    const slot = table.take()
+    const row = this.#listenerTable.rowOf(name)
+    this.#connections += 1
+    const { nowMs } = this.#parts.clock
+    table.setFd(2 * slot, fd)
+    table.setDownstreamAddress(slot, peer)
+    table.acceptedMs[slot] = nowMs
+    table.number[slot] = this.#connections
+    table.listenerNames[slot] = name
+    table.listenerRow[slot] = row
+    const atConnectionLimit = this.#slotsUsedByAll() >= data.connectionsMax
+    this.#countSlots()
+    this.#add(relayCell.openConnections, 1)
+    this.#add(relayCell.openConnectionsBeforeHello, 1)
+    this.#add(relayCell.openByListener + row, 1)
+    const machine = new Connection({
+      id: this.#idOf(this.#connections),
+      listener,
+      snapshot,
+      handsOver: data.handsOver,
+      downstream: peer.decode(),
+      local: () => this.#localAddress(fd),
+      acceptedAtMs: Date.now(),
+      nowMs,
+    })
+    this.#setup.begin(slot, machine, { atConnectionLimit })
+    if (this.#draining) this.#setup.drain(slot)
+  }
+
+  ready(token: number, events: number): void {
+    const event = this.#event
+    event.readable = (events & libc.EPOLLIN) !== 0
+    event.writable = (events & libc.EPOLLOUT) !== 0
+    event.ending = (events & endingEvents) !== 0
+    switch (this.#table.state[token >> 1]) {
+      case slotState.relaying: this.#relayed.ready(token, event); break
+      case slotState.setup: this.#setup.ready(token, event); break
+      case slotState.closing: this.#closer.ready(token, (events & (libc.EPOLLHUP | libc.EPOLLERR)) !== 0); break
+      // An event of the same wait, of a connection that another one has ended.
+      default: break
+    }
+  }
+
+  /** Once the events of a wait are handed out: what they ask for is done, and what is due. */
+  finishTurn(): void {
+    this.#batch.pump()
+    this.#queue.run(this.#pump)
+    const { nowMs } = this.#parts.clock
+    for (let slot = this.#wheel.takeDue(nowMs); slot !== -1; slot = this.#wheel.takeDue(nowMs)) this.#due(slot)
+  }
+
+  /** Before the next wait. */
+  performDeferred(): void {
+    this.#deferred.perform(connectionEvents)
+  }
+
+  /** No event of the wait is left: the slots of those that ended may be others' now. */
+  recycle(): void {
+    this.#table.recycle()
+    this.#countSlots()
+  }
+
+  drain(): void {
+    this.#draining = true
+    this.#relayed.drain()
+    for (let slot = 0; slot < this.#table.used; slot++) {
+      if (this.#table.state[slot] === slotState.setup) this.#setup.drain(slot)
+    }
+  }
+
+  end(reason: StopReason): void {
+    for (let slot = 0; slot < this.#table.used; slot++) this.#endSlot(slot, reason)
+  }
+
+  resolved({ dial, answer }: ToWorker & { readonly kind: 'resolved' }): void {
+    this.#setup.resolved(dial, answer)
+  }
+
+  /** A turn of one that used up its last. */
+  readonly #pump = (token: number): void => {
+    if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+  }
+
+  #due(slot: number): void {
+    switch (this.#table.state[slot]) {
+      case slotState.relaying: this.#relayed.due(slot); break
+      case slotState.setup: this.#setup.due(slot); break
+      case slotState.closing: this.#closer.due(slot); break
+      default: break
+    }
+  }
+
+  #watch(token: number): void {
+    this.#table.set(token, tokenBit.registered)
+    this.#deferred.register(this.#table.fdOf(token), token)
+  }
+
+  #localAddress(fd: number): SocketAddress {
+    this.#local.expect()
+    libc.check(libc.getsockname(fd, this.#local.address, this.#local.lengthAddress), 'getsockname')
+    return this.#local.decode()
+  }
+
+  #ended(slot: number, record: ConnectionRecord): void {
+    this.#add(relayCell.openConnections, -1)
+    this.#add(relayCell.openByListener + (this.#table.listenerRow[slot] ?? 0), -1)
+    this.#parts.ended(record)
+  }
+
+  /** Out of the table before it is told of: should the worker die now, nobody else may close it. */
+  #handOver(slot: number, connection: HandedOver): void {
+    const fd = this.#table.fdOf(2 * slot)
+    this.#deferred.unregister(fd)
+    this.#table.setFd(2 * slot, -1)
+    this.#parts.post({ kind: 'handed-over', fd, connection })
+  }
+
+  /** For the limit over all workers. */
+  #countSlots(): void {
+    this.#parts.data.slotsUsed[this.#parts.data.worker] = this.#table.size
+  }
+
+  #slotsUsedByAll(): number {
+    let used = 0
+    for (const each of this.#parts.data.slotsUsed) used += each
+    return used
+  }
+
+  #idOf(number: number): string {
+    return `${this.#parts.data.idPrefix}${number.toString(36)}`
+  }
+
+  #add(cell: number, difference: number): void {
+    const { cells } = this.#parts
+    cells[cell] = (cells[cell] ?? 0) + difference
+  }
+
+  #endSlot(slot: number, reason: StopReason): void {
+    switch (this.#table.state[slot]) {
+      case slotState.relaying: this.#relayed.stop(slot, reason); break
+      case slotState.setup: this.#setup.stop(slot, reason); break
+      default: break
+    }
+    if (this.#table.state[slot] === slotState.closing) this.#closer.abortSlot(slot)
+  }
+
+  /** epoll takes no more (fs.epoll.max_user_watches, memory): without its events a connection can't go on. */
+  #unwatched(token: number, error: Error): void {
+    this.#parts.post({ kind: 'failed', error, context: 'a connection can not be watched, and ends' })
+    this.#endSlot(token >> 1, 'system-limit')
+  }
+}
