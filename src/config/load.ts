@@ -5,15 +5,16 @@
 
 import { basename } from 'node:path'
 import type { z } from 'zod'
+import { claimsOfBroken, claimsOfParsed } from './claims.ts'
 import type { Config } from './config.ts'
 import { ConfigError, problemsShownMax, type ConfigProblem } from './config-error.ts'
 import { withOverrides, type Environment } from './environment.ts'
 import { nearestName } from './nearest.ts'
 import { quote } from './quote.ts'
 import { readConfigFile } from './read-file.ts'
-import { crossProblems, resolve, type PathProblem, type TenantClaims, type WellFormed } from './resolve.ts'
-import { expectedAt, formatPath, knownKeysAt, type Path } from './schema-path.ts'
-import { configSchema, listenerSchema, nameRule, tenantSchema, type poolSchema } from './schema.ts'
+import { crossProblems, resolve, type PathProblem } from './resolve.ts'
+import { expectedAt, formatPath, knownKeysAt, valueAt, type Path } from './schema-path.ts'
+import { configSchema, nameRule } from './schema.ts'
 import { parseFast, YamlSource, type Place } from './yaml-source.ts'
 
 export interface LoadOptions {
@@ -58,62 +59,10 @@ function check(data: unknown): Checked {
   const parsed = configSchema.safeParse(data)
   if (!parsed.success) {
     const problems = parsed.error.issues.flatMap((issue) => issueProblems(issue, data))
-    return { kind: 'problems', problems: [...problems, ...crossProblems(wellFormedOf(data))] }
+    return { kind: 'problems', problems: [...problems, ...crossProblems(claimsOfBroken(data))] }
   }
-  const { listeners, tenants, pools } = parsed.data
-  const problems = crossProblems({ listeners: indexed(listeners), tenants: indexed(tenants), claims: indexed(tenants), pools, tenantsComplete: true })
+  const problems = crossProblems(claimsOfParsed(parsed.data))
   return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'config', config: resolve(parsed.data) }
-}
-
-function indexed<Value>(values: readonly Value[]): ReadonlyMap<number, Value> {
-  return new Map(values.entries())
-}
-
-/** The parts of a broken file that are right on their own. */
-function wellFormedOf(data: unknown): WellFormed {
-  const listeners = partsOf(valueAt(data, ['listeners']), listenerSchema)
-  const tenants = partsOf(valueAt(data, ['tenants']), tenantSchema)
-  const pools = configSchema.shape.pools.safeParse(valueAt(data, ['pools']))
-  const rawPools = valueAt(data, ['pools'])
-  return {
-    listeners,
-    tenants,
-    claims: claimsOf(valueAt(data, ['tenants'])),
-    // A broken pool is told of already; that it exists is enough for those who name it.
-    pools: pools.success ? pools.data : namesOnly(rawPools),
-    tenantsComplete: tenants.size === lengthOf(valueAt(data, ['tenants'])),
-  }
-}
-
-function claimsOf(tenants: unknown): ReadonlyMap<number, TenantClaims> {
-  if (!Array.isArray(tenants)) return new Map()
-  return indexed(tenants.map((tenant: unknown): TenantClaims => {
-    const name = tenantSchema.shape.name.safeParse(valueAt(tenant, ['name']))
-    const hostnames = valueAt(tenant, ['hostnames'])
-    return {
-      name: name.data,
-      hostnames: Array.isArray(hostnames) ? hostnames.map((hostname) => tenantSchema.shape.hostnames.element.safeParse(hostname).data) : [],
-    }
-  }))
-}
-
-function namesOnly(pools: unknown): z.output<typeof configSchema>['pools'] | undefined {
-  if (typeof pools !== 'object' || pools === null) return undefined
-  return Object.fromEntries(Object.keys(pools).map((key) => [key, { addresses: [] } satisfies z.output<typeof poolSchema>]))
-}
-
-function partsOf<Schema extends z.ZodType>(values: unknown, schema: Schema): ReadonlyMap<number, z.output<Schema>> {
-  const parts = new Map<number, z.output<Schema>>()
-  if (!Array.isArray(values)) return parts
-  for (const [index, value] of values.entries()) {
-    const parsed = schema.safeParse(value)
-    if (parsed.success) parts.set(index, parsed.data)
-  }
-  return parts
-}
-
-function lengthOf(values: unknown): number {
-  return Array.isArray(values) ? values.length : 0
 }
 
 function issueProblems(issue: z.core.$ZodIssue, data: unknown): PathProblem[] {
@@ -150,15 +99,6 @@ function unknownKey(path: Path, key: string, known: readonly string[]): PathProb
 function expectation(path: Path): { readonly expected?: string } {
   const expected = expectedAt(path)
   return expected === undefined ? {} : { expected }
-}
-
-function valueAt(data: unknown, path: Path): unknown {
-  let value = data
-  for (const key of path) {
-    if (typeof value !== 'object' || value === null) return undefined
-    value = (value as Readonly<Record<PropertyKey, unknown>>)[key]
-  }
-  return value
 }
 
 function describe(value: unknown): string {

@@ -11,6 +11,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ShardedMap } from '../core/sharded-map.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import { expandedNodesMax } from './alias-expansion.ts'
+import type { TenantClaims } from './claims.ts'
 import { withOverrides, type Environment } from './environment.ts'
 import { crossProblems, resolveTenant } from './resolve.ts'
 import { configSchema, tenantSchema, tenantsMax, type ParsedConfig } from './schema.ts'
@@ -126,12 +127,13 @@ function entriesOf(items: readonly string[], indent: string): unknown[] | undefi
 
 /** @returns in the list's order; undefined where an API server, a pool or a listener is wrong */
 function resolveItems(parsed: readonly ParsedTenant[], { list, frame, kept }: { readonly list: TenantItems; readonly frame: Frame; readonly kept: readonly Item[] }): readonly Item[] | undefined {
-  const fresh = new Map<number, ParsedTenant>()
-  for (const [index, tenant] of parsed.entries()) {
-    if (kept[list.sources[index] ?? noSource] === undefined) fresh.set(index, tenant)
+  // Names and hostnames, and which tenants there are, is looked at with those that are kept.
+  const fresh = new Map<number, TenantClaims>()
+  for (const [index, { apiServer }] of parsed.entries()) {
+    if (kept[list.sources[index] ?? noSource] === undefined) fresh.set(index, { hostnames: [], apiServer })
   }
   const { listeners, pools } = frame.parsed
-  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: fresh, claims: new Map(), pools, tenantsComplete: false }).length > 0) return undefined
+  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: fresh, pools }).length > 0) return undefined
   return parsed.map((tenant, index) => kept[list.sources[index] ?? noSource] ?? { parsed: tenant, resolved: resolveTenant(tenant, frame.parsed) })
 }
 

@@ -1,9 +1,10 @@
 // From what is written to what is meant: pools to endpoints, defaults into tenants, and the mistakes that show only between
-// keys. Works on whatever parts of a file are well-formed, so that all mistakes are told at once.
+// keys. These are looked for in whatever a file claims, also where other keys are wrong, so that all are told at once.
 
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
+import type { ApiServerClaims, Claims } from './claims.ts'
 import type { Config, ListenerConfig, Settings } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
@@ -25,35 +26,17 @@ export interface PathProblem {
 type ParsedTenant = ParsedConfig['tenants'][number]
 type ParsedListener = ParsedConfig['listeners'][number]
 
-/** The well-formed parts, each list entry with its place in the file's list. Absent: too broken to check against. */
-export interface WellFormed {
-  readonly listeners: ReadonlyMap<number, ParsedListener>
-  readonly tenants: ReadonlyMap<number, ParsedTenant>
-  /** What every tenant claims, also those that are otherwise broken. */
-  readonly claims: ReadonlyMap<number, TenantClaims>
-  readonly pools?: ParsedConfig['pools'] | undefined
-  /** False when some tenant is broken: a name that is not found may be that one's. */
-  readonly tenantsComplete: boolean
-}
-
-export interface TenantClaims {
-  readonly name?: string | undefined
-  /** Normalised, each with its place in the tenant's list. */
-  readonly hostnames: readonly (string | undefined)[]
-}
-
 /** Mistakes between keys; empty when `resolve` may follow. */
-export function crossProblems({ listeners, tenants, claims, pools, tenantsComplete }: WellFormed): PathProblem[] {
-  const tenantNames = new Set([...tenants.values()].map(({ name }) => name))
-  const knownTenants = [...tenantNames]
+export function crossProblems({ listeners, tenants, tenantNames, pools }: Claims): PathProblem[] {
+  const knownTenants = [...tenantNames ?? []]
   return [
-    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: listenerKey(address) }))),
+    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: address ? listenerKey(address) : undefined }))),
     ...[...listeners].flatMap(([index, { defaultTenant }]) =>
-      defaultTenant === undefined || tenantNames.has(defaultTenant) || !tenantsComplete ? [] : [unknownName(['listeners', index, 'defaultTenant'], 'tenant', defaultTenant, knownTenants)]),
+      typeof defaultTenant !== 'string' || tenantNames === undefined || tenantNames.has(defaultTenant) ? [] : [unknownName(['listeners', index, 'defaultTenant'], 'tenant', defaultTenant, knownTenants)]),
     ...Object.entries(pools ?? {}).flatMap(([name, { addresses }]) => duplicates('pool address', addresses.map((key, index) => ({ path: ['pools', name, 'addresses', index], key })))),
-    ...duplicates('tenant name', [...claims].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
-    ...duplicates('hostname', [...claims].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
-    ...[...tenants].flatMap(([index, tenant]) => apiServerProblems(['tenants', index, 'apiServer'], tenant.apiServer, pools)),
+    ...duplicates('tenant name', [...tenants].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
+    ...duplicates('hostname', [...tenants].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
+    ...[...tenants].flatMap(([index, { apiServer }]) => apiServer ? apiServerProblems(['tenants', index, 'apiServer'], apiServer, pools) : []),
   ]
 }
 
@@ -68,15 +51,15 @@ function unknownName(path: Path, what: 'tenant' | 'pool', name: string, known: r
 
 interface Claim {
   readonly path: Path
-  /** Absent: too broken to claim anything. */
-  readonly key: string | undefined
+  /** Absent or null: it claims nothing. */
+  readonly key: string | null | undefined
 }
 
 function duplicates(what: string, claims: readonly Claim[]): PathProblem[] {
   const first = new Map<string, Path>()
   const problems: PathProblem[] = []
   for (const { path, key } of claims) {
-    if (key === undefined) continue
+    if (key === undefined || key === null) continue
     const before = first.get(key)
     if (before === undefined) first.set(key, path)
     else problems.push({ path, message: `${what} ${key} is claimed by`, other: before, expected: `each ${what} once` })
@@ -84,18 +67,26 @@ function duplicates(what: string, claims: readonly Claim[]): PathProblem[] {
   return problems
 }
 
-function apiServerProblems(path: Path, { pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools'] | undefined): PathProblem[] {
-  const expected = 'either { pool, nodePort } or { endpoints }'
-  if (endpoints !== undefined) {
-    if (pool !== undefined || nodePort !== undefined) return [{ path, message: 'both endpoints and a pool or nodePort', expected }]
-    return duplicates('endpoint', endpoints.map((endpoint, index) => ({ path: [...path, 'endpoints', index], key: endpointOf(endpoint).name })))
-  }
-  if (pool === undefined || nodePort === undefined) {
-    const message = pool === nodePort ? 'no API server is named' : pool === undefined ? 'a nodePort without a pool' : 'a pool without a nodePort'
-    return [{ path, message, expected }]
-  }
-  if (pools === undefined || Object.hasOwn(pools, pool)) return []
-  return [unknownName([...path, 'pool'], 'pool', pool, Object.keys(pools))]
+function apiServerProblems(path: Path, apiServer: ApiServerClaims, pools: Claims['pools']): PathProblem[] {
+  const { pool, endpoints } = apiServer
+  const message = apiServerKeysProblem(apiServer)
+  return [
+    ...message === undefined ? [] : [{ path, message, expected: 'either { pool, nodePort } or { endpoints }' }],
+    ...duplicates('endpoint', (endpoints ?? []).map((endpoint, index) => ({ path: [...path, 'endpoints', index], key: endpoint ? endpointName(endpoint) : undefined }))),
+    ...typeof pool !== 'string' || pools === undefined || Object.hasOwn(pools, pool) ? [] : [unknownName([...path, 'pool'], 'pool', pool, Object.keys(pools))],
+  ]
+}
+
+/** Which keys are there, whatever their values. */
+function apiServerKeysProblem({ pool, nodePort, endpoints, hasUnknownKeys }: ApiServerClaims): string | undefined {
+  const [hasPool, hasNodePort] = [pool !== undefined, nodePort !== undefined]
+  if (endpoints !== undefined) return hasPool || hasNodePort ? 'both endpoints and a pool or nodePort' : undefined
+  if (hasUnknownKeys === true || (hasPool && hasNodePort)) return undefined
+  return hasPool ? 'a pool without a nodePort' : hasNodePort ? 'a nodePort without a pool' : 'no API server is named'
+}
+
+function endpointName(claim: SocketAddress | { readonly address: SocketAddress }): string {
+  return formatSocketAddress('port' in claim ? claim : claim.address)
 }
 
 /** @param parsed without mistakes, between its keys too */

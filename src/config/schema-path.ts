@@ -15,6 +15,16 @@ export function formatPath(path: Path): string {
   }, '')
 }
 
+/** What the data has there; undefined where there is nothing. */
+export function valueAt(data: unknown, path: Path): unknown {
+  let value = data
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) return undefined
+    value = (value as Readonly<Record<PropertyKey, unknown>>)[key]
+  }
+  return value
+}
+
 /** The keys that an object at this path may have; empty where there is no object. */
 export function knownKeysAt(path: Path): readonly string[] {
   const schema = schemaAt(path)

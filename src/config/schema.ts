@@ -121,7 +121,7 @@ const defaultsSchema = z.strictObject({
   retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
 
-const endpointSchema = z.strictObject({
+export const endpointSchema = z.strictObject({
   address: endpointAddress,
   weight: z.int().min(0).max(1).default(1).meta({ description: '0 (quiesced: no new connections) or 1' }),
 })

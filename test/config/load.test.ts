@@ -169,6 +169,40 @@ tenants:
   ])
 })
 
+/** A file with one mistake within a key, and another between keys beside it: both are told. */
+const together: readonly (readonly [name: string, text: string, paths: readonly string[]])[] = [
+  ['an unknown pool, in a tenant with another mistake', tenantWith('    apiServer: { pool: amdin, nodePort: 1 }\n    retries: { attempts: many }\n'), ['tenants[0].apiServer.pool', 'tenants[0].retries.attempts']],
+  ['an unknown pool, beside a port out of range', tenantWith('    apiServer: { pool: amdin, nodePort: 0 }\n'), ['tenants[0].apiServer.pool', 'tenants[0].apiServer.nodePort']],
+  ['an unknown pool without a port', tenantWith('    apiServer: { pool: amdin }\n'), ['tenants[0].apiServer', 'tenants[0].apiServer.pool']],
+  ['an unknown pool, where another pool is wrong', tenantWith('    apiServer: { pool: amdin, nodePort: 1 }\n').replace('[10.1.0.11]', '[5]'), ['pools.admin.addresses[0]', 'tenants[0].apiServer.pool']],
+  ['both kinds of API server, of an unknown pool and with one endpoint twice', tenantWith('    apiServer: { pool: amdin, nodePort: 1, endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), ['tenants[0].apiServer', 'tenants[0].apiServer.pool', 'tenants[0].apiServer.endpoints[1]']],
+  ['both kinds of API server, in a tenant without hostnames', `${minimal}tenants:\n  - apiServer: { pool: 5, endpoints: [10.0.0.1:1] }\n    name: a\n`, ['tenants[0].hostnames', 'tenants[0].apiServer', 'tenants[0].apiServer.pool']],
+  ['one endpoint twice, with a wrong weight', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, { address: 10.0.0.1:1, weight: 2 }] }\n'), ['tenants[0].apiServer.endpoints[1]', 'tenants[0].apiServer.endpoints[1].weight']],
+  ['one endpoint twice, beside one that is wrong', tenantWith('    apiServer: { endpoints: [5, 10.0.0.1:1, 10.0.0.1:1] }\n'), ['tenants[0].apiServer.endpoints[0]', 'tenants[0].apiServer.endpoints[2]']],
+  ['a pool without a port, in a tenant with another mistake', tenantWith('    apiServer: { pool: admin }\n    sendProxyProtocol: v3\n'), ['tenants[0].apiServer', 'tenants[0].sendProxyProtocol']],
+  ['a misspelt key of an API server, which says what seems to be missing', tenantWith('    apiServer: { endpionts: [10.0.0.1:1] }\n'), ['tenants[0].apiServer.endpionts']],
+  ['an API server that is none', tenantWith('    apiServer: 10.0.0.1:1\n'), ['tenants[0].apiServer']],
+  ['one listener address twice, with another mistake', 'listeners: [{ address: 127.0.0.1:1 }, { address: 127.0.0.1:1, proxyProtocol: {} }]\n', ['listeners[1].address', 'listeners[1].proxyProtocol.trustedSources']],
+  ['an unknown default tenant, of a listener with another mistake', 'listeners: [{ address: 127.0.0.1, defaultTenant: acne }]\n', ['listeners[0].address', 'listeners[0].defaultTenant']],
+  ['an unknown default tenant, where a tenant is wrong', tenantWith('    apiServer: { pool: admin, nodePort: 0 }\n').replace('6443 }', '6443, defaultTenant: acne }'), ['listeners[0].defaultTenant', 'tenants[0].apiServer.nodePort']],
+  ['a default tenant whose name is wrong', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'name: Acme').replace('6443 }', '6443, defaultTenant: Acme }'), ['tenants[0].name']],
+  ['a default tenant that may be the one without a name', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'nme: acme').replace('6443 }', '6443, defaultTenant: acme }'), ['tenants[0].name', 'tenants[0].nme']],
+  ['one address of a pool twice, where another pool is wrong', `${minimal}pools:\n  admin: { addresses: [10.1.0.11, 10.1.0.11] }\n  other: {}\n`, ['pools.admin.addresses[1]', 'pools.other.addresses']],
+]
+
+for (const [name, text, paths] of together) {
+  void test(`${name}: each is told, and nothing that follows from another`, async (t) => {
+    const told = errorsOf(text).slice(0, -1).map((line) => line.split(': ')[1])
+    t.equal(told.length, paths.length, told.join('\n'))
+    t.same(new Set(told), new Set(paths))
+  })
+}
+
+void test('a pool that does not exist is told with the nearest one, also in a tenant with another mistake', async (t) => {
+  const lines = errorsOf(tenantWith('    apiServer: { pool: amdin, nodePort: 1 }\n    retries: { attempts: many }\n'))
+  t.match(lines[0], /^sluice\.yaml:6:24: tenants\[0\]\.apiServer\.pool: there is no pool "amdin"; did you mean admin\?/)
+})
+
 void test('of very many mistakes the first hundred are shown', async (t) => {
   const pools = Array.from({ length: 1_000 }, (_, index) => `  pool-${index}: { addresses: [10.1.0.11] }\n`).join('')
   const tenants = Array.from({ length: 5_000 }, (_, index) => `  - { name: t${index}, hostnames: [t${index}.example.com], apiServer: { pool: poool-${index}, nodePort: 1 } }\n`).join('')
