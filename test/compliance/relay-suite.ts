@@ -127,6 +127,20 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.equal(backend.sockets.length, 0)
   })
 
+  compliance('a hello that has arrived in time is not late because this thread was held up', async (t) => {
+    const echo = await startEcho(t)
+    const helloMs = 1_000
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])], helloMs })
+    const client = await dial(t, relay.port)
+    await until(() => relay.driver.counters().openConnectionsBeforeHello === 1)
+    // The bytes are with the system before the thread stands still; a driver in threads of its own has no trouble at all.
+    client.write(hello)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, helloMs * 1.5)
+    t.same(await readBytes(client, hello.length), Buffer.from(hello))
+    client.end()
+    t.match(await relay.record(0), { reason: 'completed' })
+  })
+
   compliance('a snapshot swapped while a hello is being read leaves that connection with the one that it began with', async (t) => {
     const before = await startEcho(t)
     const after = await startEcho(t)

@@ -66,6 +66,8 @@ export class RelayedConnection {
   #deadlineMs = Infinity
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Infinity
+  /** The deadline is due, and is judged behind the loop's next poll. */
+  #judging: NodeJS.Immediate | undefined
 
   constructor(downstream: Socket, machine: Connection, host: ConnectionHost) {
     this.machine = machine
@@ -232,6 +234,8 @@ export class RelayedConnection {
   #end(downstream: DownstreamEnd, upstream: 'none' | 'close' | 'reset'): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+    clearImmediate(this.#judging)
+    this.#judging = undefined
     const { closer } = this.#host
     disown(this.#downstream)
     switch (downstream.how) {
@@ -267,6 +271,7 @@ export class RelayedConnection {
   /** A later deadline leaves the timer alone: it fires early, sees that it is early, and waits for the rest. */
   #setDeadline(atMs: number): void {
     this.#deadlineMs = atMs
+    if (this.#judging !== undefined) return
     if (this.#timer !== undefined && this.#timerAtMs <= atMs) return
     clearTimeout(this.#timer)
     this.#startTimer()
@@ -278,9 +283,20 @@ export class RelayedConnection {
     this.#timer = setTimeout(onTimer, waitMs, this)
   }
 
+  /**
+   * The loop runs timers before it polls sockets: if it was held up, the bytes that keep this deadline may be there already.
+   * An immediate runs behind one poll.
+   */
   timerFired(): void {
     this.#timer = undefined
+    if (this.#host.nowMs() < this.#deadlineMs) this.#startTimer()
+    else this.#judging = setImmediate(onPolled, this)
+  }
+
+  polled(): void {
+    this.#judging = undefined
     const nowMs = this.#host.nowMs()
+    // What was polled may have set another deadline.
     if (nowMs < this.#deadlineMs) this.#startTimer()
     else this.step({ kind: 'deadline', lastActivityMs: this.#lastActivityMs, nowMs })
   }
@@ -288,6 +304,10 @@ export class RelayedConnection {
 
 function onTimer(connection: RelayedConnection): void {
   connection.timerFired()
+}
+
+function onPolled(connection: RelayedConnection): void {
+  connection.polled()
 }
 
 function onDownstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.downstreamData(chunk) }
