@@ -8,12 +8,12 @@
 // versions. A binary is renamed into place when it is whole, so that an interrupted build leaves nothing to trip over.
 
 import { execFile, spawn } from 'node:child_process'
-import { rmSync } from 'node:fs'
-import { access, constants, mkdir, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { createWorkFolder, removeLeftovers } from '../support/work-folder.ts'
 
 const kubernetesVersion = '1.36.3'
 const etcdVersion = '3.6.16'
@@ -87,6 +87,7 @@ function cacheDirectory(): string {
 /** @returns the folder with the product's executables */
 async function provide(cache: string, product: GoProduct, report: (line: string) => void): Promise<string> {
   const directory = join(cache, `${product.name}-${process.platform}-${process.arch}`)
+  await removeLeftovers(directory)
   const missing: [name: string, goPackage: string][] = []
   for (const [name, goPackage] of Object.entries(product.commands)) {
     if (!await isExecutable(join(directory, name))) missing.push([name, goPackage])
@@ -95,9 +96,7 @@ async function provide(cache: string, product: GoProduct, report: (line: string)
 
   await requireGo()
   await mkdir(directory, { recursive: true })
-  const work = await mkdtemp(join(directory, 'build-'))
-  const remove = (): void => rmSync(work, { recursive: true, force: true })
-  process.once('exit', remove)
+  const { path: work, remove } = await createWorkFolder(directory)
   try {
     report(`${product.name}: fetching the module and its dependencies`)
     for (const [name, content] of Object.entries(await product.files())) await writeFile(join(work, name), content)
@@ -111,7 +110,6 @@ async function provide(cache: string, product: GoProduct, report: (line: string)
     }
   } finally {
     remove()
-    process.off('exit', remove)
   }
   report(`${product.name}: in ${directory}`)
   return directory

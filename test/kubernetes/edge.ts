@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ApiServer } from './api-server.ts'
 import type { LabBinaries } from './binaries.ts'
-import { GatewayProcess, type Route } from './gateway-process.ts'
+import { GatewayProcess, type Driver, type Route } from './gateway-process.ts'
 import { httpsRequest, type HttpsResponse } from './https-request.ts'
 import { Kubectl, type RunningKubectl } from './kubectl.ts'
 import { startLab, type Lab, type TenantName } from './lab.ts'
@@ -24,12 +24,12 @@ export interface Edge {
   readonly stop: () => Promise<void>
 }
 
-export async function startEdge(binaries: LabBinaries): Promise<Edge> {
+export async function startEdge(binaries: LabBinaries, driver: Driver): Promise<Edge> {
   const lab = await startLab(binaries)
   try {
     const { acme, globex, initech } = lab.tenants
     const routes = [acme, globex, initech].map(({ tenant, hostname, port }) => ({ tenant, hostname, port }))
-    const gateway = await GatewayProcess.start({ directory: lab.directory, config: { routes } })
+    const gateway = await GatewayProcess.start({ directory: lab.directory, driver, config: { routes } })
     const kubectlFor: Edge['kubectlFor'] = async (server, { port = gateway.port, serverName = server.hostname }) =>
       await Kubectl.create({
         executable: binaries.kubectl,

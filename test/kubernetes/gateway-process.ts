@@ -6,6 +6,7 @@ import { rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { RelayConfig } from '../../src/config/config.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
@@ -16,6 +17,8 @@ const reloadTimeoutMs = 30_000
 /** Far above the time for which a draining gateway goes on accepting. */
 const drainGraceTimeoutMs = 60_000
 const exitTimeoutMs = 30_000
+
+export type Driver = Exclude<RelayConfig['driver'], 'auto'>
 
 export interface Route {
   readonly tenant: string
@@ -36,27 +39,29 @@ export type Rewrite = 'renamed' | 'overwritten'
 export class GatewayProcess {
   readonly port: number
   readonly #adminPort: number
+  readonly #driver: Driver
   readonly #configFile: string
   readonly #process: LabProcess
 
-  private constructor(fields: { port: number; adminPort: number; configFile: string; process: LabProcess }) {
+  private constructor(fields: { port: number; adminPort: number; driver: Driver; configFile: string; process: LabProcess }) {
     this.port = fields.port
     this.#adminPort = fields.adminPort
+    this.#driver = fields.driver
     this.#configFile = fields.configFile
     this.#process = fields.process
   }
 
-  static async start({ directory, config }: { directory: string; config: GatewayConfig }): Promise<GatewayProcess> {
+  static async start({ directory, driver, config }: { directory: string; driver: Driver; config: GatewayConfig }): Promise<GatewayProcess> {
     const [port, adminPort] = [await freePort(), await freePort()]
     const configFile = join(directory, 'sluice.yaml')
-    await writeFile(configFile, configText(config, port, adminPort))
+    await writeFile(configFile, configText(config, { port, adminPort, driver }))
     const process_ = new LabProcess({
       name: 'gateway',
       executable: process.execPath,
       arguments_: [mainFile, 'gateway', '--config', configFile],
       directory,
     })
-    const gateway = new GatewayProcess({ port, adminPort, configFile, process: process_ })
+    const gateway = new GatewayProcess({ port, adminPort, driver, configFile, process: process_ })
     try {
       await process_.waitUntil('is ready', readyTimeoutMs, async () => await gateway.ready())
     } catch (error) {
@@ -91,7 +96,7 @@ export class GatewayProcess {
 
   /** Changes the file and says nothing. Resolves when the gateway has noticed, and published a newer snapshot. */
   async rewrite(rewrite: Rewrite, config: GatewayConfig): Promise<void> {
-    const text = configText(config, this.port, this.#adminPort)
+    const text = configText(config, { port: this.port, adminPort: this.#adminPort, driver: this.#driver })
     await this.#newSnapshot(`a ${rewrite} file`, async () => {
       const written = rewrite === 'renamed' ? `${this.#configFile}.new` : this.#configFile
       await writeFile(written, text)
@@ -129,9 +134,17 @@ export class GatewayProcess {
   }
 }
 
-function configText({ routes, idleTimeout = '1h' }: GatewayConfig, port: number, adminPort: number): string {
+/** What stays the same over a gateway's files. */
+interface GatewayPlace {
+  readonly port: number
+  readonly adminPort: number
+  readonly driver: Driver
+}
+
+function configText({ routes, idleTimeout = '1h' }: GatewayConfig, { port, adminPort, driver }: GatewayPlace): string {
   return `listeners:
   - address: 127.0.0.1:${port}
+relay: { driver: ${driver} }
 defaults:
   timeouts: { idle: ${idleTimeout}, drain: 2m }
 tenants:

@@ -3,13 +3,14 @@
 //   kubectl ── SNI acme.k8s.example.test ──▶ gateway 127.0.0.1:port ──▶ kube-apiserver of acme 127.0.0.1:port
 //
 // No two tenants share an authority: an answer that verifies came from the API server whose name was asked for. The tests
-// run in this order and on one gateway, which the last one drains.
+// run in this order and on one gateway, which the last one drains. A driver's test file calls `edgeSuite` and nothing else.
 
 import { test, type Test } from 'tap'
 import { labBinaries } from './binaries.ts'
 import { type Edge, startEdge } from './edge.ts'
 import { apiServerFailure, drain, liveRouteRemoved, reloads } from './edge-lifecycle.ts'
 import { certificates, getAndApply, manyAtOnce, proxy, unknownName, wholeAnswers, wrongTenant } from './edge-routing.ts'
+import type { Driver } from './gateway-process.ts'
 
 const tests: readonly (readonly [name: string, run: (t: Test, edge: Edge) => Promise<void>])[] = [
   ['get and apply, on either side, reach the tenant of the name', getAndApply],
@@ -25,12 +26,15 @@ const tests: readonly (readonly [name: string, run: (t: Test, edge: Edge) => Pro
   ['a drain lets a running watch go on, and ends with exit code 0', drain],
 ]
 
-void test('the edge in front of real API servers', async t => {
-  const binaries = await labBinaries(line => process.stderr.write(`${line}\n`))
-  const edge = await startEdge(binaries)
-  t.teardown(async () => {
-    if (!t.passing()) process.stderr.write(`${await edge.logTails()}\n`)
-    await edge.stop()
+export function edgeSuite(driver: Driver): void {
+  const skip = driver === 'linux' && process.platform !== 'linux' && `it does not run on ${process.platform}`
+  void test(`${driver} driver: the edge in front of real API servers`, { skip }, async t => {
+    const binaries = await labBinaries(line => process.stderr.write(`${line}\n`))
+    const edge = await startEdge(binaries, driver)
+    t.teardown(async () => {
+      if (!t.passing()) process.stderr.write(`${await edge.logTails()}\n`)
+      await edge.stop()
+    })
+    for (const [name, run] of tests) await t.test(name, async subtest => await run(subtest, edge))
   })
-  for (const [name, run] of tests) await t.test(name, async subtest => await run(subtest, edge))
-})
+}
