@@ -5,11 +5,13 @@
 //   2. `echoing` connections at a time, with readers that stall, half-close and reset at random, run `rounds` times while
 //      reloads go on beside them. Every byte is compared.
 //
-//   node test/soak/soak.ts [--idle 9000] [--echoing 1000] [--tenants 25000] [--reloads 10] [--rounds 4]
+//   node test/soak/soak.ts [--driver linux|node] [--idle 9000] [--echoing 1000] [--tenants 25000] [--reloads 10] [--rounds 4]
+//
+// Without --driver it is done with both, one after the other.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,8 +21,12 @@ import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess } from '../support/lab-process.ts'
 import { behaviours, echoOnce } from './echo-client.ts'
+import { descriptorsOf, metric, reasonsIn, residentOf, snapshotVersion } from './gateway-facts.ts'
+
+export const drivers = ['linux', 'node'] as const
 
 export interface SoakOptions {
+  readonly driver: (typeof drivers)[number]
   readonly idle: number
   readonly echoing: number
   readonly tenants: number
@@ -36,6 +42,8 @@ export interface SoakReport {
   readonly echoed: number
   readonly echoedBytes: number
   readonly failures: readonly string[]
+  /** How often the gateway's access log names each termination reason. */
+  readonly reasons: Readonly<Record<string, number>>
   readonly snapshotVersion: number
   /** Of the gateway: before the connections, with all of them idle, after the reloads, and at the end. */
   readonly residentKiB: readonly number[]
@@ -53,6 +61,8 @@ const readyMsMax = 60_000
 const settleMsMax = 40_000
 /** Our own connections to the admin address. */
 const adminDescriptors = 4
+/** Each worker of the Linux driver keeps two pipes. */
+const workerDescriptors = 4
 
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const directory = await mkdtemp(join(tmpdir(), 'sluice-soak-'))
@@ -63,7 +73,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     const [backendPort, port, adminPort] = [await firstLine(backend.stdout), await freePort(), await freePort()]
     const file = join(directory, 'sluice.yaml')
     const writeConfig = async (generation: number): Promise<void> => {
-      await writeFile(`${file}.new`, configText({ port, adminPort, backendPort, tenants: options.tenants, generation }))
+      await writeFile(`${file}.new`, configText({ driver: options.driver, port, adminPort, backendPort, tenants: options.tenants, generation }))
       await rename(`${file}.new`, file)
     }
     await writeConfig(0)
@@ -124,17 +134,19 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
     residentKiB.push(await residentOf(gateway.pid))
     // Sockets that were reset after a burst linger for a second.
     const { pid } = gateway
+    const descriptorSlack = adminDescriptors + workerDescriptors * await metric(admin, 'sluice_workers')
     let leftOpen = ''
     await gateway.waitUntil('has closed what ended', settleMsMax, async () => {
-      const [open, descriptors] = [await openConnections(admin), await descriptorsOf(pid)]
+      const [open, descriptors] = [await metric(admin, 'sluice_connections_open'), await descriptorsOf(pid)]
       const message = `${open} connections and ${descriptors} descriptors are open`
       if (message !== leftOpen) options.progress(leftOpen = message)
-      return open === idle.length && descriptors <= descriptorsAtStart + 2 * idle.length + adminDescriptors
+      return open === idle.length && descriptors <= descriptorsAtStart + 2 * idle.length + descriptorSlack
     })
     return {
       idleAlive, echoed, echoedBytes, failures, residentKiB, reloadMs,
+      reasons: await reasonsIn(gateway.logPath),
       snapshotVersion: await snapshotVersion(admin),
-      openConnectionsAtEnd: await openConnections(admin),
+      openConnectionsAtEnd: await metric(admin, 'sluice_connections_open'),
       descriptors: [descriptorsAtStart, await descriptorsOf(gateway.pid)],
     }
   } catch (error) {
@@ -150,6 +162,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
 }
 
 interface ConfigFacts {
+  readonly driver: SoakOptions['driver']
   readonly port: number
   readonly adminPort: number
   readonly backendPort: number
@@ -158,12 +171,13 @@ interface ConfigFacts {
 }
 
 /** Each generation changes a hundredth of the tenants. */
-function configText({ port, adminPort, backendPort, tenants, generation }: ConfigFacts): string {
+function configText({ driver, port, adminPort, backendPort, tenants, generation }: ConfigFacts): string {
   const others = Array.from({ length: tenants - 1 }, (_, index) => {
     const nodePort = 1_024 + (index % 100 === 0 ? index + generation : index) % 60_000
     return `  - { name: t${index}, hostnames: [t${index}.example.test, "*.t${index}.example.test"], apiServer: { pool: admin, nodePort: ${nodePort} } }\n`
   })
   return `listeners: [{ address: 127.0.0.1:${port} }]
+relay: { driver: ${driver} }
 pools: { admin: { addresses: [127.0.0.1] } }
 tenants:
   - { name: ${soakTenant}, hostnames: [${soakTenant}.example.test], apiServer: { endpoints: [127.0.0.1:${backendPort}] } }
@@ -199,36 +213,10 @@ async function echoesByte(socket: Socket): Promise<boolean> {
   ])
 }
 
-async function snapshotVersion(admin: string): Promise<number> {
-  const snapshot: unknown = await (await fetch(`${admin}/v1/snapshot`)).json()
-  if (typeof snapshot !== 'object' || snapshot === null || !('version' in snapshot)) throw new Error('no version')
-  return Number(snapshot.version)
-}
-
-/** Connections that the gateway still counts as open. */
-async function openConnections(admin: string): Promise<number> {
-  const metrics = await (await fetch(`${admin}/metrics`)).text()
-  return Number(/^sluice_connections_open\{.*\} (\d+)$/m.exec(metrics)?.[1])
-}
-
-async function descriptorsOf(pid: number): Promise<number> {
-  return (await readdir(`/proc/${pid}/fd`)).length
-}
-
-/** How often the access log names each termination reason. */
-async function reasonsIn(logPath: string): Promise<Readonly<Record<string, number>>> {
-  const counts: Record<string, number> = {}
-  for (const [, reason = ''] of (await readFile(logPath, 'utf8')).matchAll(/"reason":"([^"]+)"/g)) counts[reason] = (counts[reason] ?? 0) + 1
-  return counts
-}
-
-async function residentOf(pid: number): Promise<number> {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1])
-}
-
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
+      'driver': { type: 'string' },
       'idle': { type: 'string', default: '9000' },
       'echoing': { type: 'string', default: '1000' },
       'tenants': { type: 'string', default: '25000' },
@@ -237,15 +225,20 @@ if (import.meta.main) {
       'echo-bytes-max': { type: 'string', default: '1000000' },
     },
   })
-  const report = await runSoak({
-    idle: Number(values.idle),
-    echoing: Number(values.echoing),
-    tenants: Number(values.tenants),
-    reloads: Number(values.reloads),
-    rounds: Number(values.rounds),
-    echoBytesMax: Number(values['echo-bytes-max']),
-    progress: (line) => process.stdout.write(`${line}\n`),
-  })
-  process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`)
-  process.exitCode = report.failures.length === 0 && report.idleAlive === Number(values.idle) ? 0 : 1
+  const asked = drivers.filter((driver) => values.driver === undefined || values.driver === driver)
+  if (asked.length === 0) throw new Error(`--driver ${values.driver}; expected ${drivers.join(' or ')}`)
+  for (const driver of asked) {
+    const report = await runSoak({
+      driver,
+      idle: Number(values.idle),
+      echoing: Number(values.echoing),
+      tenants: Number(values.tenants),
+      reloads: Number(values.reloads),
+      rounds: Number(values.rounds),
+      echoBytesMax: Number(values['echo-bytes-max']),
+      progress: (line) => process.stdout.write(`${driver} driver: ${line}\n`),
+    })
+    process.stdout.write(`${JSON.stringify({ driver, ...report }, undefined, 2)}\n`)
+    if (report.failures.length > 0 || report.idleAlive < Number(values.idle)) process.exitCode = 1
+  }
 }
