@@ -8,7 +8,7 @@ import { type Options, OptionsError, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
 import type { Installation } from './peers/peer.ts'
 import { duration, progressLine, renderReport } from './report.ts'
-import { type BenchResult, direct, type Measurement } from './result.ts'
+import { type BenchResult, direct, type Measurement, type TargetFacts } from './result.ts'
 import { runSession } from './session.ts'
 import { expectedMs, misfitOf, type Workload, workloadsOf } from './workload.ts'
 
@@ -16,22 +16,30 @@ const targetNames = [direct, ...allPeers.map(({ name }) => name)]
 const resultsDirectory = fileURLToPath(new URL('results/', import.meta.url))
 /** Of all the relays, one after another. Only for the estimate. */
 const startMs = 1_500
+/** Of one relay. Only for the estimate. */
+const startMsPerHostname = 0.05
 
-interface Candidate {
-  readonly name: string
-  readonly version: string
-  readonly settings: string
+interface Candidate extends TargetFacts {
   readonly installation?: Installation
 }
 
-function findCandidates({ targets }: Options): { candidates: Candidate[], absent: { name: string, reason: string }[] } {
-  const candidates: Candidate[] = targets.includes(direct) ? [{ name: direct, version: '–', settings: 'no relay: the generator and the backend by themselves' }] : []
+const withoutRelay: Candidate = { name: direct, relay: direct, hostnames: 0, version: '–', settings: 'no relay: the generator and the backend by themselves' }
+
+function findCandidates({ targets, hostnames: counts }: Options): { candidates: Candidate[], absent: { name: string, reason: string }[] } {
+  const candidates: Candidate[] = targets.includes(direct) ? [withoutRelay] : []
   const absent: { name: string, reason: string }[] = []
   for (const peer of allPeers.filter(({ name }) => targets.includes(name))) {
-    const { name, settings } = peer
+    const { name: relay, settings, hostnamesMax = Number.POSITIVE_INFINITY } = peer
     const installation = peer.find()
-    if (typeof installation === 'string') absent.push({ name, reason: installation })
-    else candidates.push({ name, settings, version: installation.version, installation })
+    if (typeof installation === 'string') {
+      absent.push({ name: relay, reason: installation })
+      continue
+    }
+    for (const hostnames of counts) {
+      const name = counts.length === 1 ? relay : `${relay}-${hostnames}`
+      if (hostnames <= hostnamesMax) candidates.push({ name, relay, hostnames, settings, version: installation.version, installation })
+      else absent.push({ name, reason: `takes minutes to start with more than ${hostnamesMax.toLocaleString('en')} hostnames` })
+    }
   }
   return { candidates, absent }
 }
@@ -54,7 +62,8 @@ async function bench(options: Options): Promise<number> {
     tell('nothing is left to measure')
     return 1
   }
-  const estimateMs = options.runs * (startMs + candidates.length * workloads.reduce((sum, workload) => sum + expectedMs(workload, options), 0))
+  const startsMs = candidates.reduce((sum, { hostnames }) => sum + startMsPerHostname * hostnames, startMs)
+  const estimateMs = options.runs * (startsMs + candidates.length * workloads.reduce((sum, workload) => sum + expectedMs(workload, options), 0))
   tell(`${options.runs} runs × ${workloads.map(({ name }) => name).join(', ')} × ${candidates.map(({ name }) => name).join(', ')}: some ${duration(estimateMs / 1000)}`)
   const startedAt = new Date().toISOString()
   const startedMs = performance.now()
@@ -62,7 +71,7 @@ async function bench(options: Options): Promise<number> {
     options, workloads, candidates,
     onMeasurement: (measurement) => tellProgress(measurement, workloads, options, performance.now() - startedMs),
   })
-  const targets = candidates.map(({ name, version, settings }) => ({ name, version, settings }))
+  const targets = candidates.map(({ name, relay, hostnames, version, settings }) => ({ name, relay, hostnames, version, settings }))
   const tookSeconds = (performance.now() - startedMs) / 1000
   save(options, { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems })
   return problems.length > 0 || measurements.some(({ failure }) => failure !== undefined) ? 1 : 0
@@ -83,7 +92,7 @@ function save(options: Options, result: BenchResult): void {
 function tellProgress(measurement: Measurement, workloads: readonly Workload[], { runs }: Options, elapsedMs: number): void {
   const workload = workloads.find(({ name }) => name === measurement.workload)
   if (workload === undefined) return
-  const place = `${duration(elapsedMs / 1000).padStart(9)}  run ${measurement.run}/${runs}  ${workload.name.padEnd(10)} ${measurement.target.padEnd(9)}`
+  const place = `${duration(elapsedMs / 1000).padStart(9)}  run ${measurement.run}/${runs}  ${workload.name.padEnd(10)} ${measurement.target.padEnd(14)}`
   tell(`${place} ${progressLine(measurement, workload)}`)
 }
 

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { hostnamesMin } from './routes.ts'
 
 export const allModes = ['echo', 'paced', 'connect', 'download', 'upload', 'idle'] as const
 export type Mode = typeof allModes[number]
@@ -20,6 +21,8 @@ export interface Options {
   /** Of the paced mode. */
   readonly requestsPerSecond: number
   readonly idleConnections: number
+  /** In each relay's configuration: a target for each. */
+  readonly hostnames: readonly number[]
   /** Of the generator, and processes of the backend. */
   readonly threads: number
   readonly jsonFile?: string
@@ -34,6 +37,8 @@ export class OptionsError extends Error {
 const full = { runs: '5', duration: '2', connections: '1,64,2000', rate: '5000', 'idle-connections': '4000' }
 const tiny = { runs: '1', duration: '0.1', connections: '1,8', rate: '500', 'idle-connections': '40' }
 const warmUpMsMax = 500
+/** Fewer than Sluice's own limit, and one endpoint each. */
+const hostnamesMax = 200_000
 
 export function usage(targets: readonly string[]): string {
   return `Measures Sluice beside the relays that are installed, and beside a direct connection, on 127.0.0.1.
@@ -52,6 +57,8 @@ Usage: npm run bench -- [OPTIONS]
   --connections LIST        of echo: a measurement for each [${full.connections}]
   --rate N                  of paced: requests a second [${full.rate}]
   --idle-connections N      of idle [${full['idle-connections']}]
+  --hostnames LIST          in each relay's configuration, three of which are used; with several, each relay is measured
+                            with each, and compared with itself with the first [${hostnamesMin}]
   --threads N               of the load generator, and backend processes [a quarter of the cores: ${defaultThreads()}]
   --tiny                    a fraction of a second of everything, once: does it run? The figures mean nothing
   --json FILE               [bench/results/TIME.json]
@@ -62,6 +69,7 @@ Examples
   npm run bench                                           all of it: see the plan that it prints first
   npm run bench -- --modes echo --connections 64 --peers sluice,haproxy --duration 5
   npm run bench -- --modes idle --idle-connections 9000   needs ulimit -n 20000
+  npm run bench -- --modes echo,connect --connections 64 --peers sluice --hostnames 10,100000
 
 Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong options
 `
@@ -78,15 +86,16 @@ export function parseOptions(args: readonly string[], targets: readonly string[]
   const defaults = values.tiny === true ? tiny : full
   const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
   return {
-    runs: whole('runs', values.runs ?? defaults.runs, 1_000),
+    runs: whole('runs', values.runs ?? defaults.runs, { min: 1, max: 1_000 }),
     durationMs,
     warmUpMs: Math.min(warmUpMsMax, durationMs / 4),
     modes: list('modes', values.modes ?? allModes.join(','), allModes),
     targets: list('peers', values.peers ?? targets.join(','), targets),
-    connections: (values.connections ?? defaults.connections).split(',').map((each) => whole('connections', each, 100_000)),
-    requestsPerSecond: whole('rate', values.rate ?? defaults.rate, 1_000_000),
-    idleConnections: whole('idle-connections', values['idle-connections'] ?? defaults['idle-connections'], 100_000),
-    threads: whole('threads', values.threads ?? String(defaultThreads()), 64),
+    connections: numbers('connections', values.connections ?? defaults.connections, { min: 1, max: 100_000 }),
+    requestsPerSecond: whole('rate', values.rate ?? defaults.rate, { min: 1, max: 1_000_000 }),
+    idleConnections: whole('idle-connections', values['idle-connections'] ?? defaults['idle-connections'], { min: 1, max: 100_000 }),
+    hostnames: numbers('hostnames', values.hostnames ?? String(hostnamesMin), { min: hostnamesMin, max: hostnamesMax }),
+    threads: whole('threads', values.threads ?? String(defaultThreads()), { min: 1, max: 64 }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
     ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
   }
@@ -104,7 +113,7 @@ function valuesOf(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        runs: text, duration: text, modes: text, peers: text, connections: text, rate: text, 'idle-connections': text, threads: text,
+        runs: text, duration: text, modes: text, peers: text, connections: text, rate: text, 'idle-connections': text, hostnames: text, threads: text,
         tiny: flag, json: text, markdown: text, help: { ...flag, short: 'h' },
       },
     }).values
@@ -120,8 +129,12 @@ function number(name: string, text: string, { min, max }: { min: number, max: nu
   return value
 }
 
-function whole(name: string, text: string, max: number): number {
-  const value = number(name, text, { min: 1, max })
+function numbers(name: string, text: string, bounds: { min: number, max: number }): readonly number[] {
+  return Array.from(new Set(text.split(',').map((each) => whole(name, each, bounds))))
+}
+
+function whole(name: string, text: string, bounds: { min: number, max: number }): number {
+  const value = number(name, text, bounds)
   if (!Number.isInteger(value)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a whole number`)
   return value
 }

@@ -1,6 +1,7 @@
 // From a result to the table that is printed. Pure.
 
 import { type Column, columnsOf, type MetricName } from './metrics.ts'
+import type { Options } from './options.ts'
 import { type BenchResult, direct, type Measurement, own, type TargetFacts } from './result.ts'
 import { ratioToBest, type RunValue, type Summary, summarise } from './statistics.ts'
 import type { Workload } from './workload.ts'
@@ -27,7 +28,7 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. `
     + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `
     + 'Cells are medians over the runs, with (least–most).',
-    `**×** is the multiple of the best peer of ${own} in the same run; more is better unless it says ↓.`,
+    `**×** is the multiple of ${multipleOf(options)} in the same run; more is better unless it says ↓.`,
     ...(others.length === 0 ? [] : [noise(others)]),
     '',
     '| | version | settings |',
@@ -54,23 +55,36 @@ function section(result: BenchResult, workload: Workload): string[] {
     '',
     row(['', ...columns.flatMap((column) => (column.compared === undefined ? [column.title] : [column.title, column.compared === 'less' ? '× ↓' : '×'])), 'note']),
     `|---|${columns.map(({ compared }) => (compared === undefined ? '--:|' : '--:|--:|')).join('')}---|`,
-    ...targets.map((target) => targetRow(target, columns, measured)),
+    ...targets.map((target) => targetRow(target, { columns, measured, rivals: rivalsOf(target, result) })),
   ]
 }
 
-function targetRow({ name }: TargetFacts, columns: readonly Column[], measured: readonly Measurement[]): string {
+function multipleOf({ hostnames: [first = 0, ...more] }: Options): string {
+  return more.length === 0 ? `the best peer of ${own}` : `the same relay with ${first.toLocaleString('en')} hostnames`
+}
+
+/** @returns the targets that the row's multiples are of */
+function rivalsOf({ relay }: TargetFacts, { options: { hostnames: [first, ...more] }, targets }: BenchResult): readonly string[] {
+  const rivals = targets.filter((each) => (more.length === 0 ? each.relay !== direct && each.relay !== own : each.relay === relay && each.hostnames === first))
+  return rivals.map(({ name }) => name)
+}
+
+interface RowContext {
+  readonly columns: readonly Column[]
+  readonly measured: readonly Measurement[]
+  readonly rivals: readonly string[]
+}
+
+function targetRow({ name }: TargetFacts, { columns, measured, rivals }: RowContext): string {
   const ofTarget = measured.filter(({ target }) => target === name)
+  const ofRivals = measured.filter(({ target }) => rivals.includes(target))
   const cells = columns.flatMap((column) => {
     const summary = summarise(runValues(ofTarget, column.metric).map(({ value }) => value))
     if (column.compared === undefined) return [summary === undefined ? '–' : format(summary.median, column.digits)]
-    const ratio = ratioToBest(runValues(ofTarget, column.metric), runValues(measured.filter(isPeer), column.metric), column.compared)
+    const ratio = ratioToBest(runValues(ofTarget, column.metric), runValues(ofRivals, column.metric), column.compared)
     return [summary === undefined ? '–' : withSpread(summary, column.digits), ratio === undefined ? '–' : ratio.toFixed(2)]
   })
   return row([name, ...cells, notesOf(ofTarget)])
-}
-
-function isPeer({ target }: Measurement): boolean {
-  return target !== direct && target !== own
 }
 
 function runValues(measurements: readonly Measurement[], metric: MetricName): readonly RunValue[] {

@@ -11,7 +11,12 @@ export const direct = 'direct'
 export const own = 'sluice'
 
 export interface TargetFacts {
+  /** `sluice`; `sluice-100000` where it is measured with several numbers of hostnames. */
   readonly name: string
+  /** Its name in any case; `direct`. */
+  readonly relay: string
+  /** In its configuration. */
+  readonly hostnames: number
   readonly version: string
   readonly settings: string
 }

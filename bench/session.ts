@@ -16,14 +16,15 @@ import type { Options } from './options.ts'
 import type { Installation } from './peers/peer.ts'
 import { RelayStartError } from './peers/relay-process.ts'
 import type { BenchResult, Measurement } from './result.ts'
-import { serverNameOf, Target } from './target.ts'
+import { serverNameOf } from './routes.ts'
+import { Target } from './target.ts'
 import type { Workload } from './workload.ts'
 
 export interface SessionOptions {
   readonly options: Options
   readonly workloads: readonly Workload[]
   /** Without an installation: direct. */
-  readonly candidates: readonly { readonly name: string, readonly installation?: Installation }[]
+  readonly candidates: readonly { readonly name: string, readonly hostnames: number, readonly installation?: Installation }[]
   readonly onMeasurement: (measurement: Measurement) => void
 }
 
@@ -33,14 +34,15 @@ export async function runSession({ options, workloads, candidates, onMeasurement
   const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
   const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
   // However the bench ends: relays and backends have exit handlers of their own.
+  process.setMaxListeners(process.getMaxListeners() + candidates.length)
   process.once('exit', removeDirectory)
   const generator = new Generator(options.threads)
   const { backends, ports } = await Backends.start({ processes: options.threads, sets: candidates.length })
   const connectionsMax = Math.max(...workloads.map(({ spec }) => spec.connections)) + 100
-  const targets = candidates.flatMap(({ name, installation }, index) => {
+  const targets = candidates.flatMap(({ name, hostnames, installation }, index) => {
     const backendPorts = ports[index]
     if (backendPorts === undefined) throw new Error('bug: a target without backends')
-    return new Target({ name, backendPorts, directory: join(directory, name), connectionsMax, ...(installation === undefined ? {} : { installation }) })
+    return new Target({ name, backendPorts, directory: join(directory, name), connectionsMax, hostnames, ...(installation === undefined ? {} : { installation }) })
   })
   const session = new Session({ options, generator, backends, hellos: await captureHellos(), onMeasurement })
   try {

@@ -7,11 +7,7 @@ import type { BackendPorts } from './load/backend-protocol.ts'
 import type { Installation, PeerFacts } from './peers/peer.ts'
 import { RelayProcess } from './peers/relay-process.ts'
 import { firstEphemeralPort } from './proc.ts'
-
-/** The name that connections to a role's backend ask for. */
-export function serverNameOf(role: keyof BackendPorts): string {
-  return `${role}.bench.example`
-}
+import { routesOf } from './routes.ts'
 
 export interface TargetOptions {
   readonly name: string
@@ -21,6 +17,8 @@ export interface TargetOptions {
   /** For the relay's files; made anew at each start. */
   readonly directory: string
   readonly connectionsMax: number
+  /** In its configuration. */
+  readonly hostnames: number
 }
 
 export class Target {
@@ -37,7 +35,7 @@ export class Target {
   /** A new process, in place of the one before. @throws {RelayStartError} */
   async start(): Promise<void> {
     await this.stop()
-    const { name, installation, backendPorts, directory, connectionsMax } = this.#options
+    const { name, installation, backendPorts, directory, connectionsMax, hostnames } = this.#options
     if (installation === undefined) return
     rmSync(directory, { recursive: true, force: true })
     mkdirSync(directory, { recursive: true })
@@ -47,7 +45,7 @@ export class Target {
       listenPort: this.#listenPort,
       adminPort: await freePort(),
       connectionsMax,
-      routes: (['echo', 'source', 'sink'] as const).map((role) => ({ serverName: serverNameOf(role), port: backendPorts[role] })),
+      routes: routesOf(backendPorts, hostnames),
     }
     this.#relay = await RelayProcess.start(name, installation.launch(facts), facts)
   }

@@ -1,11 +1,12 @@
-// HAProxy, https://www.haproxy.org: one thread, TCP mode, the name from the ClientHello by req.ssl_sni.
+// HAProxy, https://www.haproxy.org: one thread, TCP mode, the name from the ClientHello by req.ssl_sni, and from a map file
+// the backend that it belongs to.
 
 import { join } from 'node:path'
 import { findExecutable, type Launch, outputOf, type Peer, type PeerFacts, versionIn } from './peer.ts'
 
 export const haproxy: Peer = {
   name: 'haproxy',
-  settings: '`mode tcp`, `nbthread 1`, `inspect-delay`, `req.ssl_sni`, `option tcplog`',
+  settings: '`mode tcp`, `nbthread 1`, `inspect-delay`, `req.ssl_sni`, a `map` file, `option tcplog`',
   find: () => {
     const executable = findExecutable('haproxy')
     if (executable === undefined) return 'not installed'
@@ -18,11 +19,11 @@ function launch(executable: string, facts: PeerFacts): Launch {
     executable,
     arguments_: ['-db', '-f', join(facts.directory, 'haproxy.cfg')],
     stopSignal: 'SIGTERM',
-    files: { 'haproxy.cfg': render(facts) },
+    files: { 'haproxy.cfg': render(facts), 'tenants.map': renderMap(facts) },
   }
 }
 
-function render({ listenPort, routes, connectionsMax }: PeerFacts): string {
+function render({ directory, listenPort, routes, connectionsMax }: PeerFacts): string {
   return `global
   nbthread 1
   maxconn ${connectionsMax}
@@ -41,8 +42,12 @@ frontend edge
   bind 127.0.0.1:${listenPort} backlog 4096
   tcp-request inspect-delay 5s
   tcp-request content accept if { req.ssl_hello_type 1 }
-${routes.map(({ serverName, port }) => `  use_backend to-${port} if { req.ssl_sni -i ${serverName} }`).join('\n')}
+  use_backend %[req.ssl_sni,lower,map(${directory}/tenants.map)]
 
-${routes.map(({ port }) => `backend to-${port}\n  server only 127.0.0.1:${port}`).join('\n\n')}
+${routes.map(({ endpoint }, index) => `backend tenant-${index}\n  server only ${endpoint}`).join('\n\n')}
 `
+}
+
+function renderMap({ routes }: PeerFacts): string {
+  return routes.map(({ serverName }, index) => `${serverName} tenant-${index}\n`).join('')
 }

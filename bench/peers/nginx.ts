@@ -4,6 +4,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { findExecutable, type Launch, outputOf, type Peer, type PeerFacts, versionIn } from './peer.ts'
 
+/** nginx's own default. */
+const hashSizeMin = 2_048
+
 export const nginx: Peer = {
   name: 'nginx',
   settings: '`worker_processes 1`, `ssl_preread on`, `proxy_half_close on`, `access_log`',
@@ -45,8 +48,10 @@ events {
 }
 
 stream {
+  map_hash_max_size ${Math.max(hashSizeMin, 2 * routes.length)};
+  map_hash_bucket_size 128;
   map $ssl_preread_server_name $tenant {
-${routes.map(({ serverName, port }) => `    ${serverName} 127.0.0.1:${port};`).join('\n')}
+${routes.map(({ serverName, endpoint }) => `    ${serverName} ${endpoint};`).join('\n')}
   }
   log_format connection '$time_iso8601 $remote_addr:$remote_port $ssl_preread_server_name $upstream_addr $status $bytes_received $bytes_sent $session_time';
   access_log ${directory}/access.log connection;

@@ -5,11 +5,11 @@ import { accessSync, constants } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 
-/** One tenant: connections that ask for the name go to the port. */
+/** One tenant: connections that ask for the name go to the endpoint. */
 export interface Route {
   readonly serverName: string
-  /** On 127.0.0.1. */
-  readonly port: number
+  /** `127.0.0.1:6443` */
+  readonly endpoint: string
 }
 
 export interface PeerFacts {
@@ -48,6 +48,8 @@ export interface Peer {
   readonly name: string
   /** What it is and which settings matter, for the report's reader. */
   readonly settings: string
+  /** With more it takes minutes to start. Absent: 100,000 are no trouble. */
+  readonly hostnamesMax?: number
   /** @returns why not, when it can't be run here */
   find(): Installation | string
 }

@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Launch, PeerFacts } from './peer.ts'
 
-const readyTimeoutMs = 15_000
+/** Some take ten seconds to read 100,000 tenants. */
+const readyTimeoutMs = 60_000
 const readyPollMs = 20
 const stopTimeoutMs = 3_000
 const logTailLines = 8

@@ -32,9 +32,9 @@ function render({ listenPort, adminPort, routes }: PeerFacts): string {
   return `listeners:
   - address: 127.0.0.1:${listenPort}
 tenants:
-${routes.map(({ serverName, port }, index) => `  - name: tenant-${index}
+${routes.map(({ serverName, endpoint }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]
-    apiServer: { endpoints: ["127.0.0.1:${port}"] }`).join('\n')}
+    apiServer: { endpoints: ["${endpoint}"] }`).join('\n')}
 relay: { workers: 1 }
 admin: { address: 127.0.0.1:${adminPort} }
 `

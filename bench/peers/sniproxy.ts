@@ -37,7 +37,7 @@ listen 127.0.0.1:${listenPort} {
 }
 
 table tenants {
-${routes.map(({ serverName, port }) => `  ^${serverName.replaceAll('.', '\\.')}$ 127.0.0.1:${port}`).join('\n')}
+${routes.map(({ serverName, endpoint }) => `  ^${serverName.replaceAll('.', '\\.')}$ ${endpoint}`).join('\n')}
 }
 `
 }

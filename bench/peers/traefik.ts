@@ -8,6 +8,8 @@ import { buildCommand, failureOf, traefikBuild } from './traefik/build.ts'
 export const traefik: Peer = {
   name: 'traefik',
   settings: '`GOMAXPROCS=1`, `HostSNI`, `passthrough: true`; its TCP router has no access log',
+  // It sorts its list of rules for each one that it adds.
+  hostnamesMax: 20_000,
   find: () => findTraefik(),
 }
 
@@ -37,12 +39,12 @@ function render({ listenPort, routes }: PeerFacts): string {
   edge: { address: "127.0.0.1:${listenPort}" }
 tcp:
   routers:
-${routes.map(({ serverName, port }) => `    to-${port}:
+${routes.map(({ serverName }, index) => `    tenant-${index}:
       entryPoints: [edge]
       rule: HostSNI(\`${serverName}\`)
-      service: to-${port}
+      service: tenant-${index}
       tls: { passthrough: true }`).join('\n')}
   services:
-${routes.map(({ port }) => `    to-${port}: { loadBalancer: { servers: [{ address: "127.0.0.1:${port}" }] } }`).join('\n')}
+${routes.map(({ endpoint }, index) => `    tenant-${index}: { loadBalancer: { servers: [{ address: "${endpoint}" }] } }`).join('\n')}
 `
 }

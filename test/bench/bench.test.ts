@@ -55,6 +55,16 @@ function faultsOf({ metrics, failure, target }: Measurement, positive: readonly 
   ]
 }
 
+void test('each number of hostnames is a target, and the names that are used are found among them', async (t) => {
+  const jsonFile = join(t.testdir(), 'result.json')
+  const { status, stderr } = bench('--tiny', '--modes', 'connect', '--hostnames', '3,100', '--peers', 'sluice,haproxy,nginx,sniproxy,traefik', '--json', jsonFile, '--markdown', '/dev/null')
+  if (status !== 0) t.comment(stderr)
+  t.equal(status, 0)
+  const { targets, measurements }: BenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
+  t.match(targets.map(({ name }) => name), ['sluice-3', 'sluice-100'])
+  t.same(measurements.map(({ target, failure }) => ({ target, failure })), targets.map(({ name }) => ({ target: name, failure: undefined })))
+})
+
 void test('a workload that does not fit is told of and left out', async (t) => {
   const { status, stderr } = bench('--tiny', '--modes', 'idle', '--idle-connections', '100000', '--peers', 'direct')
   t.equal(status, 1)

@@ -8,6 +8,7 @@ void test('everything is measured by default', async (t) => {
   t.same(options?.modes, ['echo', 'paced', 'connect', 'download', 'upload', 'idle'])
   t.same(options?.targets, targets)
   t.same(options?.connections, [1, 64, 2000])
+  t.same(options?.hostnames, [3])
 })
 
 void test('--tiny is only a default', async (t) => {
@@ -16,8 +17,8 @@ void test('--tiny is only a default', async (t) => {
 })
 
 void test('lists and numbers are taken', async (t) => {
-  const options = parseOptions(['--modes', 'idle,echo', '--peers=haproxy', '--duration', '0.5', '--rate', '20000', '--json', 'x.json'], targets)
-  t.match(options, { modes: ['idle', 'echo'], targets: ['haproxy'], durationMs: 500, warmUpMs: 125, requestsPerSecond: 20_000, jsonFile: 'x.json' })
+  const options = parseOptions(['--modes', 'idle,echo', '--peers=haproxy', '--duration', '0.5', '--rate', '20000', '--json', 'x.json', '--hostnames', '10,1000,10'], targets)
+  t.match(options, { modes: ['idle', 'echo'], targets: ['haproxy'], durationMs: 500, warmUpMs: 125, requestsPerSecond: 20_000, jsonFile: 'x.json', hostnames: [10, 1000] })
 })
 
 void test('what is wrong is said', async (t) => {
@@ -26,6 +27,7 @@ void test('what is wrong is said', async (t) => {
     [['--runs', '1.5'], /--runs is "1.5"; expected a whole number/],
     [['--runs', ''], /--runs is ""/],
     [['--connections', '1,many'], /--connections is "many"/],
+    [['--hostnames', '10,2'], /--hostnames is "2"; expected a number from 3/],
     [['--modes', 'eco'], /--modes: there is no "eco"; there are echo, paced/],
     [['--peers', 'sluice,envoy'], /--peers: there is no "envoy"; there are direct, sluice, haproxy/],
     [['--fast'], /Unknown option '--fast'/],
@@ -39,7 +41,7 @@ void test('what is wrong is said', async (t) => {
 void test('help names every option', async (t) => {
   t.equal(parseOptions(['--help'], targets), undefined)
   const text = usage(targets)
-  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'threads', 'tiny', 'json', 'markdown']) {
+  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'tiny', 'json', 'markdown']) {
     t.match(text, `--${option}`)
   }
 })

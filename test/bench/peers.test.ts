@@ -9,7 +9,7 @@ const facts: PeerFacts = {
   listenPort: 20_001,
   adminPort: 20_002,
   connectionsMax: 77,
-  routes: [{ serverName: 'echo.bench.example', port: 20_011 }, { serverName: 'sink.bench.example', port: 20_012 }],
+  routes: [{ serverName: 'echo.bench.example', endpoint: '127.0.0.1:20011' }, { serverName: 'sink.bench.example', endpoint: '127.0.0.1:20012' }],
 }
 
 for (const peer of allPeers) {
@@ -18,11 +18,12 @@ for (const peer of allPeers) {
     if (typeof installation === 'string') return
     t.match(installation.version, /^\d+\.\d+/)
     const { files, arguments_ } = installation.launch(facts)
-    const [[name, text] = ['', '']] = Object.entries(files)
+    const [name = ''] = Object.keys(files)
+    const text = Object.values(files).join('')
     t.ok(arguments_.some((argument) => argument === `${facts.directory}/${name}`), 'it is started with it')
-    for (const { serverName, port } of facts.routes) {
+    for (const { serverName, endpoint } of facts.routes) {
       t.match(text, new RegExp(serverName.replaceAll('.', String.raw`\\?\.`)), serverName)
-      t.match(text, `127.0.0.1:${port}`)
+      t.match(text, endpoint)
     }
     t.match(text, `127.0.0.1:${facts.listenPort}`)
   })

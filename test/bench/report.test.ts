@@ -19,7 +19,7 @@ function result(measurements: readonly Measurement[], rest: Partial<BenchResult>
     tookSeconds: 62,
     machine: { cpu: 'abacus', cores: 2, memoryGib: 4, kernel: 'Linux 6', node: 'v26.0.0', descriptorLimit: 1024 },
     options: options ?? workloadless(),
-    targets: ['direct', 'sluice', 'haproxy', 'nginx'].map((name) => ({ name, version: '1', settings: 'as shipped' })),
+    targets: ['direct', 'sluice', 'haproxy', 'nginx'].map((name) => ({ name, relay: name, hostnames: 3, version: '1', settings: 'as shipped' })),
     absent: [],
     workloads,
     skipped: [],
@@ -51,6 +51,19 @@ void test('cells are medians with their spread, and multiples of the best peer i
   t.same(cellsOf(report, 'sluice').slice(0, 6), ['sluice', '1.50 (1.00–2.00)', '1.25', '0.400 (0.200–0.600)', '1.25', '10.0'])
   t.same(cellsOf(report, 'direct').slice(0, 6), ['direct', '4.00', '2.00', '–', '–', '–'], 'a direct connection is nobody\'s best peer')
   t.match(report, '2 cores (abacus), 4 GiB, Linux 6, Node v26.0.0. 2 runs of 3 s each, loopback, took 1:02 min.')
+})
+
+void test('with several numbers of hostnames each relay is compared with itself', async (t) => {
+  const targets = ['sluice-10', 'sluice-100', 'nginx-10', 'nginx-100'].map((name) => {
+    const [relay = '', hostnames] = name.split('-')
+    return { name, relay, hostnames: Number(hostnames), version: '1', settings: 'as shipped' }
+  })
+  const report = renderReport(result([
+    download(1, 'sluice-10', { gigabytesPerSecond: 4 }), download(1, 'sluice-100', { gigabytesPerSecond: 2 }),
+    download(1, 'nginx-10', { gigabytesPerSecond: 3 }), download(1, 'nginx-100', { gigabytesPerSecond: 3 }),
+  ], { targets, options: { ...(options ?? workloadless()), hostnames: [10, 100] } }))
+  t.same(targets.map(({ name }) => cellsOf(report, name).slice(1, 3)), [['4.00', '1.00'], ['2.00', '0.50'], ['3.00', '1.00'], ['3.00', '1.00']])
+  t.match(report, '**×** is the multiple of the same relay with 10 hostnames in the same run')
 })
 
 void test('without a peer there is no multiple', async (t) => {

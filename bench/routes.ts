@@ -1,0 +1,27 @@
+// The tenants that all relays have in their configurations. Pure.
+
+import type { BackendPorts } from './load/backend-protocol.ts'
+import type { Route } from './peers/peer.ts'
+
+const roles = ['echo', 'source', 'sink'] as const
+
+/** Those that are used: there are no fewer in a configuration. */
+export const hostnamesMin = roles.length
+
+/** The name that connections to a role's backend ask for. */
+export function serverNameOf(role: keyof BackendPorts): string {
+  return `${role}.bench.example`
+}
+
+/**
+ * The tenants of a configuration of so many hostnames. Those that are used are in the middle: the average place where a
+ * relay looks through its list. The others have endpoints of their own, which nobody is at.
+ */
+export function routesOf(backendPorts: BackendPorts, hostnames: number): readonly Route[] {
+  const used = roles.map((role) => ({ serverName: serverNameOf(role), endpoint: `127.0.0.1:${backendPorts[role]}` }))
+  const others = Array.from({ length: hostnames - used.length }, (_, index) => ({
+    serverName: `tenant-${index}.bench.example`,
+    endpoint: `127.${64 + (index >>> 16)}.${(index >>> 8) & 255}.${index & 255}:6443`,
+  }))
+  return others.toSpliced(Math.floor(others.length / 2), 0, ...used)
+}
