@@ -123,7 +123,7 @@ function valuesOf(args: readonly string[]) {
   }
 }
 
-function number(name: string, text: string, { min, max }: { min: number, max: number }): number {
+export function number(name: string, text: string, { min, max }: { min: number, max: number }): number {
   const value = Number(text)
   if (text.trim() === '' || !(value >= min && value <= max)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a number from ${min} to ${max}`)
   return value
@@ -133,7 +133,7 @@ function numbers(name: string, text: string, bounds: { min: number, max: number 
   return Array.from(new Set(text.split(',').map((each) => whole(name, each, bounds))))
 }
 
-function whole(name: string, text: string, bounds: { min: number, max: number }): number {
+export function whole(name: string, text: string, bounds: { min: number, max: number }): number {
   const value = number(name, text, bounds)
   if (!Number.isInteger(value)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a whole number`)
   return value

@@ -107,7 +107,8 @@ function problems(result: BenchResult): string[] {
   return result.problems.length === 0 ? [] : ['', '## Problems', '', ...result.problems.map((problem) => `- ${problem.replaceAll('\n', '\n  ')}`)]
 }
 
-function withSpread({ median, min, max, count }: Summary, digits: number): string {
+/** A median, and (least–most) where there are several. */
+export function withSpread({ median, min, max, count }: Summary, digits: number): string {
   return count === 1 ? format(median, digits) : `${format(median, digits)} (${format(min, digits)}–${format(max, digits)})`
 }
 
@@ -115,7 +116,7 @@ function format(value: number, digits: number): string {
   return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }
 
-function row(cells: readonly string[]): string {
+export function row(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`
 }
 

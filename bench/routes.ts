@@ -16,12 +16,13 @@ export function serverNameOf(role: keyof BackendPorts): string {
 /**
  * The tenants of a configuration of so many hostnames. Those that are used are in the middle: the average place where a
  * relay looks through its list. The others have endpoints of their own, which nobody is at.
+ * @param portOf the others' API servers, by index
  */
-export function routesOf(backendPorts: BackendPorts, hostnames: number): readonly Route[] {
+export function routesOf(backendPorts: BackendPorts, hostnames: number, portOf: (index: number) => number = () => 6443): readonly Route[] {
   const used = roles.map((role) => ({ serverName: serverNameOf(role), endpoint: `127.0.0.1:${backendPorts[role]}` }))
   const others = Array.from({ length: hostnames - used.length }, (_, index) => ({
     serverName: `tenant-${index}.bench.example`,
-    endpoint: `127.${64 + (index >>> 16)}.${(index >>> 8) & 255}.${index & 255}:6443`,
+    endpoint: `127.${64 + (index >>> 16)}.${(index >>> 8) & 255}.${index & 255}:${portOf(index)}`,
   }))
   return others.toSpliced(Math.floor(others.length / 2), 0, ...used)
 }

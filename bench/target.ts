@@ -84,7 +84,7 @@ const firstPort = 20_000
 let nextPort = firstPort + process.pid % 5_000
 
 /** Outside the range of outgoing connections: none of the thousands of a measurement can take it before the relay does. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const lastPort = firstEphemeralPort() - 1
   for (let tries = 0; tries < lastPort - firstPort; tries += 1) {
     nextPort = nextPort >= lastPort ? firstPort : nextPort + 1
