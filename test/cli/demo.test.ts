@@ -16,6 +16,7 @@ import {
 } from '../../src/cli/demo/layout.ts'
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const rootFolder = fileURLToPath(new URL('../..', import.meta.url))
 const execute = promisify(execFile)
 
 void test('demo shows every step as it should be, prints curl lines that work anywhere, and leaves nothing behind', async t => {
@@ -84,6 +85,15 @@ void test('demo ends, says so and cleans up when its gateway has died', async t 
   t.same(await readdir(temporary), [])
 })
 
+void test('demo ends, and cleans up, when npm alone is told to', async t => {
+  const running = await startDemo(t, [], ['npm', 'start', '--silent', '--update-notifier=false', '--logs-max=0', '--'])
+  await running.printed(/^Ctrl-C ends it/)
+  running.child.kill('SIGTERM')
+  // Nobody holds its output any more: npm and the demo have both ended.
+  await running.exitCode
+  t.same((await readdir(running.temporary)).filter(name => name.startsWith('sluice-')), [])
+})
+
 void test('demo names the port that is in use, and what to do', async t => {
   const ports = demoPorts(await freePortRange())
   const taken = createServer().listen(ports.globex, loopback)
@@ -149,9 +159,10 @@ interface RunningDemo {
 }
 
 /** As from a terminal: another process, on ports of its own. */
-async function startDemo(t: Test, args: readonly string[]): Promise<RunningDemo> {
+async function startDemo(t: Test, args: readonly string[], [program, ...before]: readonly [string, ...string[]] = [process.execPath, mainFile, 'demo']): Promise<RunningDemo> {
   const temporary = await mkdtemp(join(tmpdir(), 'sluice-test-'))
-  const child = spawn(process.execPath, [mainFile, 'demo', '--ports', String(await freePortRange()), ...args], {
+  const child = spawn(program, [...before, '--ports', String(await freePortRange()), ...args], {
+    cwd: rootFolder,
     env: { PATH: process.env['PATH'], TMPDIR: temporary },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
