@@ -73,6 +73,8 @@ export class SocketCloser {
   linger(token: number): void {
     const { table } = this.#parts
     if (this.#lingers >= alertLingersMax) {
+      // Closing on bytes that have come already would discard the alert.
+      recv(table.fdOf(token), this.#discard.address, alertLingerBytesMax, 0)
       this.close(token)
       return
     }
