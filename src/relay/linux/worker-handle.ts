@@ -5,6 +5,12 @@ import { closeDescriptors, createDescriptors, descriptorsIn } from './descriptor
 import * as libc from './libc.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
 
+/**
+ * Of a worker's heap. Setting a connection up makes garbage, and V8 by itself would let megabytes of it gather; what
+ * lives long is in typed arrays, so collecting often costs little.
+ */
+const youngGenerationMb = 4
+
 /** The worker ended before it answered. */
 export class WorkerDiedError extends Error {
   readonly code = 'WORKER_DIED'
@@ -44,7 +50,7 @@ export class WorkerHandle {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     const data: RelayWorkerData = { ...options.data, wakeFd: this.#wakeFd, port: port2, descriptors: this.#descriptors }
-    this.#worker = new Worker(options.entry, { workerData: data, transferList: [port2], name: `sluice-relay-${options.data.worker}` })
+    this.#worker = new Worker(options.entry, { workerData: data, transferList: [port2], resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb }, name: `sluice-relay-${options.data.worker}` })
     this.#worker.on('message', (message: FromWorker) => this.#received(message))
     this.#worker.on('error', (error: Error) => {
       this.#error = error
