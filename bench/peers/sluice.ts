@@ -21,7 +21,7 @@ function launch(facts: PeerFacts): Launch {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'gateway', '--config', join(facts.directory, 'sluice.yaml')],
-    // It has no workers, and on SIGTERM it would drain.
+    // On SIGTERM it would drain.
     stopSignal: 'SIGKILL',
     files: { 'sluice.yaml': render(facts) },
     readyUrl: `http://127.0.0.1:${facts.adminPort}/readyz`,
