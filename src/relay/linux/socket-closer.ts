@@ -4,24 +4,12 @@
 //   close ─▶ closed · reset ─▶ RST at once, or once the peer has acknowledged what it is owed · linger ─▶ alert, FIN, the peer's end
 
 import type { TimerWheel } from '../../core/timer-wheel.ts'
+import { alertLingerBytesMax, alertLingerMsMax, alertLingersMax, resetFlushMsMax, unsentBytesSafe } from '../closing-limits.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import { allocate, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
 import type { Clock, PendingBytes } from './pending-bytes.ts'
 
-/** For bytes that a peer is owed before the RST: it has this long to take them. */
-const resetFlushMsMax = 30_000
 const resetCheckMs = 64
-/** So little fits the initial congestion window (RFC 6928) and has left already: nothing need be asked. */
-const sentBytesSafe = 14_600
-/**
- * A client that was sent an alert has this long to close: closing on bytes that it still sends would turn into a RST,
- * which discards the alert.
- */
-const alertLingerMsMax = 1_000
-/** What such a client may still send meanwhile. */
-const alertLingerBytesMax = 256 * 1024
-/** Clients that may linger over an alert at one time; a further one's descriptor is closed at once. */
-const alertLingersMax = 128
 
 export interface CloserParts {
   readonly table: ConnectionTable
@@ -135,7 +123,7 @@ export class SocketCloser {
   /** A RST discards what the peer has not acknowledged yet. */
   #isOwed(token: number): boolean {
     const { table } = this.#parts
-    return (table.readBytes[token ^ 1] ?? 0) > sentBytesSafe && unacknowledgedBytes(table.fdOf(token)) > 0
+    return (table.readBytes[token ^ 1] ?? 0) > unsentBytesSafe && unacknowledgedBytes(table.fdOf(token)) > 0
   }
 
   #readLingering(token: number): void {

@@ -2,27 +2,10 @@
 // client before the descriptor goes. Each wait has a bound, and so has the number of sockets that wait.
 
 import type { Socket } from 'node:net'
+import { alertLingerBytesMax, alertLingerMsMax, alertLingersMax, resetFlushMsMax, unsentBytesSafe } from '../closing-limits.ts'
 
-/** For bytes that are still in our buffer when the other side was reset: the reader has this long to take them. */
-const resetFlushMsMax = 30_000
-/**
- * A RST discards what the system has not sent yet, and node can't ask how much that is (SIOCOUTQ). After a burst of more
- * than `burstBytesSafe` the RST is held back this long. Less fits the initial congestion window (RFC 6928) and has left.
- */
+/** Node can't ask how much the system has not sent yet (SIOCOUTQ): after a burst the RST is held back this long. */
 const resetAfterBurstMs = 1_000
-const burstBytesSafe = 14_600
-/**
- * A client that was sent an alert has this long to close: closing on bytes that it still sends would turn into a RST,
- * which discards the alert.
- */
-const alertLingerMsMax = 1_000
-/** What such a client may still send meanwhile. */
-const alertLingerBytesMax = 256 * 1024
-/**
- * Clients that may linger over an alert at one time; a further one's socket is closed at once. Half of the descriptors that
- * are kept back from connections (`reservedDescriptors`): the rest is the admin address's, the log's and the listeners'.
- */
-const alertLingersMax = 128
 
 export class SocketCloser {
   readonly #closing = new Set<Socket>()
@@ -48,7 +31,7 @@ export class SocketCloser {
       // libuv does not reset after a shutdown (EINVAL), and node would lose the descriptor over it. A plain close delivers
       // what was written, and the system answers whatever still comes with RST.
       this.close(socket)
-    } else if (socket.writableLength === 0 && burstBytes <= burstBytesSafe) {
+    } else if (socket.writableLength === 0 && burstBytes <= unsentBytesSafe) {
       socket.resetAndDestroy()
     } else {
       this.#track(socket, resetFlushMsMax)
