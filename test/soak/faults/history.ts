@@ -13,6 +13,8 @@ interface Span {
   toMs: number
 }
 
+/** From the signal to the last socket's end: until then the system still accepts for a process, and resets. */
+const dyingMsMax = 500
 /** Clocks are read in whole milliseconds. */
 const roundingMs = 2
 
@@ -65,7 +67,7 @@ export class History {
   /** What we did that may have ended this connection early. */
   excuse(tenant: string, { startMs, endMs, answeredBy }: ClientFacts): 'backend killed' | 'backend down' | 'worker crashed' | undefined {
     const life = { fromMs: startMs - roundingMs, toMs: endMs + roundingMs }
-    const killedInLife = (index: EndpointKind): boolean => this.#kills.some((kill) => kill.index === index && kill.atMs >= life.fromMs && kill.atMs <= life.toMs)
+    const killedInLife = (index: EndpointKind): boolean => this.#kills.some((kill) => kill.index === index && kill.atMs >= life.fromMs - dyingMsMax && kill.atMs <= life.toMs)
     const downInLife = (index: EndpointKind): boolean => this.#downs.some((down) => down.index === index && overlap(down, life))
     if (this.#workerCrashes.some((crash) => overlap(crash, life))) return 'worker crashed'
     if (answeredBy !== undefined) {
