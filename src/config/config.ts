@@ -21,6 +21,8 @@ export interface RelayConfig {
   readonly driver: 'auto' | 'linux' | 'node'
   /** Threads of the Linux driver; `auto`: one for each core. */
   readonly workers: 'auto' | number
+  /** Of the Linux driver's threads, before they accept. */
+  readonly warmUpMs: number
 }
 
 /** Those that no tenant can override: the tenant is not known before the hello. */

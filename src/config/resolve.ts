@@ -96,9 +96,10 @@ export function resolve(parsed: ParsedConfig): Config {
 
 export function resolveSettings(parsed: ParsedConfig): Settings {
   const { hello, drainGrace } = parsed.defaults.timeouts
+  const { warmUp, ...relay } = parsed.relay
   return {
     listeners: parsed.listeners.map(resolveListener),
-    relay: parsed.relay,
+    relay: { ...relay, warmUpMs: warmUp },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
     admin: { address: parsed.admin.address.address },
   }

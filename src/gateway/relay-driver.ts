@@ -31,7 +31,7 @@ interface LinuxModule {
  * @throws {DriverUnavailableError}
  */
 export async function createRelay(
-  { driver, workers }: RelayConfig,
+  { driver, workers, warmUpMs }: RelayConfig,
   { logger, version, sources }: Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
@@ -44,7 +44,7 @@ export async function createRelay(
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
-    const relay = linuxDriver(linux, { observation, logger, workers: count, connectionsMax, idPrefix })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix })
     return { driver: relay, observation }
   }
   let connections = 0
@@ -55,7 +55,7 @@ export async function createRelay(
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, ...options }: { observation: Observation; logger: Logger; workers: number; connectionsMax: number; idPrefix: string },
+  { observation, logger, ...options }: { observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string },
 ): RelayDriver {
   let told = false
   return new linux.LinuxDriver({

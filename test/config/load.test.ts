@@ -33,7 +33,7 @@ function tenantWith(rest: string): string {
 void test('a minimal file has every default', async (t) => {
   t.same(parse(minimal), {
     listeners: [{ name: '127.0.0.1:6443', address: { address: '127.0.0.1', port: 6443 } }],
-    relay: { driver: 'auto', workers: 'auto' },
+    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500 },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
     tenants: [],
     admin: { address: { address: '127.0.0.1', port: 9443 } },

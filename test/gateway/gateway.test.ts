@@ -27,7 +27,7 @@ async function start(t: Test, text: string): Promise<Started> {
   }
   write(text)
   const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
-  const gateway = await startGateway({ configFile: file, env: {}, logger })
+  const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
   t.teardown(async () => await gateway.stop())
   return { gateway, file, lines, write }
 }

@@ -53,7 +53,7 @@ interface ChangeOptions {
 export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
   const change = wholeChange({
     listeners,
-    relay: { driver: 'node', workers: 'auto' },
+    relay: { driver: 'node', workers: 'auto', warmUpMs: 0 },
     timeouts: { helloMs, drainGraceMs: 0 },
     tenants,
     admin: { address: { address: '127.0.0.1', port: 0 } },

@@ -117,14 +117,13 @@ export class ConnectionSetup {
   }
 
   #readDownstream(slot: number, machine: Connection): void {
-    const { table, bytes, pending, cells, clock } = this.#parts
+    const { table, bytes, pending, clock } = this.#parts
     const token = 2 * slot
     // While the upstream side is full, or the machine has enough, TCP's window holds the client.
     while (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !pending.waiting(token)) {
       const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
       if (received > 0) {
-        table.readBytes[token] = (table.readBytes[token] ?? 0) + received
-        cells[relayCell.bytesFromDownstream] = (cells[relayCell.bytesFromDownstream] ?? 0) + received
+        bytes.countRead(token, received)
         if (received < readBytesMax && !table.has(token, tokenBit.ending)) table.clear(token, tokenBit.readable)
         // The machine keeps what it is given, and the buffer is everybody's.
         const copy = Buffer.from(this.#buffer.bytes.subarray(0, received))
@@ -146,13 +145,12 @@ export class ConnectionSetup {
   }
 
   #readUpstream(slot: number, machine: Connection): void {
-    const { table, bytes, pending, cells, clock } = this.#parts
+    const { table, bytes, pending, clock } = this.#parts
     const token = 2 * slot + 1
     const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
     const attempt = table.attempts[slot] ?? 0
     if (received > 0) {
-      table.readBytes[token] = (table.readBytes[token] ?? 0) + received
-      cells[relayCell.bytesFromUpstream] = (cells[relayCell.bytesFromUpstream] ?? 0) + received
+      bytes.countRead(token, received)
       const emptied = received < readBytesMax && !table.has(token, tokenBit.ending)
       if (emptied) table.clear(token, tokenBit.readable)
       this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt, nowMs: clock.nowMs }))

@@ -175,10 +175,23 @@ export function free({ address, bytes }: NativeMemory): void {
   mapped.delete(address)
 }
 
+/** What this thread has mapped so far: for `freeAllBut`. */
+export function mappedAddresses(): ReadonlySet<number> {
+  return new Set(mapped.keys())
+}
+
+/** Everything else that this thread has mapped. Its bytes must not be touched afterwards. */
+export function freeAllBut(kept: ReadonlySet<number>): void {
+  for (const [address, byteLength] of mapped) {
+    if (kept.has(address)) continue
+    munmap(address, byteLength)
+    mapped.delete(address)
+  }
+}
+
 /** Everything that this thread has mapped, before it ends: the system would keep it as long as the process. No call works afterwards. */
 export function freeAll(): void {
-  for (const [address, byteLength] of mapped) munmap(address, byteLength)
-  mapped.clear()
+  freeAllBut(new Set())
 }
 
 /** @returns a descriptor, or -1 */

@@ -39,6 +39,8 @@ export interface LinuxDriverOptions {
   /** What that module's observer is made of: cloned to each worker. */
   readonly workerObserver: (worker: number) => unknown
   readonly listenerTable: ListenerTable
+  /** How long workers rehearse before the first connection (warm-up.ts); those that replace one do not: connections wait for them. */
+  readonly warmUpMs: number
   /**
    * Takes connections to tunnel hostnames, in the main thread and until `stop` has resolved: `fd` is the taker's, who closes
    * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
@@ -167,7 +169,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, handOver } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -176,6 +178,7 @@ export class LinuxDriver implements RelayDriver {
         pipes: Math.max(1, Math.min(pipesMax, Math.floor(pipesOfAllMax / workers))),
         connectionsMax,
         handsOver: handOver !== undefined,
+        warmUpMs: this.#restarts === 0 ? warmUpMs : 0,
         // A successor counts from 1 again.
         idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
         cells: this.#cells,

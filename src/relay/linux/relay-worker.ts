@@ -6,6 +6,7 @@
 //               └─ eventfd ────▶ messages of the main thread
 
 import { receiveMessageOnPort } from 'node:worker_threads'
+import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
@@ -78,30 +79,25 @@ export class RelayWorker {
   /** Returns when it has been told to stop. A bug throws: what it has done to its connections is unknown, and all of them end. */
   run(): void {
     try {
-      while (!this.#stopped) this.#turn()
+      while (!this.#stopped) this.turn(Infinity)
     } finally {
-      if (!this.#stopped) this.#end('worker-failed')
-      try {
-        this.#connections.performDeferred()
-      } finally {
-        closeDescriptors(this.#descriptors)
-        libc.freeAll()
-      }
+      this.close('worker-failed')
     }
   }
 
-  #openRing(): BatchRing | undefined {
-    const ring = BatchRing.open(batchMax)
-    if (typeof ring === 'string') {
-      this.#post({ kind: 'without-ring', why: ring })
-      return undefined
+  /** Ends what is left, for this reason. No call works afterwards. */
+  close(reason: StopReason): void {
+    if (!this.#stopped) this.#end(reason)
+    try {
+      this.#connections.performDeferred()
+    } finally {
+      closeDescriptors(this.#descriptors)
     }
-    this.#descriptors.ring[0] = ring.fd + 1
-    return ring
   }
 
-  #turn(): void {
-    const count = this.#epoll.wait(this.#waitMs())
+  /** Waits for events, no longer than this, and does all that they ask for. */
+  turn(waitMsMax: number): void {
+    const count = this.#epoll.wait(this.#waitMs(waitMsMax))
     const nowMs = performance.now()
     this.#clock.nowMs = nowMs
     let woken = false
@@ -121,10 +117,20 @@ export class RelayWorker {
     this.#flushWaitMs = this.#observer.flushIfDue(nowMs)
   }
 
+  #openRing(): BatchRing | undefined {
+    const ring = BatchRing.open(batchMax)
+    if (typeof ring === 'string') {
+      this.#post({ kind: 'without-ring', why: ring })
+      return undefined
+    }
+    this.#descriptors.ring[0] = ring.fd + 1
+    return ring
+  }
+
   /** Whole milliseconds, rounded up: a wait that ends early would only be repeated. */
-  #waitMs(): number {
+  #waitMs(waitMsMax: number): number {
     if (this.#publisher.isBusy) return 0
-    const waitMs = Math.min(this.#connections.waitMs, this.#acceptor.waitMs(), this.#flushWaitMs)
+    const waitMs = Math.min(waitMsMax, this.#connections.waitMs, this.#acceptor.waitMs(), this.#flushWaitMs)
     return waitMs === Infinity ? -1 : Math.ceil(waitMs)
   }
 
@@ -169,7 +175,7 @@ export class RelayWorker {
     for (const number of numbers) this.#post({ kind: 'answer', number })
   }
 
-  #end(reason: 'gateway-stopped' | 'worker-failed'): void {
+  #end(reason: StopReason): void {
     this.#connections.end(reason)
     this.#observer.flush()
   }

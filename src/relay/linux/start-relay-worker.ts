@@ -1,17 +1,37 @@
-// What a worker thread's module calls, and all that it does: the module is whose observer it makes.
+// What a worker thread's module calls, and all that it does: the module is whose observers it makes.
 
 import { parentPort, workerData } from 'node:worker_threads'
+import * as libc from './libc.ts'
 import { RelayWorker, type WorkerObserver } from './relay-worker.ts'
+import { warmUp } from './warm-up.ts'
 import type { FromWorker, RelayWorkerData } from './worker-protocol.ts'
 
-/**
- * Relays until it is told to stop; only then returns.
- * @param createObserver gets `RelayWorkerData.observer`, and a way to tell something to the main thread
- */
-export function startRelayWorker(createObserver: (data: unknown, post: (message: unknown) => void) => WorkerObserver): void {
+export interface WorkerObservers {
+  /** Gets `RelayWorkerData.observer`, and a way to tell something to the main thread. */
+  readonly create: (data: unknown, post: (message: unknown) => void) => WorkerObserver
+  /** One of the same kind that tells nobody and counts in cells of its own, for connections on this table's listeners. */
+  readonly rehearse: (data: unknown, listenerTable: SharedArrayBuffer) => WorkerObserver
+}
+
+/** Relays until it is told to stop; only then returns. */
+export function startRelayWorker({ create, rehearse }: WorkerObservers): void {
   if (parentPort === null) throw new Error('a relay worker is a thread of its own')
   const port = parentPort
   const data: RelayWorkerData = workerData
   const post = (message: FromWorker): void => port.postMessage(message)
-  new RelayWorker(data, post, createObserver(data.observer, (message) => post({ kind: 'observed', message }))).run()
+  try {
+    if (data.warmUpMs > 0) rehearsal(data, post, rehearse)
+    new RelayWorker(data, post, create(data.observer, (message) => post({ kind: 'observed', message }))).run()
+  } finally {
+    libc.freeAll()
+  }
+}
+
+/** Nothing depends on it, so whatever fails in it is told, and that is all. */
+function rehearsal(data: RelayWorkerData, post: (message: FromWorker) => void, rehearse: WorkerObservers['rehearse']): void {
+  try {
+    warmUp({ limitMs: data.warmUpMs, createObserver: (listenerTable) => rehearse(data.observer, listenerTable) })
+  } catch (error) {
+    post({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)), context: 'a worker was not warmed up: its first connections take longer' })
+  }
 }

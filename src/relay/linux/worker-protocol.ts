@@ -56,6 +56,8 @@ export interface RelayWorkerData {
   readonly handsOver: boolean
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
+  /** To rehearse for before it is there for others (warm-up.ts); 0: not at all. */
+  readonly warmUpMs: number
   readonly wakeFd: number
   readonly port: MessagePort
   /** For `descriptorsIn`. */

@@ -1,0 +1,120 @@
+// Before a worker serves anybody it serves itself: a rehearsal of whole connections over loopback, through the same classes,
+// so that V8 has compiled what each connection runs through and the heap has grown before the first client comes. Cold, a
+// connection costs up to twice the processor time, for the first several thousand of them.
+//
+//   client ─▶ listener │ a RelayWorker of its own: epoll, table, cells, snapshot │ ─▶ backend that echoes
+//
+// All in this thread, one turn each after the other, on ports that the system picks and nobody is told. Nothing of it is
+// counted or logged, and it leaves nothing open.
+
+import { MessageChannel } from 'node:worker_threads'
+import { ListenerTable } from '../../core/listener-table.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { createRelayCells } from '../../core/relay-cells.ts'
+import type { TenantSpec } from '../../core/snapshot.ts'
+import { createDescriptors } from './descriptors.ts'
+import * as libc from './libc.ts'
+import { closeAll, openListeningSockets } from './listening-sockets.ts'
+import { RehearsalBackend, RehearsalClients } from './rehearsal-peers.ts'
+import { RelayWorker, type WorkerObserver } from './relay-worker.ts'
+import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
+
+/** Clients at one time: enough that calls are gathered in batches, as on a busy worker. */
+const clientsTogether = 24
+const listenerName = 'warm-up'
+const serverName = 'warm-up.invalid'
+/** Those that are closing have slots too. */
+const slots = 8 * clientsTogether
+const timeoutMs = 60_000
+const loopback: SocketAddress = { address: '127.0.0.1', port: 0 }
+
+export interface WarmUpOptions {
+  /** When it ends, whatever is under way: milliseconds from now. */
+  readonly limitMs: number
+  /** Its listeners' rows are those of the table that it is given; what it is told is thrown away. */
+  readonly createObserver: (listenerTable: SharedArrayBuffer) => WorkerObserver
+}
+
+/**
+ * Returns when the time is up.
+ * @throws {SystemError} where this machine does not let us connect to ourselves
+ */
+export function warmUp({ limitMs, createObserver }: WarmUpOptions): void {
+  const endMs = performance.now() + limitMs
+  const kept = libc.mappedAddresses()
+  const closing: (() => void)[] = []
+  try {
+    rehearse(endMs, createObserver, (close) => closing.push(close))
+  } finally {
+    for (const close of closing.toReversed()) close()
+    libc.freeAllBut(kept)
+  }
+}
+
+function rehearse(endMs: number, createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): void {
+  const listen = (): { readonly fd: number; readonly bound: SocketAddress } => {
+    const { fds, bound } = openListeningSockets(loopback, { ipv6Only: false }, 1)
+    atEnd(() => closeAll(fds))
+    return { fd: fds[0] ?? -1, bound }
+  }
+  const [front, back] = [listen(), listen()]
+  const { worker, request } = createWorker(createObserver, atEnd)
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs }], tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
+  worker.turn(0)
+  request({ kind: 'listen', listener: listenerName, fd: front.fd })
+  worker.turn(0)
+  const backend = new RehearsalBackend(back.fd)
+  atEnd(() => backend.close())
+  const clients = new RehearsalClients({ target: front.bound, serverName, count: clientsTogether })
+  atEnd(() => clients.close())
+  while (performance.now() < endMs) {
+    clients.step()
+    worker.turn(0)
+    backend.step()
+    worker.turn(0)
+  }
+}
+
+function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): { readonly worker: RelayWorker; readonly request: (request: WorkerRequest) => void } {
+  const listenerTable = new ListenerTable()
+  listenerTable.add(listenerName)
+  const { port1, port2 } = new MessageChannel()
+  const wakeFd = libc.check(libc.eventfd(0, libc.EFD_NONBLOCK | libc.EFD_CLOEXEC), 'eventfd')
+  const one = libc.allocate(8)
+  one.bytes[0] = 1
+  const data: RelayWorkerData = {
+    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, idPrefix: `${listenerName}-`, wakeFd, port: port2, warmUpMs: 0,
+    descriptors: createDescriptors(slots), cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
+    listenerTable: listenerTable.buffer, observer: undefined,
+  }
+  const post = (message: FromWorker): void => {
+    if (message.kind === 'failed') throw message.error
+    if (message.kind === 'answer' && message.error !== undefined) throw new Error(message.error)
+  }
+  atEnd(() => {
+    port1.close()
+    libc.close(wakeFd)
+  })
+  const worker = new RelayWorker(data, post, createObserver(listenerTable.buffer))
+  atEnd(() => worker.close('gateway-stopped'))
+  let number = 0
+  const request = (wanted: WorkerRequest): void => {
+    port1.postMessage({ kind: 'request', number: ++number, request: wanted } satisfies ToWorker)
+    libc.write(wakeFd, one.address, 8)
+  }
+  return { worker, request }
+}
+
+function tenantAt({ address, port }: SocketAddress): TenantSpec {
+  return {
+    name: listenerName,
+    hostnames: [serverName],
+    scheduler: 'rr',
+    endpoints: [{ name: `${address}:${port}`, address, port, weight: 1 }],
+    connectTimeoutMs: timeoutMs,
+    idleTimeoutMs: timeoutMs,
+    halfClosedTimeoutMs: timeoutMs,
+    drainTimeoutMs: timeoutMs,
+    attemptsMax: 1,
+  }
+}
