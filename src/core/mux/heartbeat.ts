@@ -1,0 +1,73 @@
+// When to ping, what the answers tell of the path, and when silence means that the peer is gone.
+
+/** While bulk flows the round trip is measured so often at most. */
+const sampleIntervalMs = 1_000
+/** Intervals differ by so much, so that sessions that began together don't ping together. */
+const jitter = 0.2
+
+export interface HeartbeatOptions {
+  readonly pingIntervalMs: number
+  readonly silenceMs: number
+  readonly nowMs: number
+  /** 0 to 1. */
+  readonly random: () => number
+}
+
+export class Heartbeat {
+  readonly #options: HeartbeatOptions
+  #heardMs: number
+  #nextPingMs: number
+  #value = 0
+  #sentMs: number | undefined
+  #rttMs: number | undefined
+
+  constructor(options: HeartbeatOptions) {
+    this.#options = options
+    this.#heardMs = options.nowMs
+    // The first one at once: windows grow by the round trip.
+    this.#nextPingMs = options.nowMs
+  }
+
+  /** Falls at once and rises slowly, as queues on the path come and go. Undefined before the first answer. */
+  get rttMs(): number | undefined {
+    return this.#rttMs
+  }
+
+  get deadlineMs(): number {
+    return Math.min(this.#nextPingMs, this.#heardMs + this.#options.silenceMs)
+  }
+
+  heard(nowMs: number): void {
+    this.#heardMs = nowMs
+  }
+
+  isSilent(nowMs: number): boolean {
+    return nowMs - this.#heardMs >= this.#options.silenceMs
+  }
+
+  /** @returns the value of a ping to send now, if one is due */
+  pingIfDue(nowMs: number): number | undefined {
+    if (nowMs < this.#nextPingMs) return undefined
+    return this.#ping(nowMs)
+  }
+
+  /** @returns the value of a ping to send, because the round trip matters now and is not known of late */
+  sampleIfStale(nowMs: number): number | undefined {
+    return this.#sentMs !== undefined && nowMs - this.#sentMs < sampleIntervalMs ? undefined : this.#ping(nowMs)
+  }
+
+  answered(value: number, nowMs: number): void {
+    if (this.#sentMs === undefined || value !== this.#value) return
+    const sampleMs = nowMs - this.#sentMs
+    const rttMs = this.#rttMs
+    this.#rttMs = rttMs === undefined || sampleMs < rttMs ? sampleMs : rttMs + (sampleMs - rttMs) / 8
+  }
+
+  #ping(nowMs: number): number {
+    const { pingIntervalMs, random } = this.#options
+    this.#nextPingMs = nowMs + pingIntervalMs * (1 - jitter + 2 * jitter * random())
+    this.#sentMs = nowMs
+    this.#value = (this.#value + 1) >>> 0
+    return this.#value
+  }
+}
