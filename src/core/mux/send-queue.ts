@@ -7,6 +7,9 @@
 //
 // Streams share by deficit round robin, new ones first (FQ-CoDel's scheduler, RFC 8290 §4.2): one that empties its queue in
 // the new list goes to the end of the old one, so that many small writes can't starve the bulky.
+//
+// FIN is a frame of its own, as hashicorp/yamux sends it. On a data frame it would be as good by the specification, but
+// yamux 0.1.2 looks at the flags before it has read the payload, and tells a reader that waits of the end too early.
 
 import { encodeHeader, frameFlag, frameType, headerBytes, type FrameHeader } from './frame.ts'
 import { Fifo } from './fifo.ts'
@@ -188,8 +191,9 @@ export class SendQueue {
       flow.openingFlag = 0
       flow.returnBytes = 0
       if (flow.isReset) flow.rstSent = true
-      else if (fin) this.#finSent(flow)
-      return this.#encoded()
+      this.#encoded()
+      if (fin) this.#finSent(flow)
+      return this.#frame
     }
     return undefined
   }
@@ -233,16 +237,15 @@ export class SendQueue {
     flow.creditBytes -= bytes
     flow.deficitBytes -= bytes
     this.#queuedBytes -= bytes
-    const fin = flow.finishing && flow.queuedBytes === 0
     const header = this.#header
     header.type = frameType.data
-    header.flags = flow.openingFlag | (fin ? frameFlag.fin : 0)
+    header.flags = flow.openingFlag
     header.streamId = flow.streamId
     header.length = bytes
     flow.openingFlag = 0
     this.#frame.payload = payload
     this.#encoded()
-    if (fin) this.#finSent(flow)
+    if (flow.finishing && flow.queuedBytes === 0) this.#wantControl(flow)
     else if (flow.paused && flow.queuedBytes <= this.#limits.sendLowWaterBytes) {
       flow.paused = false
       this.#parts.writable(flow)
