@@ -1,0 +1,77 @@
+// Join tokens: what lets a new node in, once or so many times, for one tenant and for a while.
+//
+//   sluice1.<id>.<secret>     id: 16 hex digits, public · secret: 32 random bytes in base64url
+//
+// Of the secret only the SHA-256 is kept: 256 random bits need no slower hash.
+
+export interface JoinToken {
+  readonly id: string
+  readonly secret: string
+}
+
+/** As it is stored; times since the epoch. */
+export interface TokenRecord {
+  readonly tenant: string
+  /** Of the secret's text, in hex. */
+  readonly secretSha256: string
+  readonly createdAtMs: number
+  readonly expiresAtMs: number
+  /** Nodes that may enrol with it. */
+  readonly usesMax: number
+  /** Key ids of those that have. */
+  readonly usedBy: readonly string[]
+  readonly revokedAtMs?: number
+}
+
+/** As it is stored; times since the epoch. */
+export interface NodeRecord {
+  readonly tenant: string
+  readonly name: string
+  /** Raw Ed25519, base64url. */
+  readonly publicKey: string
+  readonly enrolledAtMs: number
+  /** The token's id. */
+  readonly enrolledBy: string
+  readonly revokedAtMs?: number
+}
+
+const tokenText = /^sluice1\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/
+
+/** @returns undefined for what is no token */
+export function parseJoinToken(text: string): JoinToken | undefined {
+  const [, id, secret] = tokenText.exec(text) ?? []
+  return id === undefined || secret === undefined ? undefined : { id, secret }
+}
+
+export function formatJoinToken({ id, secret }: JoinToken): string {
+  return `sluice1.${id}.${secret}`
+}
+
+/** Why a session is refused: for the answer, the log and the metric. */
+export type IdentityRefusal =
+  | 'malformed'
+  | 'proof-wrong'
+  | 'node-unknown'
+  | 'node-revoked'
+  | 'name-mismatch'
+  | 'token-unknown'
+  | 'token-expired'
+  | 'token-used-up'
+  | 'token-revoked'
+
+/**
+ * Whether a key may enrol with a token.
+ * @param secretMatches compared by the caller, in constant time
+ * @returns undefined: it may; `used-already`: it has, and takes no second use
+ */
+export function tokenVerdict(
+  token: TokenRecord | undefined,
+  { keyId, secretMatches, nowMs }: { readonly keyId: string; readonly secretMatches: boolean; readonly nowMs: number },
+): IdentityRefusal | 'used-already' | undefined {
+  // A wrong secret says no more than a wrong id.
+  if (token === undefined || !secretMatches) return 'token-unknown'
+  if (token.revokedAtMs !== undefined) return 'token-revoked'
+  if (nowMs >= token.expiresAtMs) return 'token-expired'
+  if (token.usedBy.includes(keyId)) return 'used-already'
+  return token.usedBy.length >= token.usesMax ? 'token-used-up' : undefined
+}

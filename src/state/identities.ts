@@ -1,0 +1,184 @@
+// Join tokens and enrolled nodes, kept in a store:
+//
+//   tokens/<id>                      TokenRecord
+//   nodes/<keyId>                    NodeRecord
+//
+// What is decided is in core/identity/; here is what it takes to read, compare and write it so that of two racing enrolments
+// with one use left exactly one wins. A secret is shown once, when it is made, and only its hash is kept.
+
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { formatJoinToken, parseJoinToken, tokenVerdict, type IdentityRefusal, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
+import type { Store, StoreEntry } from './store.ts'
+
+export const identityLimits = {
+  /** In the store, over all tenants. */
+  tokensMax: 10_000,
+  usesMax: 1_000,
+  ttlMsMax: 30 * 24 * 60 * 60 * 1_000,
+} as const
+
+/** Lost races with other writers before giving up: each was won by somebody. */
+const attemptsMax = 100
+
+/** A limit or a state of what is stored stands against it; the message says which. */
+export class IdentityError extends Error {
+  readonly code = 'IDENTITY'
+}
+
+export type Admission =
+  | { readonly kind: 'admitted'; readonly node: Node; readonly isNew: boolean }
+  | { readonly kind: 'refused'; readonly reason: IdentityRefusal }
+
+export interface Node extends NodeRecord {
+  readonly keyId: string
+}
+
+export interface Token extends TokenRecord {
+  readonly id: string
+}
+
+export interface Claim {
+  readonly nodeName: string
+  /** Raw Ed25519. Whether its owner has the private key was checked before. */
+  readonly publicKey: Uint8Array
+  /** Of a join token; needed for a key that is not enrolled. */
+  readonly tokenText?: string
+}
+
+export class Identities {
+  readonly #store: Store
+  readonly #nowMs: () => number
+
+  constructor(store: Store, nowMs: () => number = Date.now) {
+    this.#store = store
+    this.#nowMs = nowMs
+  }
+
+  /**
+   * @returns the token's text, which nobody can be shown again
+   * @throws {IdentityError} over a limit
+   */
+  async createToken({ tenant, ttlMs, usesMax }: { readonly tenant: string; readonly ttlMs: number; readonly usesMax: number }): Promise<{ readonly id: string; readonly text: string; readonly expiresAtMs: number }> {
+    if (usesMax < 1 || usesMax > identityLimits.usesMax) throw new IdentityError(`a token may be used 1 to ${identityLimits.usesMax} times, not ${usesMax}`)
+    if (ttlMs > identityLimits.ttlMsMax) throw new IdentityError(`a token may live for ${identityLimits.ttlMsMax / 86_400_000} days at most`)
+    await this.#makeRoomForToken()
+    const nowMs = this.#nowMs()
+    const [id, secret] = [randomBytes(8).toString('hex'), randomBytes(32).toString('base64url')]
+    const record: TokenRecord = {
+      tenant, secretSha256: sha256(secret), createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesMax, usedBy: [],
+    }
+    if (await this.#store.put(`tokens/${id}`, JSON.stringify(record), 0) === undefined) throw new IdentityError(`token ${id} is there already`)
+    return { id, text: formatJoinToken({ id, secret }), expiresAtMs: record.expiresAtMs }
+  }
+
+  /** Those that have expired too, until there is need for their room. */
+  async tokens(): Promise<readonly Token[]> {
+    return (await this.#store.list('tokens')).map((entry) => Object.assign(tokenIn(entry), { id: lastSegment(entry.key) }))
+  }
+
+  async nodes(): Promise<readonly Node[]> {
+    return (await this.#store.list('nodes')).map((entry) => Object.assign(nodeIn(entry), { keyId: lastSegment(entry.key) }))
+  }
+
+  /** @returns undefined where there is no such token */
+  async revokeToken(id: string): Promise<Token | undefined> {
+    const record = await this.#change(`tokens/${id}`, tokenIn, (token) => token.revokedAtMs === undefined ? { ...token, revokedAtMs: this.#nowMs() } : token)
+    return record === undefined ? undefined : { id, ...record }
+  }
+
+  /** For good: the same key can't enrol again. @returns undefined where there is no such node */
+  async revokeNode(keyId: string): Promise<Node | undefined> {
+    const record = await this.#change(`nodes/${keyId}`, nodeIn, (node) => node.revokedAtMs === undefined ? { ...node, revokedAtMs: this.#nowMs() } : node)
+    return record === undefined ? undefined : { keyId, ...record }
+  }
+
+  /** Who a key belongs to; enrols it where a token lets it in. */
+  async admit({ nodeName, publicKey, tokenText }: Claim): Promise<Admission> {
+    const keyId = keyIdOf(publicKey)
+    const known = await this.#store.get(`nodes/${keyId}`)
+    if (known !== undefined) return verdictOnNode({ keyId, ...nodeIn(known) }, nodeName)
+    if (tokenText === undefined) return { kind: 'refused', reason: 'node-unknown' }
+    const token = parseJoinToken(tokenText)
+    if (token === undefined) return { kind: 'refused', reason: 'malformed' }
+    const taken = await this.#takeUse(token, keyId)
+    if (typeof taken === 'string') return { kind: 'refused', reason: taken }
+    const record: NodeRecord = { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id }
+    if (await this.#store.put(`nodes/${keyId}`, JSON.stringify(record), 0) !== undefined) return { kind: 'admitted', node: { keyId, ...record }, isNew: true }
+    // The same key on another connection was quicker.
+    const other = await this.#store.get(`nodes/${keyId}`)
+    return other === undefined ? { kind: 'refused', reason: 'node-unknown' } : verdictOnNode({ keyId, ...nodeIn(other) }, nodeName)
+  }
+
+  /** Calls back for each node that is revoked from now on, whoever revokes it. */
+  async watchRevocations(revoked: (keyId: string) => void, failed: (error: unknown) => void): Promise<{ close(): void }> {
+    const look = async (key: string): Promise<void> => {
+      const entry = await this.#store.get(key)
+      if (entry === undefined || nodeIn(entry).revokedAtMs !== undefined) revoked(lastSegment(key))
+    }
+    return await this.#store.watch('nodes', (key) => void look(key).catch(failed))
+  }
+
+  /** @returns the token, of which one use is this key's now; or why not */
+  async #takeUse({ id, secret }: { readonly id: string; readonly secret: string }, keyId: string): Promise<TokenRecord | IdentityRefusal> {
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const entry = await this.#store.get(`tokens/${id}`)
+      const token = entry === undefined ? undefined : tokenIn(entry)
+      const secretMatches = token !== undefined && timingSafeEqual(Buffer.from(token.secretSha256, 'hex'), Buffer.from(sha256(secret), 'hex'))
+      const verdict = tokenVerdict(token, { keyId, secretMatches, nowMs: this.#nowMs() })
+      if (token === undefined || entry === undefined) return 'token-unknown'
+      if (verdict === 'used-already') return token
+      if (verdict !== undefined) return verdict
+      const used: TokenRecord = { ...token, usedBy: [...token.usedBy, keyId] }
+      if (await this.#store.put(entry.key, JSON.stringify(used), entry.revision) !== undefined) return used
+    }
+    throw new IdentityError(`token ${id}: other writers were quicker ${attemptsMax} times`)
+  }
+
+  async #change<RecordOf extends object>(key: string, read: (entry: StoreEntry) => RecordOf, change: (record: RecordOf) => RecordOf): Promise<RecordOf | undefined> {
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const entry = await this.#store.get(key)
+      if (entry === undefined) return undefined
+      const before = read(entry)
+      const after = change(before)
+      if (after === before || await this.#store.put(key, JSON.stringify(after), entry.revision) !== undefined) return after
+    }
+    throw new IdentityError(`${key}: other writers were quicker ${attemptsMax} times`)
+  }
+
+  /** Tokens that have expired make room for new ones. */
+  async #makeRoomForToken(): Promise<void> {
+    const entries = await this.#store.list('tokens')
+    if (entries.length < identityLimits.tokensMax) return
+    const nowMs = this.#nowMs()
+    const expired = entries.filter((entry) => tokenIn(entry).expiresAtMs <= nowMs)
+    if (expired.length === 0) throw new IdentityError(`there are ${entries.length} tokens that have not expired: revoke what is not needed, or wait`)
+    for (const { key, revision } of expired) await this.#store.remove(key, revision)
+  }
+}
+
+/** The first half of the public key's SHA-256, in hex. */
+export function keyIdOf(publicKey: Uint8Array): string {
+  return createHash('sha256').update(publicKey).digest('hex').slice(0, 32)
+}
+
+function verdictOnNode(node: Node, nodeName: string): Admission {
+  if (node.revokedAtMs !== undefined) return { kind: 'refused', reason: 'node-revoked' }
+  if (node.name !== nodeName) return { kind: 'refused', reason: 'name-mismatch' }
+  return { kind: 'admitted', node, isNew: false }
+}
+
+function tokenIn({ value }: StoreEntry): TokenRecord {
+  return JSON.parse(value)
+}
+
+function nodeIn({ value }: StoreEntry): NodeRecord {
+  return JSON.parse(value)
+}
+
+function lastSegment(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

@@ -1,0 +1,115 @@
+import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { FileStore } from '../../src/state/file/file-store.ts'
+import { Identities, identityLimits, keyIdOf } from '../../src/state/identities.ts'
+import { until } from '../support/sockets.ts'
+
+interface Fixture {
+  readonly identities: Identities
+  readonly directory: string
+  nowMs: number
+}
+
+async function fixture(t: Test): Promise<Fixture> {
+  const directory = join(t.testdir(), 'state')
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const it: Fixture = { identities: new Identities(store, () => it.nowMs), directory, nowMs: 1_000_000 }
+  return it
+}
+
+function newKey(): Buffer {
+  return generateKeyPairSync('ed25519').publicKey.export({ format: 'der', type: 'spki' }).subarray(-32)
+}
+
+const hour = 3_600_000
+
+void test('a token lets so many nodes in, for its tenant', async (t) => {
+  const { identities } = await fixture(t)
+  const { id, text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
+  t.match(text, new RegExp(`^sluice1\\.${id}\\.[\\w-]{43}$`))
+  const keys = [newKey(), newKey(), newKey()] as const
+  const admissions = []
+  for (const [index, publicKey] of keys.entries()) admissions.push(await identities.admit({ nodeName: `node${index}`, publicKey, tokenText: text }))
+  t.match(admissions, [
+    { kind: 'admitted', isNew: true, node: { tenant: 'acme', name: 'node0', enrolledBy: id, keyId: keyIdOf(keys[0]) } },
+    { kind: 'admitted', isNew: true, node: { name: 'node1' } },
+    { kind: 'refused', reason: 'token-used-up' },
+  ])
+  t.match(await identities.tokens(), [{ id, usedBy: [keyIdOf(keys[0]), keyIdOf(keys[1])] }])
+})
+
+void test('a node that is enrolled needs no token, and its name is its own', async (t) => {
+  const { identities } = await fixture(t)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const publicKey = newKey()
+  await identities.admit({ nodeName: 'node1', publicKey, tokenText: text })
+  t.match(await identities.admit({ nodeName: 'node1', publicKey }), { kind: 'admitted', isNew: false, node: { tenant: 'acme' } })
+  t.match(await identities.admit({ nodeName: 'node1', publicKey, tokenText: text }), { kind: 'admitted', isNew: false }, 'and takes no second use')
+  t.match(await identities.admit({ nodeName: 'node2', publicKey }), { kind: 'refused', reason: 'name-mismatch' })
+  t.match(await identities.admit({ nodeName: 'node1', publicKey: newKey() }), { kind: 'refused', reason: 'node-unknown' })
+})
+
+void test('what is wrong with a token is told, but not whether its id or its secret', async (t) => {
+  const it = await fixture(t)
+  const { identities } = it
+  const token = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const claim = async (tokenText: string): Promise<unknown> => {
+    const admission = await identities.admit({ nodeName: 'node1', publicKey: newKey(), tokenText })
+    return admission.kind === 'refused' ? admission.reason : 'admitted'
+  }
+  t.equal(await claim('sluice1.x.y'), 'malformed')
+  t.equal(await claim(`${token.text}\n`), 'malformed')
+  t.equal(await claim(`sluice1.${randomBytes(8).toString('hex')}.${token.text.slice(-43)}`), 'token-unknown')
+  t.equal(await claim(`sluice1.${token.id}.${randomBytes(32).toString('base64url')}`), 'token-unknown')
+  it.nowMs += hour
+  t.equal(await claim(token.text), 'token-expired')
+  it.nowMs -= 1
+  await identities.revokeToken(token.id)
+  t.equal(await claim(token.text), 'token-revoked')
+  t.equal(await identities.revokeToken('0000000000000000'), undefined)
+})
+
+void test('of enrolments that race for the last use exactly one wins', async (t) => {
+  const { identities } = await fixture(t)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const admissions = await Promise.all(Array.from({ length: 8 }, async (_, index) => await identities.admit({ nodeName: `node${index}`, publicKey: newKey(), tokenText: text })))
+  t.equal(admissions.filter(({ kind }) => kind === 'admitted').length, 1)
+  t.equal((await identities.nodes()).length, 1)
+})
+
+void test('one key on many connections at once is one node and one use', async (t) => {
+  const { identities } = await fixture(t)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const publicKey = newKey()
+  const admissions = await Promise.all(Array.from({ length: 8 }, async () => await identities.admit({ nodeName: 'node1', publicKey, tokenText: text })))
+  t.ok(admissions.every(({ kind }) => kind === 'admitted'))
+  t.equal(admissions.filter((each) => each.kind === 'admitted' && each.isNew).length, 1)
+})
+
+void test('a node that is revoked is out for good, and who watches is told at once', async (t) => {
+  const { identities } = await fixture(t)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
+  const [revoked, other] = [newKey(), newKey()]
+  await identities.admit({ nodeName: 'node1', publicKey: revoked, tokenText: text })
+  const told: string[] = []
+  const watch = await identities.watchRevocations((keyId) => told.push(keyId), (error) => t.error(error))
+  await identities.admit({ nodeName: 'node2', publicKey: other, tokenText: text })
+  t.match(await identities.revokeNode(keyIdOf(revoked)), { name: 'node1' })
+  await until(() => told.length > 0)
+  t.same(told, [keyIdOf(revoked)])
+  t.match(await identities.admit({ nodeName: 'node1', publicKey: revoked, tokenText: text }), { kind: 'refused', reason: 'node-revoked' })
+  watch.close()
+})
+
+void test('a token’s limits, and its secret nowhere on disk', async (t) => {
+  const { identities, directory } = await fixture(t)
+  await t.rejects(identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 0 }), { code: 'IDENTITY', message: /1 to 1000 times/ })
+  await t.rejects(identities.createToken({ tenant: 'acme', ttlMs: identityLimits.ttlMsMax + 1, usesMax: 1 }), { code: 'IDENTITY', message: /30 days/ })
+  const { id, text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => readFileSync(join(each.parentPath, each.name), 'utf8'))
+  t.ok(files.some((content) => content.includes(createHash('sha256').update(text.split('.')[2] ?? '').digest('hex'))))
+  t.notOk(files.some((content) => content.includes(text.split('.')[2] ?? '')), id)
+})
