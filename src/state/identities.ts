@@ -7,6 +7,7 @@
 // with one use left exactly one wins. A secret is shown once, when it is made, and only its hash is kept.
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Admission, Claim, Node } from '../core/identity/admission.ts'
 import { formatJoinToken, parseJoinToken, tokenVerdict, type IdentityRefusal, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
 import type { Store, StoreEntry } from './store.ts'
 
@@ -25,24 +26,8 @@ export class IdentityError extends Error {
   readonly code = 'IDENTITY'
 }
 
-export type Admission =
-  | { readonly kind: 'admitted'; readonly node: Node; readonly isNew: boolean }
-  | { readonly kind: 'refused'; readonly reason: IdentityRefusal }
-
-export interface Node extends NodeRecord {
-  readonly keyId: string
-}
-
 export interface Token extends TokenRecord {
   readonly id: string
-}
-
-export interface Claim {
-  readonly nodeName: string
-  /** Raw Ed25519. Whether its owner has the private key was checked before. */
-  readonly publicKey: Uint8Array
-  /** Of a join token; needed for a key that is not enrolled. */
-  readonly tokenText?: string
 }
 
 export class Identities {

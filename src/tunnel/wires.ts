@@ -1,18 +1,35 @@
-// What a session's frames travel on: a WebSocket, or a stream of bytes (between test peers).
+// What a session's frames travel on: a WebSocket, or a stream of bytes.
 
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
-import type { Wire } from './mux-link.ts'
+import type { MuxLink, Wire } from './mux-link.ts'
 
-/** What comes in is for the caller to listen to. */
+/** Of a message that comes in: far over what we send, for peers that gather more. */
+export const messageBytesMax = 1024 * 1024
+
 export function webSocketWire(socket: WebSocket): Wire {
   return {
     get unsentBytes() {
       return socket.bufferedAmount
     },
     write: (bytes, sent) => socket.send(bytes, sent),
-    close: () => socket.close(),
+    close: () => socket.close(1000),
   }
+}
+
+/** What comes in goes to the session; the connection's end is its end. */
+export function linkWebSocket(socket: WebSocket, link: MuxLink): void {
+  socket.binaryType = 'nodebuffer'
+  socket.on('message', (bytes: Buffer, isBinary: boolean) => {
+    if (isBinary) link.received(bytes)
+    else link.closed('a text message: frames are binary')
+  })
+  // It closes after an error, and the code tells.
+  let error: string | undefined
+  socket.on('error', (cause) => {
+    error = cause.message
+  })
+  socket.on('close', (code, reason) => link.closed(error ?? (reason.length > 0 ? `${code} ${reason.toString('latin1').slice(0, 123)}` : `connection closed (${code})`)))
 }
 
 export function streamWire(stream: Duplex): Wire {

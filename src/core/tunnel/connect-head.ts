@@ -1,0 +1,73 @@
+// The head of a stream: an HTTP/1.1 CONNECT (RFC 9110 §9.3.6) and its answer, whose status is the real result of the dial.
+//
+//   CONNECT host:port HTTP/1.1 CRLF … CRLF CRLF │ early data      HTTP/1.1 200 OK CRLF … CRLF CRLF │ data
+//
+// A head comes cut anywhere. What follows it is handed on untouched, from the first byte on.
+
+/** kube-apiserver's is some 80 bytes. */
+export const connectHeadBytesMax = 8 * 1024
+
+/** 403 not allowed · 502 refused or unreachable · 503 nobody to dial · 504 no answer in time */
+export type ConnectStatus = 200 | 400 | 403 | 502 | 503 | 504
+
+const reasonPhrase: Readonly<Record<ConnectStatus, string>> = {
+  200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
+}
+
+export function encodeConnectRequest(target: string): Uint8Array {
+  return new TextEncoder().encode(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`)
+}
+
+export function encodeConnectAnswer(status: ConnectStatus): Uint8Array {
+  return new TextEncoder().encode(`HTTP/1.1 ${status} ${reasonPhrase[status]}\r\n\r\n`)
+}
+
+export type HeadResult =
+  | { readonly kind: 'head'; readonly firstLine: string; readonly rest: Uint8Array }
+  | { readonly kind: 'malformed'; readonly detail: string }
+
+/** Collects a head. */
+export class ConnectHeadReader {
+  #bytes = new Uint8Array(0)
+
+  /** @returns undefined while the head is not whole; after a result it must not be pushed to again */
+  push(bytes: Uint8Array): HeadResult | undefined {
+    const before = this.#bytes.length
+    const all = before === 0 ? bytes : joined(this.#bytes, bytes)
+    const end = endOfHead(all, Math.max(0, before - 3))
+    if (end === -1 || end > connectHeadBytesMax) {
+      if (all.length > connectHeadBytesMax) return { kind: 'malformed', detail: `a head of over ${connectHeadBytesMax} bytes` }
+      this.#bytes = all.slice()
+      return undefined
+    }
+    const text = new TextDecoder('latin1').decode(all.subarray(0, end - 4))
+    if (/[^\x20-\x7e\r\n\t]/.test(text)) return { kind: 'malformed', detail: 'a head with bytes that are no text' }
+    return { kind: 'head', firstLine: text.split('\r\n', 1)[0] ?? '', rest: all.subarray(end) }
+  }
+}
+
+/** @returns the target, `host:port`; undefined for what is no CONNECT */
+export function connectTargetIn(firstLine: string): string | undefined {
+  return /^CONNECT ([A-Za-z0-9.:[\]_-]{1,261}:\d{1,5}) HTTP\/1\.[01]$/.exec(firstLine)?.[1]
+}
+
+/** @returns the status; undefined for what is no answer */
+export function connectStatusIn(firstLine: string): number | undefined {
+  const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(firstLine)?.[1]
+  return status === undefined ? undefined : Number(status)
+}
+
+/** Behind the empty line. */
+function endOfHead(bytes: Uint8Array, from: number): number {
+  for (let at = from; at + 3 < bytes.length; at++) {
+    if (bytes[at] === 13 && bytes[at + 1] === 10 && bytes[at + 2] === 13 && bytes[at + 3] === 10) return at + 4
+  }
+  return -1
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const all = new Uint8Array(first.length + second.length)
+  all.set(first, 0)
+  all.set(second, first.length)
+  return all
+}

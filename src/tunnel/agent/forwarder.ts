@@ -1,0 +1,171 @@
+// Connections of the node (kubelet, kube-proxy, pods) to the advertised address, each as a stream to the tenant's API server.
+//
+//   accepted ─▶ a session? ── none within the wait ─▶ RST
+//                  └─▶ stream: CONNECT, and what the client has said already ─▶ 200: relay · else: RST
+
+import { createServer, type Server, type Socket } from 'node:net'
+import { once } from 'node:events'
+import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
+import { SocketRelay, type RelayEnd } from '../socket-relay.ts'
+
+/** The gateway sends every forward stream to its session's tenant; this says no more than that. */
+const connectTarget = 'kubernetes:6443'
+/** For a session to come up, while there is none. */
+const sessionWaitMs = 5_000
+/** Connections that wait for one; more are reset at once. */
+const waitingMax = 1_000
+
+export interface ForwardedRecord {
+  readonly client: SocketAddress
+  /** The gateway's answer; undefined: there was none. */
+  readonly status: number | undefined
+  readonly end: RelayEnd | 'refused' | 'no-session'
+  readonly toUpstreamBytes: number
+  readonly fromUpstreamBytes: number
+}
+
+export interface ForwarderOptions {
+  readonly listen: SocketAddress
+  /** @returns undefined while no session can carry one */
+  readonly open: (handler: StreamHandler) => MuxStream | undefined
+  readonly ended: (record: ForwardedRecord) => void
+}
+
+export class Forwarder {
+  readonly #options: ForwarderOptions
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #waiting: { readonly socket: Socket; readonly timer: NodeJS.Timeout }[] = []
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000, pauseOnConnect: true }, (socket) => this.#accepted(socket))
+  }
+
+  /** @throws an error that names the address */
+  async listen(): Promise<SocketAddress> {
+    const { listen } = this.#options
+    try {
+      this.#server.listen({ host: listen.address, port: listen.port })
+      await once(this.#server, 'listening')
+    } catch (error) {
+      throw new Error(`forward: ${formatSocketAddress(listen)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+    const bound = this.#server.address()
+    return typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : listen
+  }
+
+  get connectionCount(): number {
+    return this.#sockets.size
+  }
+
+  /** A session is up: those that wait are served. */
+  sessionUp(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { socket, timer } of waiting) {
+      clearTimeout(timer)
+      if (!socket.destroyed) this.#begin(socket)
+    }
+  }
+
+  close(): void {
+    this.#server.close()
+    for (const { timer } of this.#waiting) clearTimeout(timer)
+    this.#waiting = []
+    for (const socket of this.#sockets) socket.resetAndDestroy()
+  }
+
+  #accepted(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.once('close', () => this.#sockets.delete(socket))
+    this.#begin(socket)
+  }
+
+  #begin(socket: Socket): void {
+    const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
+    const forwarded = new ForwardedConnection(socket, (end, status, relay) => this.#options.ended({
+      client, status, end, toUpstreamBytes: relay?.totals.fromSocketBytes ?? 0, fromUpstreamBytes: relay?.totals.toSocketBytes ?? 0,
+    }))
+    const stream = this.#options.open(forwarded)
+    if (stream !== undefined) {
+      forwarded.begin(stream)
+      return
+    }
+    if (this.#waiting.length >= waitingMax) {
+      forwarded.refuse('no-session')
+      return
+    }
+    const timer = setTimeout(() => {
+      this.#waiting = this.#waiting.filter((each) => each.socket !== socket)
+      forwarded.refuse('no-session')
+    }, sessionWaitMs)
+    this.#waiting.push({ socket, timer })
+  }
+}
+
+/** One of them, from the opening of its stream on. */
+class ForwardedConnection implements StreamHandler {
+  readonly #socket: Socket
+  readonly #ended: (end: ForwardedRecord['end'], status: number | undefined, relay: SocketRelay | undefined) => void
+  readonly #head = new ConnectHeadReader()
+  #stream: MuxStream | undefined
+  #relay: SocketRelay | undefined
+  #status: number | undefined
+  #isEnded = false
+
+  constructor(socket: Socket, ended: (end: ForwardedRecord['end'], status: number | undefined, relay: SocketRelay | undefined) => void) {
+    this.#socket = socket
+    this.#ended = ended
+  }
+
+  /** What the client says goes right behind the head: no round trip is waited for. */
+  begin(stream: MuxStream): void {
+    this.#stream = stream
+    stream.write(encodeConnectRequest(connectTarget))
+    this.#relay = new SocketRelay(stream, this.#socket, (end) => this.#end(end))
+    this.#socket.resume()
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.#status === 200) {
+      this.#relay?.data(bytes)
+      return
+    }
+    const head = this.#head.push(bytes)
+    this.#stream?.consumed(bytes.length - (head?.kind === 'head' ? head.rest.length : 0))
+    if (head === undefined) return
+    this.#status = head.kind === 'head' ? connectStatusIn(head.firstLine) : undefined
+    if (head.kind !== 'head' || this.#status !== 200) {
+      this.#stream?.reset()
+      this.refuse('refused')
+    } else if (head.rest.length > 0) this.#relay?.data(head.rest)
+  }
+
+  finished(): void {
+    if (this.#status === 200) this.#relay?.finished()
+    else this.reset()
+  }
+
+  reset(): void {
+    this.#relay?.reset()
+  }
+
+  writable(): void {
+    this.#relay?.writable()
+  }
+
+  refuse(end: 'refused' | 'no-session'): void {
+    this.#end(end)
+    this.#socket.resetAndDestroy()
+  }
+
+  #end(end: ForwardedRecord['end']): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#ended(end, this.#status, this.#relay)
+  }
+}

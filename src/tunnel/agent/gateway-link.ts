@@ -1,0 +1,203 @@
+// The agent's session with one gateway, and the way back to it: connects, proves the node's key, and after each end tries
+// again with full jitter.
+//
+//   connecting ─▶ up ─▶ draining (the gateway goes; no new streams) ─▶ waiting ─▶ connecting
+//       └───────────── refused, unreachable ─────────────────────────────┘
+
+import type { IncomingMessage } from 'node:http'
+import { isIP } from 'node:net'
+import { connect, type TLSSocket } from 'node:tls'
+import { WebSocket } from 'ws'
+import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
+import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import type { WindowBudget } from '../../core/mux/window.ts'
+import { Backoff } from '../../core/tunnel/backoff.ts'
+import { MuxLink } from '../mux-link.ts'
+import { linkWebSocket, messageBytesMax, webSocketWire } from '../wires.ts'
+import type { NodeKey } from './node-key.ts'
+
+/** For TCP, TLS and the upgrade together. */
+const connectMsMax = 10_000
+/** Of a refusal's body that is read for its reason. */
+const refusalBytesMax = 1_024
+/** A session that lived so long worked: the next wait is a first one. */
+const soundAfterMs = 10_000
+
+export type LinkState =
+  | { readonly kind: 'connecting' }
+  | { readonly kind: 'up'; readonly sinceMs: number }
+  | { readonly kind: 'draining' }
+  /** @property why the last try or session ended */
+  | { readonly kind: 'waiting'; readonly why: string; readonly untilMs: number }
+  | { readonly kind: 'closed' }
+
+export interface GatewayLinkOptions {
+  /** wss://host:port */
+  readonly gateway: URL
+  /** PEM of the authorities to trust; undefined: the system's. */
+  readonly caPem: string | undefined
+  readonly node: string
+  readonly key: NodeKey
+  /** Read at each try: it may come later, or change. Undefined: there is none. */
+  readonly token: () => string | undefined
+  readonly budget: WindowBudget
+  readonly changed: (link: GatewayLink) => void
+  readonly refused: (link: GatewayLink, why: string) => void
+}
+
+export class GatewayLink {
+  readonly gateway: string
+  readonly #options: GatewayLinkOptions
+  readonly #backoff = new Backoff({ random: Math.random })
+  #state: LinkState = { kind: 'connecting' }
+  #mux: MuxLink | undefined
+  #socket: TLSSocket | undefined
+  #session: Buffer | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: GatewayLinkOptions) {
+    this.#options = options
+    this.gateway = options.gateway.host
+  }
+
+  start(): void {
+    this.#connect()
+  }
+
+  get state(): LinkState {
+    return this.#state
+  }
+
+  /** Of the session's round trip; undefined while there is none that is known. */
+  get rttMs(): number | undefined {
+    return this.#mux?.session.rttMs
+  }
+
+  get streamCount(): number {
+    return this.#mux?.session.streamCount ?? 0
+  }
+
+  /** @returns undefined where it can carry none now */
+  open(handler: StreamHandler): MuxStream | undefined {
+    if (this.#state.kind !== 'up') return undefined
+    const stream = this.#mux?.session.open(handler)
+    return typeof stream === 'object' ? stream : undefined
+  }
+
+  close(): void {
+    this.#to({ kind: 'closed' })
+    clearTimeout(this.#timer)
+    if (this.#mux === undefined) this.#socket?.destroy()
+    else this.#mux.closed('the agent stops')
+  }
+
+  #connect(): void {
+    const { gateway, caPem } = this.#options
+    this.#to({ kind: 'connecting' })
+    let done = false
+    const fail = (why: string, atLeastMs = 0): void => {
+      if (done) return
+      done = true
+      clearTimeout(this.#timer)
+      socket.destroy()
+      this.#wait(why, atLeastMs)
+    }
+    const port = Number(gateway.port || 443)
+    const host = gateway.hostname.replace(/^\[|\]$/g, '')
+    const socket = connect({
+      host, port, servername: isIP(host) === 0 ? host : '', minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'],
+      ...(caPem === undefined ? {} : { ca: caPem }),
+      ...(this.#session === undefined ? {} : { session: this.#session }),
+    })
+    this.#socket = socket
+    this.#timer = setTimeout(() => fail(`no session within ${connectMsMax / 1_000} s`), connectMsMax)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 15_000)
+    socket.on('error', (error: NodeJS.ErrnoException) => fail(tlsFault(error)))
+    socket.on('close', () => fail('closed before there was a session'))
+    socket.on('session', (session) => {
+      this.#session = session
+    })
+    socket.once('secureConnect', () => this.#upgrade(socket, { fail, up: () => {
+      done = true
+      clearTimeout(this.#timer)
+    } }))
+  }
+
+  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: (why: string, atLeastMs?: number) => void; readonly up: () => void }): void {
+    const { gateway, node, key, token } = this.#options
+    const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
+    const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
+    const tokenText = token()
+    const socket = new WebSocket(new URL('/v1/tunnel', gateway), {
+      createConnection: () => tls,
+      perMessageDeflate: false,
+      maxPayload: messageBytesMax,
+      // TLS has sealed it already (RFC 6455 §5.3 guards proxies that see plain text).
+      generateMask: (mask) => mask.fill(0),
+      headers: {
+        'Sluice-Node': node, 'Sluice-Key': key.publicKey.toString('base64url'), 'Sluice-Proof': proof.toString('base64url'),
+        ...(tokenText === undefined ? {} : { Authorization: `Bearer ${tokenText}` }),
+      },
+    })
+    socket.on('error', (error) => fail(error.message))
+    socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(({ why, retryAfterMs }) => {
+      this.#options.refused(this, why)
+      fail(why, retryAfterMs)
+      return undefined
+    }))
+    socket.once('open', () => {
+      up()
+      this.#began(socket)
+    })
+  }
+
+  #began(socket: WebSocket): void {
+    const sinceMs = performance.now()
+    const mux = new MuxLink({
+      role: 'client',
+      wire: webSocketWire(socket),
+      budget: this.#options.budget,
+      // The reverse way is not built yet: nobody opens streams to us.
+      opened: () => undefined,
+      goingAway: () => this.#to({ kind: 'draining' }),
+      ended: (end) => {
+        this.#mux = undefined
+        if (performance.now() - sinceMs >= soundAfterMs) this.#backoff.succeeded()
+        if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, 0)
+      },
+    })
+    this.#mux = mux
+    linkWebSocket(socket, mux)
+    this.#to({ kind: 'up', sinceMs })
+  }
+
+  #wait(why: string, atLeastMs: number): void {
+    if (this.#state.kind === 'closed') return
+    const waitMs = this.#backoff.failed(atLeastMs)
+    this.#to({ kind: 'waiting', why, untilMs: performance.now() + waitMs })
+    this.#timer = setTimeout(() => this.#connect(), waitMs)
+  }
+
+  #to(state: LinkState): void {
+    if (this.#state.kind === 'closed') return
+    this.#state = state
+    this.#options.changed(this)
+  }
+}
+
+/** What a refusal says of itself. */
+async function refusalIn(response: IncomingMessage): Promise<{ readonly why: string; readonly retryAfterMs: number }> {
+  let body = ''
+  for await (const chunk of response) {
+    body += String(chunk)
+    if (body.length > refusalBytesMax) break
+  }
+  const reason = /"reason":"([a-z-]{1,40})"/.exec(body)?.[1]
+  const retryAfter = Number(response.headers['retry-after'] ?? 0)
+  return { why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`, retryAfterMs: Math.min(60, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000 }
+}
+
+function tlsFault(error: NodeJS.ErrnoException): string {
+  return error.code === undefined ? error.message : `${error.code}${error.message.includes(error.code) ? '' : `: ${error.message}`}`
+}

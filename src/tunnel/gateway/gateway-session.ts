@@ -1,0 +1,57 @@
+// An agent's session as the gateway has it: each stream that the agent opens goes to its tenant's API server.
+
+import type { WebSocket } from 'ws'
+import type { WindowBudget } from '../../core/mux/window.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { TenantPolicy } from '../../core/snapshot.ts'
+import { MuxLink } from '../mux-link.ts'
+import { linkWebSocket, webSocketWire } from '../wires.ts'
+import { ForwardStream } from './forward-stream.ts'
+import type { SessionFacts, TunnelObserver } from './tunnel-observer.ts'
+
+export interface GatewaySessionOptions {
+  readonly facts: SessionFacts
+  readonly socket: WebSocket
+  readonly budget: WindowBudget
+  readonly agent: SocketAddress
+  readonly gateway: SocketAddress
+  readonly tenant: () => TenantPolicy | undefined
+  readonly observer: TunnelObserver
+  readonly ended: (session: GatewaySession) => void
+  readonly streamEnded: (session: GatewaySession) => void
+}
+
+export class GatewaySession {
+  readonly facts: SessionFacts
+  readonly link: MuxLink
+
+  constructor({ facts, socket, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
+    this.facts = facts
+    this.link = new MuxLink({
+      role: 'server',
+      wire: webSocketWire(socket),
+      budget,
+      opened: (stream) => new ForwardStream({ stream, tenant: tenant(), agent, gateway, ended: (record) => {
+        observer.streamEnded(facts, record)
+        // Once the stream is closed too.
+        setImmediate(() => streamEnded(this))
+      } }),
+      // An agent that goes away opens nothing more; its streams end by themselves.
+      goingAway: () => undefined,
+      ended: (end) => {
+        ended(this)
+        observer.sessionEnded(facts, end)
+      },
+    })
+    linkWebSocket(socket, this.link)
+  }
+
+  /** The agent goes elsewhere with new streams; those that there are go on. */
+  goAway(): void {
+    this.link.session.goAway()
+  }
+
+  close(detail: string): void {
+    this.link.closed(detail)
+  }
+}

@@ -1,0 +1,41 @@
+// The live sessions, by node and in all. A node may have several at one time: a new one is never refused because an old one,
+// whose connection is dead, has not been noticed yet.
+
+import type { GatewaySession } from './gateway-session.ts'
+
+/** The oldest gives way. */
+export const sessionsPerNodeMax = 4
+
+export class SessionRegistry {
+  readonly #byKey = new Map<string, GatewaySession[]>()
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  get all(): readonly GatewaySession[] {
+    return [...this.#byKey.values()].flat()
+  }
+
+  of(keyId: string): readonly GatewaySession[] {
+    return this.#byKey.get(keyId) ?? []
+  }
+
+  add(session: GatewaySession): void {
+    const { keyId } = session.facts
+    const sessions = this.#byKey.get(keyId) ?? []
+    this.#byKey.set(keyId, [...sessions, session])
+    this.#size += 1
+    if (sessions.length >= sessionsPerNodeMax) sessions[0]?.close('a newer session of the node takes its place')
+  }
+
+  remove(session: GatewaySession): void {
+    const { keyId } = session.facts
+    const sessions = this.#byKey.get(keyId) ?? []
+    const left = sessions.filter((each) => each !== session)
+    this.#size -= sessions.length - left.length
+    if (left.length === 0) this.#byKey.delete(keyId)
+    else this.#byKey.set(keyId, left)
+  }
+}

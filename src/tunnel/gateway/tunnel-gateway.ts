@@ -1,0 +1,189 @@
+// The gateway's side of the tunnel: connections that the edge hands over, TLS 1.3 and WebSocket on them, and who may have a
+// session.
+//
+//   edge ─ socket ─▶ TLS ─▶ GET /v1/tunnel, Upgrade ─▶ paced? proven? admitted? ─▶ GatewaySession ─▶ API server
+//                                                        503         401
+
+import type { IncomingMessage } from 'node:http'
+import { createServer, type Server } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
+import { setTimeout as delay } from 'node:timers/promises'
+import { WebSocketServer, type WebSocket } from 'ws'
+import type { Admission, Claim } from '../../core/identity/admission.ts'
+import { TokenBucket } from '../../core/limit/token-bucket.ts'
+import { WindowBudget } from '../../core/mux/window.ts'
+import { canonicalAddress } from '../../core/net/ip-address.ts'
+import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { applySnapshotChange } from '../../core/snapshot-change.ts'
+import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
+import { messageBytesMax } from '../wires.ts'
+import { provenClaim } from './credentials.ts'
+import { GatewaySession } from './gateway-session.ts'
+import { SessionRegistry } from './session-registry.ts'
+import type { SessionFacts, SessionRefusal, TunnelObserver } from './tunnel-observer.ts'
+
+const tunnelPath = '/v1/tunnel'
+/** From the hand-over to the upgrade, TLS included. */
+const handshakeMsMax = 10_000
+/** Connections that are not sessions yet; more are reset. */
+const handshakesMax = 2_000
+const sessionsMax = 20_000
+/** For sessions to say that they end, and for agents to close. */
+const stopMsMax = 1_000
+/** Told to agents that came too fast; their own jitter comes on top. */
+const retryAfterSeconds = 1
+
+export interface Certificate {
+  readonly certPem: string
+  readonly keyPem: string
+}
+
+export interface TunnelGatewayOptions {
+  readonly certificate: Certificate
+  /** Sessions begun in a second, on average and at once. */
+  readonly handshakesPerSecond: number
+  readonly admit: (claim: Claim) => Promise<Admission>
+  readonly observer: TunnelObserver
+}
+
+export class TunnelGateway {
+  readonly #options: TunnelGatewayOptions
+  readonly #server: Server
+  readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
+  readonly #sessions = new SessionRegistry()
+  readonly #budget = new WindowBudget()
+  readonly #pace: TokenBucket
+  /** All that were handed over and are open: sessions, and those that want to be. */
+  readonly #sockets = new Set<Socket>()
+  #snapshot: Snapshot | undefined
+  #phase: 'open' | 'draining' | 'stopped' = 'open'
+  #whenEmpty: (() => void)[] = []
+
+  constructor(options: TunnelGatewayOptions) {
+    this.#options = options
+    const { certificate, handshakesPerSecond } = options
+    this.#pace = new TokenBucket({ ratePerSecond: handshakesPerSecond, burst: handshakesPerSecond, nowMs: performance.now() })
+    this.#server = createServer({ cert: certificate.certPem, key: certificate.keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000 })
+    this.#server.on('request', (request, response) => {
+      const isTunnel = request.url === tunnelPath
+      response.writeHead(isTunnel ? 426 : 404, { ...(isTunnel ? { Upgrade: 'websocket' } : {}), Connection: 'close' }).end()
+    })
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket as TLSSocket, head))
+    // Those that leave in the middle of their handshake.
+    this.#server.on('tlsClientError', () => undefined)
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size
+  }
+
+  publish(change: SnapshotChange): void {
+    this.#snapshot = applySnapshotChange(this.#snapshot, change)
+  }
+
+  /** For handshakes from now on. @throws where they don't belong together */
+  setCertificate({ certPem, keyPem }: Certificate): void {
+    this.#server.setSecureContext({ cert: certPem, key: keyPem, minVersion: 'TLSv1.3' })
+  }
+
+  /** Takes over a connection to one of the tunnel's hostnames, of which nothing has been read. */
+  take(socket: Socket): void {
+    if (this.#phase === 'stopped' || this.#sockets.size - this.#sessions.size >= handshakesMax) {
+      socket.resetAndDestroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    socket.on('error', () => undefined)
+    socket.setNoDelay(true)
+    socket.setKeepAlive(true, 15_000)
+    this.#server.emit('connection', socket)
+  }
+
+  /** Ends a node's sessions: it has been revoked. */
+  revoke(keyId: string): void {
+    for (const session of this.#sessions.of(keyId)) session.close('the node has been revoked')
+  }
+
+  /** Agents are told to go elsewhere; resolves when no session has a stream left. Sessions without one are ended. */
+  async drain(): Promise<void> {
+    this.#phase = 'draining'
+    for (const session of this.#sessions.all) session.goAway()
+    this.#endIdle()
+    if (this.#sessions.size === 0) return
+    await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+  }
+
+  /** Ends everything; who does not close in time is cut. */
+  async stop(): Promise<void> {
+    this.#phase = 'stopped'
+    for (const session of this.#sessions.all) session.close('the gateway stops')
+    const deadlineMs = performance.now() + stopMsMax
+    while (this.#sockets.size > 0 && performance.now() < deadlineMs) await delay(20)
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+  }
+
+  async #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
+    const { observer, admit } = this.#options
+    const remote = socket.remoteAddress ?? 'unknown'
+    const node = typeof request.headers['sluice-node'] === 'string' ? request.headers['sluice-node'].slice(0, 253) : undefined
+    socket.on('error', () => undefined)
+    const refuse = (status: string, reason: SessionRefusal, headers = ''): void => {
+      observer.sessionRefused(reason, { node, remote })
+      const body = JSON.stringify({ reason })
+      socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n${headers}\r\n${body}`)
+    }
+    try {
+      if (request.url !== tunnelPath) return refuse('404 Not Found', 'not-a-tunnel')
+      if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', `Retry-After: ${retryAfterSeconds}\r\n`)
+      if (this.#sessions.size >= sessionsMax) return refuse('503 Service Unavailable', 'too-many-sessions', 'Retry-After: 30\r\n')
+      if (!this.#pace.take(performance.now())) return refuse('503 Service Unavailable', 'paced', `Retry-After: ${retryAfterSeconds}\r\n`)
+      const claim = provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
+      if (typeof claim === 'string') return refuse('401 Unauthorized', claim)
+      const admission = await admit(claim)
+      if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason)
+      if (socket.destroyed) return
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+        const { tenant, name, keyId } = admission.node
+        this.#begin(webSocket, socket, { tenant, node: name, keyId, remote }, admission.isNew)
+      })
+    } catch (error) {
+      observer.failed(error, `an agent’s session could not begin (${remote})`)
+      socket.destroy()
+    }
+  }
+
+  #begin(webSocket: WebSocket, socket: TLSSocket, facts: SessionFacts, enrolled: boolean): void {
+    const { observer } = this.#options
+    const session = new GatewaySession({
+      facts, observer,
+      socket: webSocket,
+      budget: this.#budget,
+      agent: addressOf(socket.remoteAddress, socket.remotePort),
+      gateway: addressOf(socket.localAddress, socket.localPort),
+      tenant: () => this.#snapshot?.tenants.get(facts.tenant),
+      ended: (ended) => {
+        this.#sessions.remove(ended)
+        if (this.#sessions.size > 0) return
+        for (const wake of this.#whenEmpty.splice(0)) wake()
+      },
+      streamEnded: (its) => {
+        if (this.#phase === 'draining' && its.link.session.streamCount === 0) its.close('drained')
+      },
+    })
+    this.#sessions.add(session)
+    observer.sessionStarted(facts, enrolled)
+    if (this.#phase !== 'open') session.goAway()
+  }
+
+  #endIdle(): void {
+    for (const session of this.#sessions.all) if (session.link.session.streamCount === 0) session.close('drained')
+  }
+}
+
+function addressOf(address: string | undefined, port: number | undefined): SocketAddress {
+  return { address: address === undefined ? '::' : canonicalAddress(address) ?? '::', port: port ?? 0 }
+}

@@ -1,0 +1,153 @@
+// A connection on the node's side, through agent and gateway, to the API server: what TCP promises, the tunnel keeps.
+
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { test } from 'tap'
+import { endpoint } from '../support/config.ts'
+import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
+import { unresponsivePort } from '../support/unresponsive-port.ts'
+import { tunnelLab, type Lab, type TestAgent, type TestGateway } from './tunnel-lab.ts'
+
+async function joined(lab: Lab, options: Parameters<Lab['gateway']>[0] = {}): Promise<{ readonly gateway: TestGateway; readonly agent: TestAgent }> {
+  const gateway = await lab.gateway(options)
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
+  await agent.up()
+  return { gateway, agent }
+}
+
+void test('bytes cross both ways, and FIN crosses as FIN with the other way going on', async (t) => {
+  const lab = await tunnelLab(t)
+  const backend = await startBackend(t)
+  const { agent, gateway } = await joined(lab, { endpoints: [endpoint(backend.port)] })
+  const client = await dial(t, agent.port, Buffer.from('hello'))
+  const upstream = await backend.socket(0)
+  t.equal((await readBytes(upstream, 5)).toString(), 'hello')
+  client.end(' and goodbye')
+  t.match(await readToEnd(upstream), { bytes: Buffer.from(' and goodbye'), how: 'fin' })
+  upstream.end('the answer')
+  t.match(await readToEnd(client), { bytes: Buffer.from('the answer'), how: 'fin' })
+  await until(() => gateway.streams.length === 1 && agent.records.length === 1)
+  t.match(gateway.streams[0], { status: 200, end: 'completed', toUpstreamBytes: 17, fromUpstreamBytes: 10 })
+  t.match(agent.records[0], { status: 200, end: 'completed', toUpstreamBytes: 17, fromUpstreamBytes: 10 })
+})
+
+void test('bulk crosses whole, both ways at once', async (t) => {
+  const lab = await tunnelLab(t)
+  const { agent } = await joined(lab)
+  const bytes = randomBytes(20_000_000)
+  const client = await dial(t, agent.port)
+  client.end(bytes)
+  const { bytes: got, how } = await readToEnd(client)
+  t.equal(how, 'fin')
+  t.ok(got.equals(bytes))
+})
+
+void test('a reset crosses as a reset, either way', async (t) => {
+  const lab = await tunnelLab(t)
+  const backend = await startBackend(t)
+  const { agent, gateway } = await joined(lab, { endpoints: [endpoint(backend.port)] })
+  const [one, other] = [await dial(t, agent.port, Buffer.from('x')), await dial(t, agent.port, Buffer.from('x'))]
+  const upstreams = [await backend.socket(0), await backend.socket(1)] as const
+  await Promise.all(upstreams.map(async (upstream) => await readBytes(upstream, 1)))
+  upstreams[0].resetAndDestroy()
+  upstreams[1].write('y')
+  const survivor = await Promise.race([readBytes(one, 1).then(() => other, () => other), readBytes(other, 1).then(() => other, () => one)])
+  t.ok(survivor)
+  one.resetAndDestroy()
+  other.resetAndDestroy()
+  t.match(await readToEnd(upstreams[1]), { how: 'ECONNRESET' })
+  await until(() => gateway.streams.length === 2)
+})
+
+void test('an API server that refuses, or answers nothing: the client is reset, and the record says which', async (t) => {
+  const lab = await tunnelLab(t)
+  const gone = await startBackend(t)
+  await gone.close()
+  const cases = [
+    { endpoints: [endpoint(gone.port)], status: 502, detail: /ECONNREFUSED/ },
+    { endpoints: [endpoint(await unresponsivePort(t))], overrides: { connectTimeoutMs: 100 }, status: 504, detail: /no answer in 100 ms/ },
+    { endpoints: [endpoint(gone.port, { weight: 0 })], status: 503, detail: /no endpoint/ },
+  ]
+  for (const { status, detail, ...options } of cases) {
+    const { agent, gateway } = await joined(lab, options)
+    const client = await dial(t, agent.port, Buffer.from('hello'))
+    t.match(await readToEnd(client), { bytes: Buffer.alloc(0), how: 'ECONNRESET' }, String(status))
+    await until(() => agent.records.length === 1 && gateway.streams.length === 1)
+    t.match(agent.records[0], { status, end: 'refused' })
+    t.match(gateway.streams[0], { status, end: 'refused', detail })
+  }
+})
+
+void test('the next endpoint is tried, and what the client said early is not lost', async (t) => {
+  const lab = await tunnelLab(t)
+  const gone = await startBackend(t)
+  await gone.close()
+  const echo = await startEcho(t)
+  const { agent } = await joined(lab, { endpoints: [endpoint(gone.port), endpoint(echo.port)] })
+  for (let round = 0; round < 4; round++) {
+    const client = await dial(t, agent.port, Buffer.from('early'))
+    t.equal((await readBytes(client, 5)).toString(), 'early')
+  }
+})
+
+void test('a PROXY header, where the tenant wants one', async (t) => {
+  const lab = await tunnelLab(t)
+  const backend = await startBackend(t)
+  const { agent } = await joined(lab, { endpoints: [endpoint(backend.port)], overrides: { sendProxyProtocol: 'v1' } })
+  await dial(t, agent.port, Buffer.from('hello'))
+  const upstream = await backend.socket(0)
+  const [bytes]: Buffer[] = await once(upstream, 'data')
+  t.match(bytes?.toString(), /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\n/)
+})
+
+void test('a reader that stops holds its own stream, and what waits for it is bounded', async (t) => {
+  const lab = await tunnelLab(t)
+  let sent = 0
+  const backend = await startBackend(t, (socket) => {
+    const more = (): void => {
+      while (socket.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024
+    }
+    socket.on('drain', more)
+    more()
+  })
+  const { agent, gateway } = await joined(lab, { endpoints: [endpoint(backend.port)] })
+  const stopped = await dial(t, agent.port)
+  stopped.pause()
+  let before = -1
+  await until(() => {
+    const still = sent === before
+    before = sent
+    return still && sent > 0
+  })
+  t.ok(sent < 64 * 1024 * 1024, `${sent} bytes`)
+  t.equal(gateway.ended.length, 0)
+  const other = await dial(t, agent.port)
+  t.equal((await readBytes(other, 1_000_000)).length, 1_000_000, 'others go on')
+})
+
+void test('connections wait for a session that is about to come, and are reset where none comes', async (t) => {
+  const lab = await tunnelLab(t)
+  const reserved = await lab.gateway()
+  const { url } = reserved
+  await reserved.close()
+  const agent = await lab.agent({ gateways: [url], token: await lab.token() })
+  const early = await dial(t, agent.port, Buffer.from('early'))
+  await lab.gateway({ port: Number(url.port) })
+  t.equal((await readBytes(early, 5)).toString(), 'early')
+  const never = await lab.agent({ gateways: [new URL('wss://localhost:1')] })
+  const late = await dial(t, never.port, Buffer.from('late'))
+  t.match(await readToEnd(late), { how: 'ECONNRESET' })
+  t.match(never.records, [{ end: 'no-session', status: undefined }])
+})
+
+void test('many streams at once, and nothing is left of them', async (t) => {
+  const lab = await tunnelLab(t)
+  const { agent, gateway } = await joined(lab)
+  await Promise.all(Array.from({ length: 300 }, async (_, index) => {
+    const client = await dial(t, agent.port, Buffer.from(`stream ${index}`))
+    client.end()
+    t.equal((await readToEnd(client)).bytes.toString(), `stream ${index}`)
+  }))
+  await until(() => gateway.streams.length === 300 && agent.records.length === 300 && agent.agent.connectionCount === 0)
+  t.equal(agent.agent.links[0]?.streamCount, 0)
+})

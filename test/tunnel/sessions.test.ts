@@ -1,0 +1,147 @@
+// Who gets a session, how it ends, and what the agent does then.
+
+import { request } from 'node:https'
+import { test } from 'tap'
+import { createCa } from '../../src/cli/demo/certificates.ts'
+import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts'
+import { dial, readBytes, readToEnd, until } from '../support/sockets.ts'
+import { ca, tunnelLab } from './tunnel-lab.ts'
+
+void test('a node enrols with a token, and comes again without', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const first = await lab.agent({ gateways: [gateway.url], token: await lab.token(), node: 'worker-1' })
+  await first.up()
+  t.match(gateway.started, [{ tenant: 'acme', node: 'worker-1', enrolled: true }])
+  first.agent.stop()
+  await until(() => gateway.ended.length === 1)
+  t.match(gateway.ended[0], { reason: 'closed' })
+  const again = await lab.agent({ gateways: [gateway.url], node: 'worker-1' })
+  await again.up()
+  t.match(gateway.started[1], { node: 'worker-1', enrolled: false })
+})
+
+void test('who has no token, a wrong one, or one that is used up, is refused, and told why', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const used = await lab.token()
+  await (await lab.agent({ gateways: [gateway.url], token: used })).up()
+  const tokens: readonly (readonly [string | undefined, string])[] = [
+    [undefined, 'node-unknown'],
+    ['nonsense', 'malformed'],
+    [used.replace(/.$/, (last) => last === 'A' ? 'B' : 'A'), 'token-unknown'],
+    [used, 'token-used-up'],
+  ]
+  for (const [token, reason] of tokens) {
+    const agent = await lab.agent({ gateways: [gateway.url], token })
+    await until(() => agent.refusals.length > 0)
+    t.equal(agent.refusals[0], `401 ${reason}`)
+    t.match(agent.agent.links[0]?.state, { kind: 'waiting', why: `401 ${reason}` })
+    t.equal(gateway.refused.at(-1), reason)
+    agent.agent.stop()
+  }
+  t.equal(gateway.started.length, 1)
+})
+
+void test('a node that is revoked loses its session at once, and gets no other', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const watch = await lab.identities.watchRevocations((keyId) => gateway.tunnel.revoke(keyId), (error) => t.fail(String(error)))
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
+  await agent.up()
+  const client = await dial(t, agent.port, Buffer.from('x'))
+  await readBytes(client, 1)
+  await lab.identities.revokeNode(gateway.started[0]?.keyId ?? '')
+  t.match(await readToEnd(client), { how: 'ECONNRESET' })
+  await until(() => agent.refusals.length > 0)
+  t.equal(agent.refusals[0], '401 node-revoked')
+  watch.close()
+})
+
+void test('a gateway that the agent does not trust gets nothing from it', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token(), caPem: createCa('another CA').certificatePem })
+  await until(() => agent.agent.links[0]?.state.kind === 'waiting')
+  t.match(agent.agent.links[0]?.state, { why: /SELF_SIGNED|UNABLE_TO_VERIFY|unable to/ })
+  t.same([gateway.started, gateway.refused], [[], []])
+})
+
+void test('a proof that was made for another connection is worth nothing', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const ask = async (headers: Record<string, string>): Promise<string> => await new Promise((resolve, reject) => {
+    const asked = request(new URL('/v1/tunnel', gateway.url.href.replace('wss', 'https')), {
+      ca: ca.certificatePem, headers: { 'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': Buffer.alloc(16).toString('base64'), ...headers },
+    })
+    asked.on('response', (response) => {
+      response.resume()
+      response.on('end', () => resolve(String(response.statusCode)))
+    })
+    asked.on('upgrade', () => reject(new Error('upgraded')))
+    asked.on('error', reject)
+    asked.end()
+  })
+  const key = Buffer.alloc(32, 7).toString('base64url')
+  t.equal(await ask({}), '401')
+  t.equal(await ask({ 'Sluice-Node': 'node1', 'Sluice-Key': key, 'Sluice-Proof': Buffer.alloc(64).toString('base64url') }), '401')
+  t.equal(await ask({ 'Sluice-Node': 'NODE 1', 'Sluice-Key': key, 'Sluice-Proof': Buffer.alloc(64).toString('base64url') }), '401')
+  t.same(gateway.refused, ['malformed', 'proof-wrong', 'malformed'])
+})
+
+void test('new sessions come no faster than they may, and those that must wait come later', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway({ handshakesPerSecond: 2 })
+  const token = await lab.token(4)
+  const agents = await Promise.all(Array.from({ length: 4 }, async () => await lab.agent({ gateways: [gateway.url], token })))
+  await until(() => gateway.refused.includes('paced'))
+  await Promise.all(agents.map(async (agent) => await agent.up()))
+  t.ok(agents.flatMap(({ refusals }) => refusals).every((why) => why === '503 paced'))
+})
+
+void test('a new session of a node is never refused because of an old one; the oldest gives way', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const urls = Array.from({ length: sessionsPerNodeMax + 1 }, () => gateway.url)
+  const token = await lab.token()
+  await lab.agent({ gateways: urls, token, node: 'twin' })
+  await until(() => gateway.ended.length >= 1)
+  t.match(gateway.ended[0], { reason: 'closed', detail: 'a newer session of the node takes its place' })
+  t.equal(gateway.tunnel.sessionCount, sessionsPerNodeMax)
+})
+
+void test('a gateway that drains is left before it closes: streams end by themselves, new ones go elsewhere', async (t) => {
+  const lab = await tunnelLab(t)
+  const [going, staying] = [await lab.gateway(), await lab.gateway()]
+  const agent = await lab.agent({ gateways: [going.url], token: await lab.token(), node: 'mover' })
+  await agent.up()
+  const old = await dial(t, agent.port, Buffer.from('x'))
+  await readBytes(old, 1)
+  const drained = going.tunnel.drain()
+  await until(() => agent.agent.links[0]?.state.kind === 'draining')
+  old.write('still here')
+  t.equal((await readBytes(old, 10)).toString(), 'still here')
+  old.end()
+  await readToEnd(old)
+  await drained
+  const other = await lab.agent({ gateways: [going.url, staying.url], node: 'mover' })
+  await other.up()
+  await until(() => going.refused.includes('draining'))
+  const client = await dial(t, other.port, Buffer.from('elsewhere'))
+  t.equal((await readBytes(client, 9)).toString(), 'elsewhere')
+  t.equal(staying.started.length, 1)
+})
+
+void test('a session that is cut comes back by itself, and its streams are reset', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
+  await agent.up()
+  const client = await dial(t, agent.port, Buffer.from('x'))
+  await readBytes(client, 1)
+  for (const socket of gateway.sockets) socket.destroy()
+  t.match(await readToEnd(client), { how: 'ECONNRESET' })
+  await until(() => gateway.started.length === 2)
+  const again = await dial(t, agent.port, Buffer.from('again'))
+  t.equal((await readBytes(again, 5)).toString(), 'again')
+})

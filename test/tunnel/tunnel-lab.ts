@@ -1,0 +1,113 @@
+// A tunnel for tests: gateways on ports of loopback, a store, and agents with a forwarder each.
+
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import type { Test } from 'tap'
+import { createCa } from '../../src/cli/demo/certificates.ts'
+import type { Endpoint } from '../../src/core/balance/endpoint.ts'
+import type { SessionEnd } from '../../src/core/mux/limits.ts'
+import type { TenantSpec } from '../../src/core/snapshot.ts'
+import { FileStore } from '../../src/state/file/file-store.ts'
+import { Identities } from '../../src/state/identities.ts'
+import { Agent } from '../../src/tunnel/agent/agent.ts'
+import type { ForwardedRecord } from '../../src/tunnel/agent/forwarder.ts'
+import type { ForwardRecord } from '../../src/tunnel/gateway/forward-stream.ts'
+import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
+import type { SessionFacts } from '../../src/tunnel/gateway/tunnel-observer.ts'
+import { changeOf, endpoint, tenant } from '../support/config.ts'
+import { startEcho, until, type Backend } from '../support/sockets.ts'
+
+export const ca = createCa('tunnel CA')
+const certificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
+
+export interface TestGateway {
+  readonly tunnel: TunnelGateway
+  readonly url: URL
+  readonly started: (SessionFacts & { readonly enrolled: boolean })[]
+  readonly ended: SessionEnd[]
+  readonly refused: string[]
+  readonly streams: ForwardRecord[]
+  /** Of accepted connections, to cut them. */
+  readonly sockets: Set<Socket>
+  close(): Promise<void>
+}
+
+export interface TestAgent {
+  readonly agent: Agent
+  readonly port: number
+  readonly records: ForwardedRecord[]
+  readonly refusals: string[]
+  up(): Promise<void>
+}
+
+export interface Lab {
+  readonly identities: Identities
+  readonly echo: Backend
+  token(usesMax?: number, tenantName?: string): Promise<string>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number }): Promise<TestGateway>
+  agent(options: { readonly gateways: readonly URL[]; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string }): Promise<TestAgent>
+}
+
+export async function tunnelLab(t: Test): Promise<Lab> {
+  const echo = await startEcho(t)
+  const directory = t.testdir()
+  const store = await FileStore.open(join(directory, 'state'))
+  t.teardown(() => store.close())
+  const identities = new Identities(store)
+  let agents = 0
+  return {
+    identities,
+    echo,
+    token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0 } = {}) => {
+      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], streams: [] as ForwardRecord[] }
+      const tunnel = new TunnelGateway({
+        certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },
+        handshakesPerSecond,
+        admit: async (claim) => await identities.admit(claim),
+        observer: {
+          sessionStarted: (facts, enrolled) => seen.started.push({ ...facts, enrolled }),
+          sessionEnded: (_facts, end) => seen.ended.push(end),
+          sessionRefused: (reason) => seen.refused.push(reason),
+          streamEnded: (_facts, record) => seen.streams.push(record),
+          failed: (error) => t.fail(String(error)),
+        },
+      })
+      tunnel.publish(changeOf({ tenants: [tenant('acme', endpoints, overrides)] }))
+      const sockets = new Set<Socket>()
+      const server: Server = createServer({ noDelay: true }, (socket) => {
+        sockets.add(socket)
+        socket.once('close', () => sockets.delete(socket))
+        tunnel.take(socket)
+      })
+      server.listen(port, '127.0.0.1')
+      await once(server, 'listening')
+      const bound = server.address()
+      if (bound === null || typeof bound === 'string') throw new Error('no port')
+      const close = async (): Promise<void> => {
+        server.close()
+        await tunnel.stop()
+      }
+      t.teardown(close)
+      return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
+    },
+    agent: async ({ gateways, token, node = `node${++agents}`, caPem = ca.certificatePem }) => {
+      const records: ForwardedRecord[] = []
+      const refusals: string[] = []
+      const agent = new Agent({
+        gateways, caPem, node, token: () => token,
+        stateDirectory: join(directory, node),
+        forward: [{ address: '127.0.0.1', port: 0 }],
+        observer: {
+          linkChanged: () => undefined,
+          linkRefused: (_link, why) => refusals.push(why),
+          connectionEnded: (record) => records.push(record),
+        },
+      })
+      t.teardown(() => agent.stop())
+      const [bound] = await agent.start()
+      return { agent, port: bound?.port ?? 0, records, refusals, up: async () => await until(() => agent.isUp) }
+    },
+  }
+}
