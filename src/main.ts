@@ -11,10 +11,31 @@ interface Command {
 
 const commands: Readonly<Record<string, Command>> = {
   gateway: {
-    summary: 'run the edge: route TLS connections by name',
+    summary: 'run the edge, and the tunnel\'s end: route TLS connections by name',
     load: async () => {
       const { gatewayCommand, gatewayUsage } = await import('./cli/gateway.ts')
       return { run: gatewayCommand, usage: gatewayUsage }
+    },
+  },
+  agent: {
+    summary: 'on a customer\'s node: carry its connections to its API server',
+    load: async () => {
+      const { agentCommand, usage } = await import('./cli/agent.ts')
+      return { run: agentCommand, usage }
+    },
+  },
+  token: {
+    summary: 'make, list and revoke join tokens, that let nodes\' agents in',
+    load: async () => {
+      const { tokenCommand, tokenUsage } = await import('./cli/token.ts')
+      return { run: tokenCommand, usage: tokenUsage }
+    },
+  },
+  node: {
+    summary: 'list and revoke enrolled nodes',
+    load: async () => {
+      const { nodeCommand, nodeUsage } = await import('./cli/token.ts')
+      return { run: nodeCommand, usage: nodeUsage }
     },
   },
   check: {

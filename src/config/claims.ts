@@ -7,7 +7,7 @@
 import type { z } from 'zod'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import { valueAt } from './schema-path.ts'
-import { endpointSchema, listenerSchema, poolSchema, tenantSchema, type ParsedConfig } from './schema.ts'
+import { endpointSchema, exactHostname, listenerSchema, poolSchema, tenantSchema, type ParsedConfig } from './schema.ts'
 
 /** Absent: not written. `null`: written, but wrong, which is told already. */
 type Claimed<Value> = Value | null | undefined
@@ -20,6 +20,8 @@ export interface Claims {
   readonly tenantNames?: ReadonlySet<string> | undefined
   /** By name, also of a wrong form. Absent: too broken to say which there are. */
   readonly pools?: Readonly<Record<string, PoolClaims>> | undefined
+  /** Normalised, each with its place in the list. */
+  readonly tunnelHostnames?: readonly Claimed<string>[]
 }
 
 export interface ListenerClaims {
@@ -46,8 +48,8 @@ export interface ApiServerClaims {
   readonly hasUnknownKeys?: boolean
 }
 
-export function claimsOfParsed({ listeners, tenants, pools }: ParsedConfig): Claims {
-  return { listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: new Set(tenants.map(({ name }) => name)), pools }
+export function claimsOfParsed({ listeners, tenants, pools, tunnel }: ParsedConfig): Claims {
+  return { tunnelHostnames: tunnel?.hostnames ?? [], listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: new Set(tenants.map(({ name }) => name)), pools }
 }
 
 export function claimsOfBroken(data: unknown): Claims {
@@ -57,6 +59,7 @@ export function claimsOfBroken(data: unknown): Claims {
     tenants: indexed(listOf(tenants).map(tenantClaims)),
     tenantNames: tenantNamesOf(tenants),
     pools: poolClaims(valueAt(data, ['pools'])),
+    tunnelHostnames: listOf(valueAt(data, ['tunnel', 'hostnames'])).map((hostname) => claimed(hostname, exactHostname)),
   }
 }
 

@@ -14,7 +14,25 @@ export interface Settings {
   readonly listeners: readonly ListenerConfig[]
   readonly relay: RelayConfig
   readonly timeouts: ProcessTimeouts
+  /** Absent: no agent can have a session. */
+  readonly tunnel?: TunnelConfig
+  readonly state: StateConfig
   readonly admin: { readonly address: SocketAddress }
+}
+
+export interface TunnelConfig {
+  /** Normalised. */
+  readonly hostnames: readonly string[]
+  /** Paths as written. */
+  readonly certificate: { readonly certFile: string; readonly keyFile: string }
+  /** Sessions begun in a second, at most. */
+  readonly handshakesPerSecond: number
+}
+
+export interface StateConfig {
+  readonly kind: 'file'
+  /** As written. */
+  readonly directory: string
 }
 
 export interface RelayConfig {

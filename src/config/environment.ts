@@ -3,6 +3,7 @@
 // The names follow from the schema. A variable that matches nothing is left alone: Kubernetes puts SLUICE_SERVICE_HOST and
 // the like into every pod beside a service called sluice.
 
+import type { z } from 'zod'
 import { formatPath, scalarPaths, type Path } from './schema-path.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -14,10 +15,10 @@ function variableName(path: Path): string {
 }
 
 /** The data with the variables' values in place, and the paths that they gave, each with its variable. */
-export function withOverrides(data: unknown, env: Environment): { readonly data: unknown; readonly overridden: ReadonlyMap<string, string> } {
+export function withOverrides(data: unknown, env: Environment, schema: z.core.$ZodType): { readonly data: unknown; readonly overridden: ReadonlyMap<string, string> } {
   const overridden = new Map<string, string>()
   let result = data
-  for (const { path, isNumber } of scalarPaths()) {
+  for (const { path, isNumber } of scalarPaths(schema)) {
     const variable = variableName(path)
     const value = env[variable]
     if (value === undefined) continue

@@ -32,13 +32,30 @@ export function loadConfig({ file, env }: LoadOptions): Config {
  * @param options `file` names the file in problems; it is not read
  * @throws {ConfigError}
  */
-export function parseConfig({ file, env, text }: LoadOptions & { readonly text: string }): Config {
+export function parseConfig(options: TextOptions): Config {
+  return resolve(parseText(options, { schema: configSchema, needed: 'listeners', crossProblems: (parsed, data) => crossProblems(parsed === undefined ? claimsOfBroken(data) : claimsOfParsed(parsed)) }))
+}
+
+export interface TextOptions extends LoadOptions {
+  readonly text: string
+}
+
+export interface Grammar<Parsed> {
+  readonly schema: z.ZodType<Parsed>
+  /** The key that an empty file lacks. */
+  readonly needed: string
+  /** What no key alone can tell. @param parsed undefined: the schema has found mistakes, and only `data` is there */
+  readonly crossProblems: (parsed: Parsed | undefined, data: unknown) => readonly PathProblem[]
+}
+
+/** @throws {ConfigError} with every problem, each with its line */
+export function parseText<Parsed>({ file, env, text }: TextOptions, grammar: Grammar<Parsed>): Parsed {
   const name = basename(file)
   const fast = parseFast(text)
   const source = fast === undefined ? new YamlSource(name, text) : undefined
-  const { data, overridden } = withOverrides(source === undefined ? fast?.data : dataOf(source), env)
-  const checked = check(data)
-  if (checked.kind === 'config') return checked.config
+  const { data, overridden } = withOverrides(source === undefined ? fast?.data : dataOf(source), env, grammar.schema)
+  const checked = check(data, grammar)
+  if (checked.kind === 'parsed') return checked.parsed
   throw new ConfigError(placed(checked.problems, { source: source ?? new YamlSource(name, text), name, overridden }))
 }
 
@@ -50,54 +67,55 @@ function dataOf(source: YamlSource): unknown {
   return read.data
 }
 
-type Checked =
-  | { readonly kind: 'config'; readonly config: Config }
+type Checked<Parsed> =
+  | { readonly kind: 'parsed'; readonly parsed: Parsed }
   | { readonly kind: 'problems'; readonly problems: readonly PathProblem[] }
 
-function check(data: unknown): Checked {
-  if (data === null || data === undefined) return { kind: 'problems', problems: [{ path: [], message: 'the file is empty', expected: 'at least listeners' }] }
-  const parsed = configSchema.safeParse(data)
+function check<Parsed>(data: unknown, { schema, needed, crossProblems: cross }: Grammar<Parsed>): Checked<Parsed> {
+  if (data === null || data === undefined) return { kind: 'problems', problems: [{ path: [], message: 'the file is empty', expected: `at least ${needed}` }] }
+  const parsed = schema.safeParse(data)
   if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue) => issueProblems(issue, data))
-    return { kind: 'problems', problems: [...problems, ...crossProblems(claimsOfBroken(data))] }
+    const problems = parsed.error.issues.flatMap((issue) => issueProblems(issue, data, schema))
+    return { kind: 'problems', problems: [...problems, ...cross(undefined, data)] }
   }
-  const problems = crossProblems(claimsOfParsed(parsed.data))
-  return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'config', config: resolve(parsed.data) }
+  const problems = cross(parsed.data, data)
+  return problems.length > 0 ? { kind: 'problems', problems } : { kind: 'parsed', parsed: parsed.data }
 }
 
-function issueProblems(issue: z.core.$ZodIssue, data: unknown): PathProblem[] {
+function issueProblems(issue: z.core.$ZodIssue, data: unknown, schema: z.core.$ZodType): PathProblem[] {
   const { path } = issue
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => unknownKey([...path, key], key, knownKeysAt(path)))
+      return issue.keys.map((key) => unknownKey([...path, key], key, schema))
     case 'invalid_union': {
       // A list entry that may be a text or an object: what is wrong with the one that was written.
       const value = valueAt(data, path)
       const branch = issue.errors.find((issues) => !issues.some((inner) => inner.code === 'invalid_type' && inner.path.length === 0))
-      if (branch === undefined) return [{ path, message: describe(value), ...expectation(path) }]
-      return branch.flatMap((inner) => issueProblems({ ...inner, path: [...path, ...inner.path] }, data))
+      if (branch === undefined) return [{ path, message: describe(value), ...expectation(schema, path) }]
+      return branch.flatMap((inner) => issueProblems({ ...inner, path: [...path, ...inner.path] }, data, schema))
     }
     case 'invalid_key':
       return [{ path, message: `${quote(String(path.at(-1)))} is no name`, expected: nameRule, key: true }]
     case 'custom':
-      return [{ path, message: issue.message, ...expectation(path) }]
+      return [{ path, message: issue.message, ...expectation(schema, path) }]
     default: {
       const value = valueAt(data, path)
-      return [{ path, message: value === undefined ? 'missing' : describe(value), ...expectation(path) }]
+      return [{ path, message: value === undefined ? 'missing' : describe(value), ...expectation(schema, path) }]
     }
   }
 }
 
-function unknownKey(path: Path, key: string, known: readonly string[]): PathProblem {
+function unknownKey(path: Path, key: string, schema: z.core.$ZodType): PathProblem {
+  const known = knownKeysAt(schema, path.slice(0, -1))
   const [list, , ...rest] = path
   const inDefaults: Path = ['defaults', ...rest]
-  const processWide = list === 'tenants' && rest.length > 1 ? expectedAt(inDefaults) : undefined
+  const processWide = list === 'tenants' && rest.length > 1 ? expectedAt(schema, inDefaults) : undefined
   if (processWide !== undefined) return { path, key: true, message: 'holds for the whole process, not for a tenant', expected: `${formatPath(inDefaults)}, ${processWide}` }
   return { path, key: true, message: 'unknown key', expected: `one of ${known.join(', ')}`, unknown: { name: key, known } }
 }
 
-function expectation(path: Path): { readonly expected?: string } {
-  const expected = expectedAt(path)
+function expectation(schema: z.core.$ZodType, path: Path): { readonly expected?: string } {
+  const expected = expectedAt(schema, path)
   return expected === undefined ? {} : { expected }
 }
 

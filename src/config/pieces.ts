@@ -73,7 +73,8 @@ export function loadPieces({ text, env, previous }: PiecesOptions): Pieces | und
   const claims = items === undefined ? undefined : claimsOf(items, { list, kept })
   if (items === undefined || claims === undefined) return undefined
   const areKnown = frame.parsed.listeners.every(({ defaultTenant }) => defaultTenant === undefined || claims.tenants.get(defaultTenant) !== undefined)
-  return areKnown ? { frame, list, items, ...claims } : undefined
+  const tunnelHostnames = frame.parsed.tunnel?.hostnames ?? []
+  return areKnown && tunnelHostnames.every((hostname) => claims.hostnames.get(hostname) === undefined) ? { frame, list, items, ...claims } : undefined
 }
 
 const nothing: Kept = { items: [], tenants: new ShardedMap(), hostnames: new ShardedMap() }
@@ -85,7 +86,7 @@ function frameOf({ text, indent, starts }: TenantItems, env: Environment, previo
   if (before.includes(marker) || after.includes(marker)) return undefined
   const read = parseFast(frameText)
   if (read === undefined || !isDeepStrictEqual(tenantsOf(read.data), [marker])) return undefined
-  const { data } = withOverrides(read.data, env)
+  const { data } = withOverrides(read.data, env, configSchema)
   const parsed = configSchema.safeParse({ ...(data as object), tenants: [] })
   return parsed.success ? { text: frameText, parsed: parsed.data } : undefined
 }

@@ -27,7 +27,7 @@ type ParsedTenant = ParsedConfig['tenants'][number]
 type ParsedListener = ParsedConfig['listeners'][number]
 
 /** Mistakes between keys; empty when `resolve` may follow. */
-export function crossProblems({ listeners, tenants, tenantNames, pools }: Claims): PathProblem[] {
+export function crossProblems({ listeners, tenants, tenantNames, pools, tunnelHostnames = [] }: Claims): PathProblem[] {
   const knownTenants = [...tenantNames ?? []]
   return [
     ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: address ? listenerKey(address) : undefined }))),
@@ -35,7 +35,10 @@ export function crossProblems({ listeners, tenants, tenantNames, pools }: Claims
       typeof defaultTenant !== 'string' || tenantNames === undefined || tenantNames.has(defaultTenant) ? [] : [unknownName(['listeners', index, 'defaultTenant'], 'tenant', defaultTenant, knownTenants)]),
     ...Object.entries(pools ?? {}).flatMap(([name, { addresses }]) => duplicates('pool address', addresses.map((key, index) => ({ path: ['pools', name, 'addresses', index], key })))),
     ...duplicates('tenant name', [...tenants].map(([index, { name }]) => ({ path: ['tenants', index, 'name'], key: name }))),
-    ...duplicates('hostname', [...tenants].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key })))),
+    ...duplicates('hostname', [
+      ...tunnelHostnames.map((key, at) => ({ path: ['tunnel', 'hostnames', at], key })),
+      ...[...tenants].flatMap(([index, { hostnames }]) => hostnames.map((key, at) => ({ path: ['tenants', index, 'hostnames', at], key }))),
+    ]),
     ...[...tenants].flatMap(([index, { apiServer }]) => apiServer ? apiServerProblems(['tenants', index, 'apiServer'], apiServer, pools) : []),
   ]
 }
@@ -101,6 +104,8 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     listeners: parsed.listeners.map(resolveListener),
     relay: { ...relay, warmUpMs: warmUp },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
+    ...(parsed.tunnel === undefined ? {} : { tunnel: parsed.tunnel }),
+    state: parsed.state,
     admin: { address: parsed.admin.address.address },
   }
 }

@@ -2,7 +2,6 @@
 
 import type { z } from 'zod'
 import { quote } from './quote.ts'
-import { configSchema } from './schema.ts'
 
 export type Path = readonly PropertyKey[]
 
@@ -26,19 +25,19 @@ export function valueAt(data: unknown, path: Path): unknown {
 }
 
 /** The keys that an object at this path may have; empty where there is no object. */
-export function knownKeysAt(path: Path): readonly string[] {
-  const schema = schemaAt(path)
+export function knownKeysAt(root: z.core.$ZodType, path: Path): readonly string[] {
+  const schema = schemaAt(root, path)
   const object = schema?.kind === 'union' ? objectOption(schema) : schema
   return object?.kind === 'object' ? Object.keys(object.shape) : []
 }
 
 /** In words, for an error. */
-export function expectedAt(path: Path): string | undefined {
-  return schemaAt(path)?.description
+export function expectedAt(root: z.core.$ZodType, path: Path): string | undefined {
+  return schemaAt(root, path)?.description
 }
 
 /** Every single value outside lists and maps, with its path: what an environment variable can override. */
-export function* scalarPaths(schema: z.core.$ZodType = configSchema, path: readonly string[] = []): Generator<{ readonly path: readonly string[]; readonly isNumber: boolean }> {
+export function* scalarPaths(schema: z.core.$ZodType, path: readonly string[] = []): Generator<{ readonly path: readonly string[]; readonly isNumber: boolean }> {
   const { kind, shape, isNumber } = unwrap(schema)
   if (kind === 'object') {
     for (const [key, inner] of Object.entries(shape)) yield* scalarPaths(inner, [...path, key])
@@ -58,8 +57,8 @@ interface Unwrapped {
   readonly description?: string
 }
 
-function schemaAt(path: Path): Unwrapped | undefined {
-  let current: z.core.$ZodType | undefined = configSchema
+function schemaAt(root: z.core.$ZodType, path: Path): Unwrapped | undefined {
+  let current: z.core.$ZodType | undefined = root
   for (const key of path) {
     if (current === undefined) return undefined
     current = step(unwrap(current), key)

@@ -17,10 +17,11 @@ const hostnamesPerTenantMax = 1_000
 const endpointsPerTenantMax = 1_000
 const listenersMax = 100
 const poolsMax = 1_000
+const tunnelHostnamesMax = 100
 const cidrsMax = 10_000
 
 /** A text that becomes something else, or says why it can't. */
-function text<Value extends object | string | number>(description: string, pattern: string | undefined, parse: (value: string) => Value | Wrong | undefined): z.ZodType<Value, string> {
+export function text<Value extends object | string | number>(description: string, pattern: string | undefined, parse: (value: string) => Value | Wrong | undefined): z.ZodType<Value, string> {
   return z.string().meta({ description, ...(pattern === undefined ? {} : { pattern }) }).transform((value, context) => {
     const parsed = parse(value)
     if (parsed !== undefined && !isWrong(parsed)) return parsed
@@ -66,7 +67,7 @@ const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', und
   return parsed.kind === 'pattern' ? parsed.pattern : new Wrong(parsed.detail)
 })
 
-const bindAddress = text('an IP address and a port: 0.0.0.0:6443 or [::]:6443', undefined, (value) => {
+export const bindAddress = text('an IP address and a port: 0.0.0.0:6443 or [::]:6443', undefined, (value) => {
   const address = parseSocketAddress(value)
   return address === undefined ? undefined : { text: value, address }
 })
@@ -154,6 +155,28 @@ const adminSchema = z.strictObject({
   address: bindAddress.prefault('127.0.0.1:9443'),
 }).meta({ description: 'where /healthz, /readyz, /metrics and /v1/snapshot are served' })
 
+const certificateSchema = z.strictObject({
+  certFile: z.string().min(1).meta({ description: 'a file in PEM: the certificate, and those that lead to its authority' }),
+  keyFile: z.string().min(1).meta({ description: 'a file in PEM: its private key' }),
+}).meta({ description: 'read anew with each reload; relative paths begin at the configuration file' })
+
+export const exactHostname = text('a hostname, no wildcard', undefined, (value) => {
+  const parsed = parseHostnamePattern(value)
+  if (parsed.kind !== 'pattern') return new Wrong(parsed.detail)
+  return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
+})
+
+const tunnelSchema = z.strictObject({
+  hostnames: z.array(exactHostname).min(1).max(tunnelHostnamesMax).meta({ description: 'the names that agents ask for, on the listeners of the tenants' }),
+  certificate: certificateSchema,
+  handshakesPerSecond: z.int().min(1).max(100_000).default(200).meta({ description: 'sessions begun in a second, at most; agents that come faster are told to come later' }),
+}).meta({ description: 'agents on customers’ nodes reach their API server through it; absent: none can' })
+
+const stateSchema = z.strictObject({
+  kind: z.enum(['file']).default('file').meta({ description: 'file (a directory, for the processes of one machine)' }),
+  directory: z.string().min(1).default('/var/lib/sluice').meta({ description: 'a directory that nobody else can write; relative paths begin at the configuration file' }),
+}).meta({ description: 'where join tokens and enrolled nodes are kept' })
+
 export const configSchema = z.strictObject({
   listeners: z.array(listenerSchema).min(1).max(listenersMax).meta({ description: 'at least one listener' }),
   relay: relaySchema.prefault({}),
@@ -161,6 +184,8 @@ export const configSchema = z.strictObject({
     .meta({ description: 'sets of admin nodes, by name' }).prefault({}),
   defaults: defaultsSchema.prefault({}),
   tenants: z.array(tenantSchema).max(tenantsMax).meta({ description: `a list of at most ${tenantsMax} tenants` }).prefault([]),
+  tunnel: tunnelSchema.optional(),
+  state: stateSchema.prefault({}),
   admin: adminSchema.prefault({}),
 }).meta({ title: 'Sluice', description: 'The configuration of sluice gateway' })
 

@@ -8,11 +8,11 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import { listenerSpecs, type ConfigChange } from '../config/change.ts'
+import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
 import type { ListenerConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
-import type { ListenerSpec } from '../core/snapshot.ts'
+import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer, type LastReload, type SnapshotStatus } from '../observe/admin/server.ts'
 import type { Logger } from '../observe/log.ts'
 import type { SnapshotFacts } from '../observe/metrics.ts'
@@ -21,6 +21,7 @@ import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
+import { openTunnel, type Tunnel } from './tunnel.ts'
 
 export interface GatewayOptions {
   readonly configFile: string
@@ -44,6 +45,7 @@ interface GatewayParts {
   readonly thread: ConfigThread
   readonly watcher: FileWatcher
   readonly relay: Relay
+  readonly tunnel: Tunnel | undefined
 }
 
 export type ReloadResult =
@@ -72,12 +74,18 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     thread.close()
     throw error
   })
-  const relay = await createRelay(config.settings.relay, { logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch((error: unknown) => {
+  const tunnel = await openTunnel({ settings: config.settings, configFile: options.configFile, logger: options.logger }).catch((error: unknown) => {
     watcher.close()
     thread.close()
     throw error
   })
-  const gateway: Gateway = new Gateway(options, { config, thread, watcher, relay })
+  const relay = await createRelay(config.settings.relay, { tunnel, logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch(async (error: unknown) => {
+    await tunnel?.stop()
+    watcher.close()
+    thread.close()
+    throw error
+  })
+  const gateway: Gateway = new Gateway(options, { config, thread, watcher, relay, tunnel })
   try {
     await gateway.start(change)
   } catch (error) {
@@ -102,6 +110,7 @@ export class Gateway {
   readonly #options: GatewayOptions
   readonly #logger: Logger
   readonly #driver: RelayDriver
+  readonly #tunnel: Tunnel | undefined
   readonly #observation: Observation
   readonly #thread: ConfigThread
   #config: ConfigFacts
@@ -120,7 +129,9 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation } }: GatewayParts) {
+  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation }, tunnel }: GatewayParts) {
+    this.#tunnel = tunnel
+    tunnel?.observe(observation)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
@@ -189,8 +200,9 @@ export class Gateway {
     await this.#applied()
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
-    await this.#driver.drain()
+    await Promise.all([this.#driver.drain(), this.#tunnel?.drain()])
     await this.#driver.stop()
+    await this.#tunnel?.stop()
     await this.#closeAdmin()
     this.#thread.close()
     this.#observation.close()
@@ -205,6 +217,7 @@ export class Gateway {
     await this.#applied()
     this.#bound.clear()
     await this.#driver.stop()
+    await this.#tunnel?.stop()
     await this.#closeAdmin()
     this.#thread.close()
     this.#observation.close()
@@ -268,9 +281,12 @@ export class Gateway {
 
   /** Binds what is new, publishes, and only then closes what is old. */
   async #apply({ change, ...config }: ConfigUpdate): Promise<void> {
-    const { listeners, relay, admin: { address: adminAddress } } = config.settings
+    const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
+    if ((tunnel === undefined) !== (running.tunnel === undefined) || tunnel?.handshakesPerSecond !== running.tunnel?.handshakesPerSecond) throw new Error('tunnel is another one in more than hostnames and certificate: restart to change that')
+    if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
+    if (tunnel !== undefined) await this.#tunnel?.reload(tunnel)
     for (const { name, address } of listeners) {
       if (!this.#bound.has(name) || listenOptions(address, listeners).ipv6Only === listenOptions(address, running.listeners).ipv6Only) continue
       // An option of the bound socket: it can't be changed, nor a second one bound beside it.
@@ -305,14 +321,16 @@ export class Gateway {
   }
 
   async #publish(change: ConfigChange): Promise<void> {
-    await this.#driver.publish({ version: this.#version + 1, ...change })
+    const next: SnapshotChange = { version: this.#version + 1, ...change }
+    this.#tunnel?.publish(next)
+    await this.#driver.publish(next)
     this.#version += 1
     this.#publishedAtMs = Date.now()
     this.#thread.commit()
   }
 
   async #publishListeners(listeners: readonly ListenerSpec[]): Promise<void> {
-    await this.#driver.publish({ version: this.#version, listeners, tenants: [], removedTenants: [] })
+    await this.#driver.publish({ version: this.#version, listeners, ...tunnelHostnames(this.#config.settings), tenants: [], removedTenants: [] })
   }
 
   async #listen({ name, address }: ListenerConfig, listeners: readonly ListenerConfig[]): Promise<void> {

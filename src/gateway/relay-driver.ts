@@ -2,15 +2,22 @@
 // one, and then it is said why.
 
 import { randomBytes } from 'node:crypto'
+import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
-import type { RelayDriver } from '../relay/driver.ts'
+import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import type { LinuxDriver } from '../relay/linux/linux-driver.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
+
+/** Takes connections to the tunnel's hostnames, in either driver's kind. */
+export interface TunnelTaker {
+  takeSocket(connection: HandedOver, socket: Socket): void
+  takeDescriptor(connection: HandedOver, fd: number): void
+}
 
 export interface Relay {
   readonly driver: RelayDriver
@@ -32,7 +39,7 @@ interface LinuxModule {
  */
 export async function createRelay(
   { driver, workers, warmUpMs }: RelayConfig,
-  { logger, version, sources }: Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
+  { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
   if (typeof linux === 'string') {
@@ -44,22 +51,26 @@ export async function createRelay(
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel })
     return { driver: relay, observation }
   }
   let connections = 0
   const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters() } })
-  const relay = new NodeDriver({ observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}` })
+  const relay = new NodeDriver({
+    observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
+    ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, socket: Socket) => tunnel.takeSocket(connection, socket) }),
+  })
   return { driver: relay, observation }
 }
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, ...options }: { observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string },
 ): RelayDriver {
   let told = false
   return new linux.LinuxDriver({
     ...options,
+    ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, fd: number) => tunnel.takeDescriptor(connection, fd) }),
     workerEntry: new URL('relay-worker.ts', import.meta.url),
     workerObserver: (worker) => observation.workers[worker],
     listenerTable: observation.listeners,

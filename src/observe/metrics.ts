@@ -28,13 +28,14 @@ export interface MetricsOptions {
 }
 
 export class Metrics {
-  readonly #registry = new Registry()
+  /** For metrics of parts that are not always there. */
+  readonly registry = new Registry()
   readonly #reloads: Counter<'result'>
 
   constructor({ version, sources, totals, listeners }: MetricsOptions) {
-    const registers = [this.#registry]
-    collectDefaultMetrics({ register: this.#registry })
-    registerConnectionMetrics({ registry: this.#registry, totals, listeners })
+    const registers = [this.registry]
+    collectDefaultMetrics({ register: this.registry })
+    registerConnectionMetrics({ registry: this.registry, totals, listeners })
     this.#counter('sluice_access_log_suppressed_total', 'Access-log lines of refused connections that were over their budget', () => sumOf(totals.linesSuppressed()))
     this.#reloads = new Counter({ name: 'sluice_reloads_total', help: 'Reloads of the configuration, by result', labelNames: ['result'], registers })
     for (const result of ['reloaded', 'kept'] as const) this.#reloads.inc({ result }, 0)
@@ -49,16 +50,16 @@ export class Metrics {
   }
 
   get contentType(): string {
-    return this.#registry.contentType
+    return this.registry.contentType
   }
 
   /** In Prometheus' text format. */
   async text(): Promise<string> {
-    return await this.#registry.metrics()
+    return await this.registry.metrics()
   }
 
   #relayGauges({ relay }: MetricSources): void {
-    const registers = [this.#registry]
+    const registers = [this.registry]
     const open = new Gauge({
       name: 'sluice_connections_open', help: 'Connections accepted and not yet ended', labelNames: ['listener'], registers,
       collect: () => {
@@ -71,7 +72,7 @@ export class Metrics {
   }
 
   #relayCounters({ relay }: MetricSources): void {
-    const registers = [this.#registry]
+    const registers = [this.registry]
     const bytes = new Counter({
       name: 'sluice_bytes_total', help: 'Bytes read from clients (downstream) and API servers (upstream), of live connections too', labelNames: ['from'], registers,
       collect: () => {
@@ -98,13 +99,13 @@ export class Metrics {
   }
 
   #gauge(name: string, help: string, read: () => number): void {
-    const gauge: Gauge = new Gauge({ name, help, registers: [this.#registry], collect: () => gauge.set(read()) })
+    const gauge: Gauge = new Gauge({ name, help, registers: [this.registry], collect: () => gauge.set(read()) })
   }
 
   /** A total that is kept elsewhere. */
   #counter(name: string, help: string, read: () => number): void {
     const counter: Counter = new Counter({
-      name, help, registers: [this.#registry],
+      name, help, registers: [this.registry],
       collect: () => {
         counter.reset()
         counter.inc(read())

@@ -13,7 +13,9 @@ import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
 import { ConnectionTotals } from './connection-totals.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type MetricSources } from './metrics.ts'
+import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
 import { SuppressionSummary } from './suppression-summary.ts'
+import { TunnelObserver } from './tunnel-observer.ts'
 import type { LinesMessage, WorkerObserverData } from './worker-observer.ts'
 
 /** From a line that was not written to the line that says so, at most. */
@@ -54,6 +56,11 @@ export class Observation implements RelayObserver {
   /** Makes a listener's series. To be called before it accepts; its name is the one in the configuration. */
   addListener(name: string): void {
     this.listeners.add(name)
+  }
+
+  /** Once, where there is a tunnel. */
+  observeTunnel(gauges: () => TunnelGauges): TunnelObserver {
+    return new TunnelObserver({ registry: this.metrics.registry, logger: this.#logger, gauges })
   }
 
   connectionEnded(record: ConnectionRecord): void {

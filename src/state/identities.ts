@@ -94,11 +94,16 @@ export class Identities {
     return other === undefined ? { kind: 'refused', reason: 'node-unknown' } : verdictOnNode({ keyId, ...nodeIn(other) }, nodeName)
   }
 
+  /** A node that is not there counts as revoked. */
+  async isRevoked(keyId: string): Promise<boolean> {
+    const entry = await this.#store.get(`nodes/${keyId}`)
+    return entry === undefined || nodeIn(entry).revokedAtMs !== undefined
+  }
+
   /** Calls back for each node that is revoked from now on, whoever revokes it. */
   async watchRevocations(revoked: (keyId: string) => void, failed: (error: unknown) => void): Promise<{ close(): void }> {
     const look = async (key: string): Promise<void> => {
-      const entry = await this.#store.get(key)
-      if (entry === undefined || nodeIn(entry).revokedAtMs !== undefined) revoked(lastSegment(key))
+      if (await this.isRevoked(lastSegment(key))) revoked(lastSegment(key))
     }
     return await this.#store.watch('nodes', (key) => void look(key).catch(failed))
   }

@@ -111,7 +111,8 @@ export class MuxLink {
     this.session.tick(performance.now())
     const { deadlineMs } = this.session
     if (deadlineMs === Infinity) return
-    this.#timer = setTimeout(() => this.#tick(), Math.max(1, deadlineMs - performance.now()))
+    // Node runs timers before sockets: after a stall, what has arrived meanwhile must be heard before silence is judged.
+    this.#timer = setTimeout(() => setImmediate(() => this.#tick()), Math.max(1, deadlineMs - performance.now()))
     this.#timer.unref()
   }
 

@@ -3,14 +3,7 @@
 
 import type { Socket } from 'node:net'
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
-
-export type RelayEnd =
-  /** Both sides have finished. */
-  | 'completed'
-  /** The socket was reset or broke. */
-  | 'socket-reset'
-  /** The stream was reset, or its session has ended. */
-  | 'stream-reset'
+import type { RelayEnd } from '../core/tunnel/tunnel-observer.ts'
 
 export interface SocketRelayTotals {
   toSocketBytes: number

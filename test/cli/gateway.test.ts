@@ -1,43 +1,16 @@
 // `sluice gateway` as a process: signals and exit codes.
 
-import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
-import { once } from 'node:events'
+import { spawn } from 'node:child_process'
 import { symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { test, type Test } from 'tap'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
 import { fileWith } from '../support/command.ts'
+import { mainFile, sluice, started, type Process } from '../support/sluice-process.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const hello = buildClientHello({ serverName: 'acme.example.test' })
-
-interface Process {
-  readonly child: ChildProcess
-  /** Standard output and error. */
-  readonly output: () => string
-  readonly exitCode: Promise<number | null>
-}
-
-function sluice(t: Test, args: readonly string[], env: Readonly<Record<string, string>> = {}): Process {
-  return started(t, spawn(process.execPath, [mainFile, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] }))
-}
-
-function started(t: Test, child: ChildProcessByStdio<null, Readable, Readable>): Process {
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk.toString()
-    })
-  }
-  t.teardown(() => {
-    child.kill('SIGKILL')
-  })
-  return { child, output: () => output, exitCode: once(child, 'close').then(([code]: (number | null)[]) => code ?? null) }
-}
 
 async function running(t: Test, { drainGrace }: { readonly drainGrace: string }): Promise<Process & { readonly port: number }> {
   const echo = await startEcho(t)

@@ -12,9 +12,8 @@ import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
 import type { ForwardedRecord } from '../../src/tunnel/agent/forwarder.ts'
-import type { ForwardRecord } from '../../src/tunnel/gateway/forward-stream.ts'
 import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
-import type { SessionFacts } from '../../src/tunnel/gateway/tunnel-observer.ts'
+import type { ForwardRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { startEcho, until, type Backend } from '../support/sockets.ts'
 
@@ -66,6 +65,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },
         handshakesPerSecond,
         admit: async (claim) => await identities.admit(claim),
+        isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {
           sessionStarted: (facts, enrolled) => seen.started.push({ ...facts, enrolled }),
           sessionEnded: (_facts, end) => seen.ended.push(end),

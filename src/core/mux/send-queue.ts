@@ -45,6 +45,8 @@ export class Flow {
   deficitBytes = 0
   list: 'none' | 'new' | 'old' = 'none'
   inControl = false
+  /** It left its list for want of credit, with bytes to send: bulk, and no newcomer when credit comes. */
+  awaitsCredit = false
 
   constructor(streamId: number) {
     this.streamId = streamId
@@ -207,6 +209,7 @@ export class SendQueue {
       if (flow.queuedBytes === 0 || flow.creditBytes === 0 || flow.isReset) {
         list.shift()
         flow.list = 'none'
+        flow.awaitsCredit = flow.queuedBytes > 0
         if (fromNew && !flow.isReset && this.#old.length > 0 && flow.queuedBytes === 0) this.#enlist(flow, 'old')
         continue
       }
@@ -271,8 +274,9 @@ export class SendQueue {
 
   #activate(flow: Flow): void {
     if (flow.list !== 'none' || flow.queuedBytes === 0 || flow.creditBytes === 0) return
-    flow.deficitBytes = this.#limits.sharedFrameBytesMax
-    this.#enlist(flow, 'new')
+    if (!flow.awaitsCredit) flow.deficitBytes = this.#limits.sharedFrameBytesMax
+    this.#enlist(flow, flow.awaitsCredit ? 'old' : 'new')
+    flow.awaitsCredit = false
   }
 
   #enlist(flow: Flow, list: 'new' | 'old'): void {

@@ -36,7 +36,8 @@ export class FileStore implements Store {
   static async open(directory: string): Promise<FileStore> {
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 })
-      const { mode } = await stat(directory)
+      const { mode, uid } = await stat(directory)
+      if (uid !== process.geteuid?.()) throw new StoreUnavailableError(`${directory} belongs to user ${uid}, who could not read what user ${process.geteuid?.()} writes there; expected to run as user ${uid}`)
       if ((mode & 0o022) !== 0) throw new StoreUnavailableError(`${directory} may be written by others (mode ${(mode & 0o777).toString(8)}), who could let nodes in; expected mode 700`)
       for (const name of ['entries', 'drafts']) await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
       await checkLayout(join(directory, 'version'))

@@ -8,7 +8,8 @@ import { once } from 'node:events'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
-import { SocketRelay, type RelayEnd } from '../socket-relay.ts'
+import type { RelayEnd } from '../../core/tunnel/tunnel-observer.ts'
+import { SocketRelay } from '../socket-relay.ts'
 
 /** The gateway sends every forward stream to its session's tenant; this says no more than that. */
 const connectTarget = 'kubernetes:6443'

@@ -38,7 +38,7 @@ function keyOf(privateKey: KeyObject): NodeKey {
 function readOrCreate(file: string): string {
   const found = readIfThere(file)
   if (found !== undefined) return found
-  const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ format: 'pem', type: 'pkcs8' })
   const draft = `${file}.${process.pid}`
   const descriptor = openSync(draft, 'wx', 0o600)
   try {

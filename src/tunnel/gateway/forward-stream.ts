@@ -9,16 +9,9 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { encodeProxyHeader } from '../../core/proxy-protocol/encode.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
-import { SocketRelay, type RelayEnd } from '../socket-relay.ts'
+import type { ForwardRecord } from '../../core/tunnel/tunnel-observer.ts'
+import { SocketRelay } from '../socket-relay.ts'
 import { Dial } from './dial.ts'
-
-export interface ForwardRecord {
-  readonly status: ConnectStatus | undefined
-  readonly end: RelayEnd | 'refused' | 'abandoned'
-  readonly detail: string
-  readonly toUpstreamBytes: number
-  readonly fromUpstreamBytes: number
-}
 
 export interface ForwardStreamOptions {
   readonly stream: MuxStream

@@ -7,7 +7,7 @@ import type { TenantPolicy } from '../../core/snapshot.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../wires.ts'
 import { ForwardStream } from './forward-stream.ts'
-import type { SessionFacts, TunnelObserver } from './tunnel-observer.ts'
+import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 export interface GatewaySessionOptions {
   readonly facts: SessionFacts

@@ -22,7 +22,7 @@ import { messageBytesMax } from '../wires.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { SessionRegistry } from './session-registry.ts'
-import type { SessionFacts, SessionRefusal, TunnelObserver } from './tunnel-observer.ts'
+import type { SessionFacts, SessionRefusal, TunnelGauges, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 const tunnelPath = '/v1/tunnel'
 /** From the hand-over to the upgrade, TLS included. */
@@ -45,6 +45,8 @@ export interface TunnelGatewayOptions {
   /** Sessions begun in a second, on average and at once. */
   readonly handshakesPerSecond: number
   readonly admit: (claim: Claim) => Promise<Admission>
+  /** Asked once more when a session has begun: a node may have been revoked since it was admitted. */
+  readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly observer: TunnelObserver
 }
 
@@ -75,8 +77,14 @@ export class TunnelGateway {
     this.#server.on('tlsClientError', () => undefined)
   }
 
-  get sessionCount(): number {
-    return this.#sessions.size
+  gauges(): TunnelGauges {
+    const { usedBytes, refusals } = this.#budget
+    return {
+      sessions: this.#sessions.size,
+      streams: this.#sessions.all.reduce((sum, { link }) => sum + link.session.streamCount, 0),
+      windowGrowthBytes: usedBytes,
+      windowGrowthRefusals: refusals,
+    }
   }
 
   publish(change: SnapshotChange): void {
@@ -177,6 +185,14 @@ export class TunnelGateway {
     this.#sessions.add(session)
     observer.sessionStarted(facts, enrolled)
     if (this.#phase !== 'open') session.goAway()
+    this.#options.isRevoked(facts.keyId).then((revoked) => {
+      if (revoked) this.revoke(facts.keyId)
+      return undefined
+    }, (error: unknown) => {
+      // Fail closed: who can't be looked up has no session.
+      observer.failed(error, 'whether a node was revoked can not be read: its session ends')
+      session.close('its node could not be looked up')
+    })
   }
 
   #endIdle(): void {

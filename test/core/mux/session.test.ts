@@ -309,6 +309,27 @@ void test('an interactive stream is not behind bulk, and bulk is not starved', (
   t.end()
 })
 
+void test('bulk that had to wait for credit does not come back as if it were new', (t) => {
+  const [client, server] = pair()
+  server.takes = false
+  const bulk = client.open()
+  bulk.write(Buffer.alloc(600_000))
+  settle(client, server, 0)
+  const other = client.open()
+  other.write(Buffer.alloc(100_000))
+  client.flush(0, 2)
+  server.streams.get(1)?.take(initialWindowBytes)
+  server.flush(0)
+  server.deliver(client, 0)
+  const interactive = client.open()
+  interactive.write(Buffer.from('exec'))
+  client.wire = Buffer.alloc(0)
+  client.flush(0, 2)
+  t.equal(client.wire.readUInt32BE(4), 0, 'the answer to a ping')
+  t.equal(client.wire.readUInt32BE(headerBytes + 4), 5)
+  t.end()
+})
+
 void test('bulky streams share alike', (t) => {
   const [client] = pair()
   const streams = [client.open(), client.open(), client.open()]

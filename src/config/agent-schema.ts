@@ -1,0 +1,60 @@
+// The agent's configuration: types, defaults and bounds, as schema.ts has them for the gateway.
+
+import { hostname as systemHostname } from 'node:os'
+import { z } from 'zod'
+import type { SocketAddress } from '../core/net/socket-address.ts'
+import { isNodeName } from '../core/identity/proof.ts'
+import { parseText, type LoadOptions } from './load.ts'
+import { readConfigFile } from './read-file.ts'
+import { bindAddress, text } from './schema.ts'
+
+const gatewaysMax = 16
+const forwardMax = 16
+
+const gateway = text('a gateway: wss://HOST:PORT', '^wss://', (value) => {
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  return url?.protocol === 'wss:' && url.username === '' && url.password === '' && (url.pathname === '/' || url.pathname === '') && url.search === '' && url.hash === '' ? url : undefined
+})
+
+const nodeName = text('a node’s name, as Kubernetes has it: lower-case letters, digits, hyphens and dots; absent: the host name', undefined, (value) => isNodeName(value) ? value : undefined)
+
+const agentSchema = z.strictObject({
+  gateways: z.array(gateway).min(1).max(gatewaysMax).meta({ description: 'the gateways: a session is held with each' }),
+  caFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities that gateways’ certificates may come from; absent: the system’s' }),
+  token: z.strictObject({
+    file: z.string().min(1).meta({ description: 'a file with a join token' }),
+  }).optional().meta({ description: 'needed until the node is enrolled; read at each try' }),
+  state: z.strictObject({
+    directory: z.string().min(1).default('/var/lib/sluice-agent').meta({ description: 'a directory for the node’s key' }),
+  }).prefault({}),
+  node: z.strictObject({
+    name: nodeName.optional(),
+  }).prefault({}),
+  forward: z.array(z.strictObject({
+    listen: bindAddress,
+  }).meta({ description: 'an address whose connections go to the API server' })).min(1).max(forwardMax).meta({ description: 'at least one address to listen on' }),
+}).meta({ title: 'Sluice agent', description: 'The configuration of sluice agent' })
+
+/** After it has been read: every default resolved. */
+export interface AgentConfig {
+  readonly gateways: readonly URL[]
+  /** Paths as written. */
+  readonly caFile?: string
+  readonly tokenFile?: string
+  readonly stateDirectory: string
+  readonly node: string
+  readonly forward: readonly SocketAddress[]
+}
+
+/** @throws {ConfigError} */
+export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
+  const { gateways, caFile, token, state, node, forward } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
+  return {
+    gateways,
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(token === undefined ? {} : { tokenFile: token.file }),
+    stateDirectory: state.directory,
+    node: node.name ?? systemHostname().toLowerCase(),
+    forward: forward.map(({ listen }) => listen.address),
+  }
+}

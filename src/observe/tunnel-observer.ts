@@ -1,0 +1,84 @@
+// The tunnel in metrics and log. A line for each session that begins, ends or is refused; for a stream that reached its API
+// server one at debug, and else at warn, within a budget.
+
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type SessionFacts, type SessionRefusal, type TunnelGauges, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
+import type { SessionEnd } from '../core/mux/limits.ts'
+import { LineBudget } from './line-budget.ts'
+import type { Logger } from './log.ts'
+
+/** Lines about refused sessions and streams: a client that tries again and again must not fill the log. */
+const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
+
+export interface TunnelObserverOptions {
+  readonly registry: Registry
+  readonly logger: Logger
+  readonly gauges: () => TunnelGauges
+}
+
+export class TunnelObserver implements TunnelEvents {
+  readonly #logger: Logger
+  readonly #lines = new LineBudget<SessionRefusal | 'stream'>(lineLimits)
+  readonly #started: Counter<'enrolled'>
+  readonly #ended: Counter<'reason'>
+  readonly #refused: Counter<'reason'>
+  readonly #streams: Counter<'end'>
+  readonly #bytes: Counter<'to'>
+  readonly #suppressed: Counter
+
+  constructor({ registry, logger, gauges }: TunnelObserverOptions) {
+    this.#logger = logger
+    const registers = [registry]
+    const counter = <Label extends string>(name: string, help: string, label: Label, values: readonly string[]): Counter<Label> => {
+      const made = new Counter({ name, help, labelNames: [label], registers })
+      // From the start: a rate over a counter that appears late misses its first count.
+      for (const value of values) made.labels(value).inc(0)
+      return made
+    }
+    this.#started = counter('sluice_tunnel_sessions_started_total', 'Sessions of agents that began, and whether the node enrolled with it', 'enrolled', ['true', 'false'])
+    this.#ended = counter('sluice_tunnel_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)
+    this.#refused = counter('sluice_tunnel_sessions_refused_total', 'Agents that got no session, by reason', 'reason', sessionRefusals)
+    this.#streams = counter('sluice_tunnel_streams_total', 'Streams of agents that ended, by how', 'end', forwardEnds)
+    this.#bytes = counter('sluice_tunnel_bytes_total', 'Bytes that ended streams had carried', 'to', ['upstream', 'agent'])
+    this.#suppressed = new Counter({ name: 'sluice_tunnel_lines_suppressed_total', help: 'Lines about refusals that were over their budget', registers })
+    const gauge = (name: string, help: string, read: () => number): void => {
+      const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(read()) })
+    }
+    gauge('sluice_tunnel_sessions', 'Sessions of agents', () => gauges().sessions)
+    gauge('sluice_tunnel_streams', 'Open streams of all sessions', () => gauges().streams)
+    gauge('sluice_tunnel_window_growth_bytes', 'By how much streams’ windows have grown beyond what they begin with, together', () => gauges().windowGrowthBytes)
+    gauge('sluice_tunnel_window_growth_refused', 'Times that a window could not grow for want of budget', () => gauges().windowGrowthRefusals)
+  }
+
+  sessionStarted(session: SessionFacts, enrolled: boolean): void {
+    this.#started.inc({ enrolled: String(enrolled) })
+    this.#logger.info({ ...session, enrolled }, 'tunnel session')
+  }
+
+  sessionEnded(session: SessionFacts, end: SessionEnd): void {
+    this.#ended.inc({ reason: end.reason })
+    this.#logger.info({ ...session, ...end }, 'tunnel session ended')
+  }
+
+  sessionRefused(reason: SessionRefusal, agent: { readonly node: string | undefined; readonly remote: string }): void {
+    this.#refused.inc({ reason })
+    this.#limited(reason, () => this.#logger.warn({ ...agent, reason }, 'tunnel session refused'))
+  }
+
+  streamEnded({ tenant, node, remote }: SessionFacts, record: ForwardRecord): void {
+    this.#streams.inc({ end: record.end })
+    this.#bytes.inc({ to: 'upstream' }, record.toUpstreamBytes)
+    this.#bytes.inc({ to: 'agent' }, record.fromUpstreamBytes)
+    if (record.end === 'refused') this.#limited('stream', () => this.#logger.warn({ tenant, node, remote, ...record }, 'tunnel stream refused'))
+    else this.#logger.debug({ tenant, node, remote, ...record }, 'tunnel stream')
+  }
+
+  failed(error: unknown, context: string): void {
+    this.#logger.error({ error: error instanceof Error ? error.message : String(error) }, context)
+  }
+
+  #limited(kind: SessionRefusal | 'stream', write: () => void): void {
+    if (this.#lines.take(kind, performance.now())) write()
+    else this.#suppressed.inc()
+  }
+}

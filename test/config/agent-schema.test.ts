@@ -1,0 +1,47 @@
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { test, type Test } from 'tap'
+import { loadAgentConfig, type AgentConfig } from '../../src/config/agent-schema.ts'
+import { formatProblems, type ConfigError } from '../../src/config/config-error.ts'
+
+function load(t: Test, text: string, env: Readonly<Record<string, string>> = {}): AgentConfig {
+  return loadAgentConfig({ file: join(t.testdir({ 'agent.yaml': text }), 'agent.yaml'), env })
+}
+
+const minimal = 'gateways: [wss://tunnel.example.test:6443]\nforward: [{ listen: 127.0.0.1:6443 }]\n'
+
+void test('a minimal file has every default, and the environment overrides single values', (t) => {
+  const config = load(t, minimal, { SLUICE_NODE_NAME: 'node1' })
+  t.match(config, { stateDirectory: '/var/lib/sluice-agent', node: 'node1', forward: [{ address: '127.0.0.1', port: 6443 }] })
+  t.equal(config.gateways[0]?.host, 'tunnel.example.test:6443')
+  t.same([config.caFile, config.tokenFile], [undefined, undefined])
+  t.end()
+})
+
+void test('the example that is shipped is one', (t) => {
+  const config = loadAgentConfig({ file: fileURLToPath(new URL('../../config/agent.yaml', import.meta.url)), env: {} })
+  t.match(config, { tokenFile: 'join-token', forward: [{ address: '172.30.0.1', port: 6443 }] })
+  t.end()
+})
+
+const mistakes: Readonly<Record<string, readonly [string, RegExp]>> = {
+  'an empty file': ['', /the file is empty; expected at least gateways and forward/],
+  'a gateway without TLS': [minimal.replace('wss', 'ws'), /1:12: gateways\[0\]: "ws:\/\/.*; expected a gateway: wss:\/\/HOST:PORT/],
+  'a gateway with a path': [minimal.replace(':6443]', ':6443/v1]'), /gateways\[0\]/],
+  'credentials in a gateway': [minimal.replace('wss://', 'wss://u:p@'), /gateways\[0\]/],
+  'a misspelt key': [`${minimal}foward: []\n`, /3:1: foward: unknown key; did you mean forward\?/],
+  'a name that no node can have': [`${minimal}node: { name: Node_1 }\n`, /3:15: node\.name: "Node_1"; expected a node’s name/],
+  'no address': [minimal.replace('listen: 127.0.0.1:6443', ''), /forward\[0\]\.listen: missing/],
+}
+
+void test('mistakes are told with their place and what was expected', (t) => {
+  for (const [what, [text, error]] of Object.entries(mistakes)) {
+    try {
+      load(t, text)
+      t.fail(what)
+    } catch (thrown) {
+      t.match(formatProblems(thrown as ConfigError), error, what)
+    }
+  }
+  t.end()
+})
