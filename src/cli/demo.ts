@@ -12,25 +12,27 @@ import { call } from './demo/client.ts'
 import { DemoError } from './demo/demo-error.ts'
 import { DemoGateway } from './demo/gateway.ts'
 import { findKubernetesBinaries, startControlPlanes } from './demo/kubernetes.ts'
-import { assertPortsFree, demoConfig, demoPorts, portCount, tenantNames, type DemoPorts, type TenantName } from './demo/layout.ts'
+import { assertPortsFree, demoConfig, demoPorts, loopback, portCount, tenantNames, type DemoPorts, type TenantName } from './demo/layout.ts'
 import { commandsToTry, storyLine, summaryLine, tableHead } from './demo/report.ts'
 import { SimulatedApiServer } from './demo/simulated-api-server.ts'
-import { Heartbeat, tellStory } from './demo/story.ts'
+import { Heartbeat, tellStory, tellTunnelStory } from './demo/story.ts'
 import { createTenant, type Tenant } from './demo/tenant.ts'
+import { startDemoAgent, tunnelConfig } from './demo/tunnel.ts'
 import type { CliIo } from './io.ts'
 
 const trafficIntervalMs = 1_000
 /** Where the live line can't be drawn over, it is printed this often. */
 const plainSummaryEvery = 10
 
-export const usage = `Usage: sluice demo [--once] [--kubernetes] [--ports FIRST]
+export const usage = `Usage: sluice demo [--once] [--tunnel] [--kubernetes] [--ports FIRST]
 
 Starts three tenants' HTTPS API servers and the gateway on 127.0.0.1, sends live traffic through it, prints what came of
 it, and stays up until Ctrl-C. Needs no root and leaves nothing behind.
 
   --once           end after the story: exit code 0 when all came out as it should, else 1
+  --tunnel         an agent too, as on a customer's node: it reaches acme's API server by address, through the gateway
   --kubernetes     real control planes: etcd and kube-apiserver from PATH (they need some 20 s to start)
-  --ports FIRST    ${portCount} ports in a row, instead of 6443, 9443 and 31443 to 31446
+  --ports FIRST    ${portCount} ports in a row, instead of 6443, 9443, 31443 to 31446 and 16443
 
 Example
   sluice demo
@@ -41,6 +43,7 @@ type Tenants = Readonly<Record<TenantName, Tenant>>
 interface DemoOptions {
   readonly once: boolean
   readonly kubernetes: boolean
+  readonly tunnel: boolean
   readonly ports: DemoPorts
 }
 
@@ -72,12 +75,12 @@ export async function demo(args: readonly string[], io: CliIo): Promise<number> 
 function parseOptions(args: readonly string[]): DemoOptions | undefined {
   const { values } = parseArgs({
     args: [...args],
-    options: { once: { type: 'boolean' }, kubernetes: { type: 'boolean' }, ports: { type: 'string' } },
+    options: { once: { type: 'boolean' }, kubernetes: { type: 'boolean' }, tunnel: { type: 'boolean' }, ports: { type: 'string' } },
     strict: true,
   })
   const first = values.ports === undefined ? undefined : Number(values.ports)
   if (first !== undefined && (!Number.isInteger(first) || first < 1024 || first > 65_536 - portCount)) return undefined
-  return { once: values.once === true, kubernetes: values.kubernetes === true, ports: demoPorts(first) }
+  return { once: values.once === true, kubernetes: values.kubernetes === true, tunnel: values.tunnel === true, ports: demoPorts(first) }
 }
 
 type Cleanup = (undo: () => Promise<unknown>) => void
@@ -98,7 +101,7 @@ interface RunContext {
   readonly cleanup: Cleanup
 }
 
-async function run({ once, kubernetes, ports }: DemoOptions, { io, signal, cleanup }: RunContext): Promise<number> {
+async function run({ once, kubernetes, tunnel, ports }: DemoOptions, { io, signal, cleanup }: RunContext): Promise<number> {
   const binaries = kubernetes ? await findKubernetesBinaries(io.env) : undefined
   await assertPortsFree(ports)
   // 0700, as mkdtemp makes it: keys are in there.
@@ -120,7 +123,8 @@ async function run({ once, kubernetes, ports }: DemoOptions, { io, signal, clean
     cleanup(() => planes.stop())
   }
 
-  const gateway = await DemoGateway.start({ directory, config: await demoConfig(ports), ports, env: io.env, signal })
+  const config = await demoConfig(ports) + (tunnel ? await tunnelConfig(directory) : '')
+  const gateway = await DemoGateway.start({ directory, config, ports, env: io.env, signal })
   cleanup(async () => {
     const ending = await gateway.stop()
     io.stdout.write(`The gateway has ended: ${ending === 'exit code 0' ? 'drained, exit code 0' : ending}.\n`)
@@ -136,8 +140,17 @@ async function run({ once, kubernetes, ports }: DemoOptions, { io, signal, clean
     io.stdout.write(storyLine(event))
     asExpected &&= event.kind === 'chapter' || (event.kind === 'step' ? event.step.asExpected : event.asExpected)
   }
+  if (tunnel) {
+    const agent = await startDemoAgent(gateway.configFile, { directory, ports, env: io.env, signal })
+    cleanup(() => agent.stop())
+    io.stdout.write(storyLine({ kind: 'chapter', text: `A node of acme's, whose agent listens on ${loopback}:${ports.agent} and has enrolled with a join token` }))
+    for await (const event of tellTunnelStory({ agentPort: ports.agent, tenants })) {
+      io.stdout.write(storyLine(event))
+      asExpected &&= event.kind !== 'step' || event.step.asExpected
+    }
+  }
   if (once) return asExpected ? 0 : 1
-  io.stdout.write(`${commandsToTry({ gateway, tenants: all, directory })}\nCtrl-C ends it.\n\n`)
+  io.stdout.write(`${commandsToTry({ gateway, tenants: all, directory, agentPort: tunnel ? ports.agent : undefined })}\nCtrl-C ends it.\n\n`)
   return await stayUp({ gateway, tenants: all, heartbeat, io, signal })
 }
 

@@ -1,6 +1,6 @@
 // What can go wrong with a demo for reasons that the person at the terminal can do something about.
 
-export type DemoErrorCode = 'port-in-use' | 'not-on-path' | 'not-ready' | 'not-reloaded' | 'gateway-gone'
+export type DemoErrorCode = 'port-in-use' | 'not-on-path' | 'not-ready' | 'not-reloaded' | 'gateway-gone' | 'no-token'
 
 /** The message is for the terminal: what is wrong, and what to do. */
 export class DemoError extends Error {

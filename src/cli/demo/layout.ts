@@ -1,7 +1,7 @@
 // Who lives where: the demo's tenants and ports, and its copy of config/demo.yaml with the ports moved.
 //
-//   6443 gateway · 9443 admin · 31443 acme · 31444 globex · 31445 initech · 31446 nobody, on purpose
-//   --ports 20000:  20000         20001        20002          20003           20004           20005
+//   6443 gateway · 9443 admin · 31443 acme · 31444 globex · 31445 initech · 31446 nobody, on purpose · 16443 agent
+//   --ports 20000:  20000         20001        20002          20003           20004           20005           20006
 
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -10,11 +10,11 @@ import { DemoError } from './demo-error.ts'
 export const loopback = '127.0.0.1'
 
 /** In the order in which `--ports` hands them out. At `nobody` nothing may listen: an API server that is down. */
-const portUses = ['gateway', 'admin', 'acme', 'globex', 'initech', 'nobody'] as const
+const portUses = ['gateway', 'admin', 'acme', 'globex', 'initech', 'nobody', 'agent'] as const
 
 export type DemoPorts = Readonly<Record<typeof portUses[number], number>>
 
-const portsOfFile: DemoPorts = { gateway: 6443, admin: 9443, acme: 31443, globex: 31444, initech: 31445, nobody: 31446 }
+const portsOfFile: DemoPorts = { gateway: 6443, admin: 9443, acme: 31443, globex: 31444, initech: 31445, nobody: 31446, agent: 16443 }
 
 export const portCount = portUses.length
 
@@ -32,7 +32,7 @@ export const addedHostname = hostnameOf('staging.initech')
 /** @param first of `portCount` ports in a row; absent: those of config/demo.yaml */
 export function demoPorts(first?: number): DemoPorts {
   if (first === undefined) return portsOfFile
-  return { gateway: first, admin: first + 1, acme: first + 2, globex: first + 3, initech: first + 4, nobody: first + 5 }
+  return { gateway: first, admin: first + 1, acme: first + 2, globex: first + 3, initech: first + 4, nobody: first + 5, agent: first + 6 }
 }
 
 /** The text of config/demo.yaml with these ports. */

@@ -54,10 +54,12 @@ function row(cells: Record<'mark' | 'request' | 'outcome' | 'signedBy' | 'took' 
 }
 
 /** Lines that work as they are, from any directory, as long as the demo is up. */
-export function commandsToTry({ gateway, tenants, directory }: {
+export function commandsToTry({ gateway, tenants, directory, agentPort }: {
   gateway: DemoGateway
   tenants: readonly Tenant[]
   directory: string
+  /** Where acme's node dials its API server; absent: there is no tunnel. */
+  agentPort?: number | undefined
 }): string {
   const { port } = gateway
   const url = (hostname: string): string => `https://${hostname}:${port}/version`
@@ -66,12 +68,13 @@ export function commandsToTry({ gateway, tenants, directory }: {
   const [first] = tenants
   if (first === undefined) throw new Error('bug: a demo without tenants')
   const unknown = hostnameOf('unknown')
+  const throughTunnel = agentPort === undefined ? '' : `\nAs acme's node does, by address and through the tunnel:\n\ncurl -sS --cacert ${first.files.ca} https://${loopback}:${agentPort}/version\n`
   return `
 Try it from another terminal, in any directory. curl:
 
 ${curls.join('\n')}
 curl -sS --cacert ${first.files.ca} ${resolve(unknown)} ${url(unknown)}   # refused, with the reason
-
+${throughTunnel}
 kubectl, with each tenant's own client certificate:
 
 ${tenants.map(tenant => kubectl(tenant, 'get namespaces')).join('\n')}

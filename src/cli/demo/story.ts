@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { call, callWithoutTls, heartbeatCall, HeartbeatWatch, type Exchange, type HttpsCall, type Outcome } from './client.ts'
 import type { AccessLogLine, DemoGateway } from './gateway.ts'
-import { addedHostname, hostnameOf, withAddedHostname, withMisspeltKey, type TenantName } from './layout.ts'
+import { addedHostname, hostnameOf, loopback, withAddedHostname, withMisspeltKey, type TenantName } from './layout.ts'
 import type { Tenant } from './tenant.ts'
 
 const beatIntervalMs = 1_000
@@ -132,6 +132,20 @@ export async function* tellStory({ gateway, tenants, heartbeat, signal }: {
     text: `the watch: still the same connection, ${events} events meanwhile, ${heartbeat.fault ?? 'none missing'}`,
     asExpected: heartbeat.fault === undefined && events > 0,
   }
+}
+
+/** What acme's node does: it dials an address, and names nobody. */
+export async function* tellTunnelStory({ agentPort, tenants }: {
+  agentPort: number
+  tenants: Readonly<Record<TenantName, Tenant>>
+}): AsyncGenerator<StoryEvent, void> {
+  const base = { gatewayPort: agentPort, serverName: undefined, trusted: Object.values(tenants) }
+  const ask = async (request: string, options: Pick<HttpsCall, 'path' | 'client'>): Promise<StoryEvent> => {
+    const exchange = await call({ ...base, ...options })
+    return { kind: 'step', step: { request, exchange, accessLog: undefined, asExpected: isExpected(exchange.outcome, { kind: 'answered', by: tenants.acme, status: 200 }) } }
+  }
+  yield await ask(`https://${loopback}:${agentPort}/version`, { path: '/version' })
+  yield await ask('namespace default, acme-admin, the same way', { path: '/api/v1/namespaces/default', client: tenants.acme })
 }
 
 function isExpected(outcome: Outcome, expected: Expected): boolean {

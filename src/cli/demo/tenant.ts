@@ -40,7 +40,7 @@ export async function createTenant({ name, port, gatewayPort, directory }: {
   const hostname = hostnameOf(name)
   const caName = `${name} CA`
   const ca = createCa(caName)
-  const serving = ca.issue({ commonName: hostname, dnsNames: [hostname, `*.${hostname}`], usages: ['server'] })
+  const serving = ca.issue({ commonName: hostname, dnsNames: [hostname, `*.${hostname}`], ipAddresses: [loopback], usages: ['server'] })
   const admin = ca.issue({ commonName: `${name}-admin`, organization: 'system:masters', usages: ['client'] })
   const file = (fileName: string): string => join(directory, name, fileName)
   const files: TenantFiles = {
