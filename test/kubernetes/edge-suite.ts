@@ -10,6 +10,7 @@ import { labBinaries } from './binaries.ts'
 import { type Edge, startEdge } from './edge.ts'
 import { apiServerFailure, drain, liveRouteRemoved, reloads } from './edge-lifecycle.ts'
 import { certificates, getAndApply, manyAtOnce, proxy, unknownName, wholeAnswers, wrongTenant } from './edge-routing.ts'
+import { throughTheTunnel } from './edge-tunnel.ts'
 import type { Driver } from './gateway-process.ts'
 
 const tests: readonly (readonly [name: string, run: (t: Test, edge: Edge) => Promise<void>])[] = [
@@ -23,6 +24,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, edge: Edge) => Pro
   ['a watch survives twenty reloads on one connection and misses nothing', reloads],
   ['a route that a reload removes stays for its live watch, and for nobody else', liveRouteRemoved],
   ['an API server that is killed takes no other tenant with it, and comes back', apiServerFailure],
+  ['kubectl on a node reaches its API server through agent and gateway', throughTheTunnel],
   ['a drain lets a running watch go on, and ends with exit code 0', drain],
 ]
 

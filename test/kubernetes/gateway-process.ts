@@ -6,10 +6,13 @@ import { rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { createCa } from '../../src/cli/demo/certificates.ts'
 import type { RelayConfig } from '../../src/config/config.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
+/** That agents ask for: every machine resolves it. */
+export const tunnelHostname = 'localhost'
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const readyTimeoutMs = 60_000
 /** A changed file is looked at once a second, and must have been at rest for one. */
@@ -40,20 +43,21 @@ export class GatewayProcess {
   readonly port: number
   readonly #adminPort: number
   readonly #driver: Driver
-  readonly #configFile: string
+  readonly configFile: string
   readonly #process: LabProcess
 
   private constructor(fields: { port: number; adminPort: number; driver: Driver; configFile: string; process: LabProcess }) {
     this.port = fields.port
     this.#adminPort = fields.adminPort
     this.#driver = fields.driver
-    this.#configFile = fields.configFile
+    this.configFile = fields.configFile
     this.#process = fields.process
   }
 
   static async start({ directory, driver, config }: { directory: string; driver: Driver; config: GatewayConfig }): Promise<GatewayProcess> {
     const [port, adminPort] = [await freePort(), await freePort()]
     const configFile = join(directory, 'sluice.yaml')
+    await writeTunnelCertificate(directory)
     await writeFile(configFile, configText(config, { port, adminPort, driver }))
     const process_ = new LabProcess({
       name: 'gateway',
@@ -98,9 +102,9 @@ export class GatewayProcess {
   async rewrite(rewrite: Rewrite, config: GatewayConfig): Promise<void> {
     const text = configText(config, { port: this.port, adminPort: this.#adminPort, driver: this.#driver })
     await this.#newSnapshot(`a ${rewrite} file`, async () => {
-      const written = rewrite === 'renamed' ? `${this.#configFile}.new` : this.#configFile
+      const written = rewrite === 'renamed' ? `${this.configFile}.new` : this.configFile
       await writeFile(written, text)
-      if (rewrite === 'renamed') await rename(written, this.#configFile)
+      if (rewrite === 'renamed') await rename(written, this.configFile)
     })
   }
 
@@ -151,8 +155,17 @@ tenants:
 ${routes.map(({ tenant, hostname, port: endpointPort }) => `  - name: ${tenant}
     hostnames: [${hostname}]
     apiServer: { endpoints: [127.0.0.1:${endpointPort}] }
-`).join('')}admin: { address: 127.0.0.1:${adminPort} }
+`).join('')}tunnel: { hostnames: [${tunnelHostname}], certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }
+state: { directory: state }
+admin: { address: 127.0.0.1:${adminPort} }
 `
+}
+
+async function writeTunnelCertificate(directory: string): Promise<void> {
+  const ca = createCa('tunnel CA')
+  const { certificatePem, keyPem } = ca.issue({ commonName: tunnelHostname, dnsNames: [tunnelHostname], usages: ['server'] })
+  const files = { 'tunnel.crt': certificatePem, 'tunnel.key': keyPem, 'tunnel-ca.crt': ca.certificatePem }
+  await Promise.all(Object.entries(files).map(async ([name, text]) => await writeFile(join(directory, name), text, { mode: 0o600 })))
 }
 
 async function accepts(port: number): Promise<boolean> {
