@@ -21,6 +21,8 @@ export interface MuxLimits {
   readonly pingIntervalMs: number
   /** Nothing heard for so long ends the session. @default 35 s */
   readonly silenceMs: number
+  /** After our go-away, streams that the peer opened before it heard of it are still taken for so long. @default 5 s */
+  readonly goAwayGraceMs: number
   /** What the peer may do in a second, and at once: beyond that the session ends. */
   readonly rates: Readonly<Record<FloodKind, { readonly perSecond: number; readonly burst: number }>>
 }
@@ -45,6 +47,7 @@ export const muxLimits: MuxLimits = {
   controlFramesMax: 4_096,
   pingIntervalMs: 15_000,
   silenceMs: 35_000,
+  goAwayGraceMs: 5_000,
   rates: {
     opens: { perSecond: 20_000, burst: 20_000 },
     resets: { perSecond: 2_000, burst: 4_096 },

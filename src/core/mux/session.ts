@@ -67,7 +67,8 @@ export class MuxSession {
   #finBehindPayload = false
   /** What may still be under way for streams that are gone. */
   #strayAllowed = 0
-  #weGo = false
+  /** Infinity: we have not said that we go. */
+  #refusesFromMs = Infinity
   #peerGoes = false
   #end: SessionEnd | undefined
   #toldSendable = false
@@ -163,7 +164,7 @@ export class MuxSession {
 
   open(handler: StreamHandler): MuxStream | OpenRefusal {
     if (this.#end !== undefined) return 'ended'
-    if (this.#peerGoes || this.#weGo) return 'going-away'
+    if (this.#peerGoes || this.#refusesFromMs !== Infinity) return 'going-away'
     if (this.#unacknowledged >= this.#limits.unacknowledgedMax) return 'backlog'
     if (this.#nextId > 0xffff_ffff) return 'ids-used-up'
     const stream = this.#createStream(this.#nextId, false)
@@ -176,10 +177,10 @@ export class MuxSession {
     return stream
   }
 
-  /** No new streams either way; those that there are go on. */
-  goAway(): void {
-    if (this.#end !== undefined || this.#weGo) return
-    this.#weGo = true
+  /** No new streams of ours, and after `goAwayGraceMs` none of the peer's; those that there are go on. */
+  goAway(nowMs: number): void {
+    if (this.#end !== undefined || this.#refusesFromMs !== Infinity) return
+    this.#refusesFromMs = nowMs + this.#limits.goAwayGraceMs
     this.#control(frameType.goAway, 0, 0, goAwayCode.normal)
   }
 
@@ -269,7 +270,7 @@ export class MuxSession {
       return undefined
     }
     if (!this.#allows('opens')) return undefined
-    const stream = this.#weGo || this.#peerSlots >= this.#limits.streamsMax ? undefined : this.#createStream(streamId, true)
+    const stream = this.#nowMs >= this.#refusesFromMs || this.#peerSlots >= this.#limits.streamsMax ? undefined : this.#createStream(streamId, true)
     if (stream !== undefined) {
       this.#peerSlots += 1
       stream.handler = this.#handler.opened(stream)

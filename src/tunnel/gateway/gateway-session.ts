@@ -48,7 +48,7 @@ export class GatewaySession {
 
   /** The agent goes elsewhere with new streams; those that there are go on. */
   goAway(): void {
-    this.link.session.goAway()
+    this.link.session.goAway(performance.now())
   }
 
   close(detail: string): void {

@@ -30,6 +30,8 @@ const handshakeMsMax = 10_000
 /** Connections that are not sessions yet; more are reset. */
 const handshakesMax = 2_000
 const sessionsMax = 20_000
+/** From the go-away to the end of sessions without a stream: a round trip, generously. */
+const drainGraceMs = 1_000
 /** For sessions to say that they end, and for agents to close. */
 const stopMsMax = 1_000
 /** Told to agents that came too fast; their own jitter comes on top. */
@@ -61,6 +63,8 @@ export class TunnelGateway {
   readonly #sockets = new Set<Socket>()
   #snapshot: Snapshot | undefined
   #phase: 'open' | 'draining' | 'stopped' = 'open'
+  /** Of a drain: sessions end with their last stream. */
+  #drainsIdle = false
   #whenEmpty: (() => void)[] = []
 
   constructor(options: TunnelGatewayOptions) {
@@ -119,6 +123,8 @@ export class TunnelGateway {
   async drain(): Promise<void> {
     this.#phase = 'draining'
     for (const session of this.#sessions.all) session.goAway()
+    // Streams that agents opened before they heard of it are on their way.
+    await delay(this.#sessions.size === 0 ? 0 : drainGraceMs)
     this.#endIdle()
     if (this.#sessions.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
@@ -179,7 +185,7 @@ export class TunnelGateway {
         for (const wake of this.#whenEmpty.splice(0)) wake()
       },
       streamEnded: (its) => {
-        if (this.#phase === 'draining' && its.link.session.streamCount === 0) its.close('drained')
+        if (this.#phase === 'draining' && this.#drainsIdle && its.link.session.streamCount === 0) its.close('drained')
       },
     })
     this.#sessions.add(session)
@@ -196,6 +202,7 @@ export class TunnelGateway {
   }
 
   #endIdle(): void {
+    this.#drainsIdle = true
     for (const session of this.#sessions.all) if (session.link.session.streamCount === 0) session.close('drained')
   }
 }

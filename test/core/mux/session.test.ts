@@ -163,17 +163,25 @@ void test('streams that nobody has acknowledged are bounded', (t) => {
   t.end()
 })
 
-void test('after go-away no streams are opened either way, and those that there are go on', (t) => {
+void test('after go-away nobody opens streams but those that were on their way, and those that there are go on', (t) => {
   const [client, server] = pair()
   const stream = client.open()
   settle(client, server, 0)
-  server.session.goAway()
+  server.session.goAway(0)
   const crossing = client.open()
-  settle(client, server, 0)
-  t.same([client.away, crossing.ended, client.session.open(stream), server.session.open(stream)], [true, 'reset', 'going-away', 'going-away'])
+  settle(client, server, muxLimits.goAwayGraceMs - 1)
+  t.same([client.away, crossing.ended, client.session.open(stream), server.session.open(stream)], [true, 'no', 'going-away', 'going-away'])
   stream.write(Buffer.from('still here'))
   settle(client, server, 0)
   t.equal(server.streams.get(1)?.text, 'still here')
+  t.end()
+})
+
+void test('a stream that is opened long after go-away is refused', (t) => {
+  const server = new Peer('server')
+  server.session.goAway(0)
+  server.session.receive(rawFrame(frameType.windowUpdate, frameFlag.syn, 1, 0), muxLimits.goAwayGraceMs)
+  t.same([server.streams.size, server.session.counters.streamsRefused], [0, 1])
   t.end()
 })
 

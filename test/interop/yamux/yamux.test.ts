@@ -161,7 +161,7 @@ for (const variant of variants) {
       t.equal(theirs.link.session.open(new Collected()), 'going-away')
       const ours = await connectToPeer(t, variant)
       const living = ours.ask('echo')
-      ours.link.session.goAway()
+      ours.link.session.goAway(performance.now())
       living.stream.write(Buffer.from('still here'))
       living.stream.finish()
       await living.ended.promise
