@@ -132,6 +132,19 @@ void test('a gateway that drains is left before it closes: streams end by themse
   t.equal(staying.started.length, 1)
 })
 
+void test('a drain ends streams that would go on for ever at their tenant’s time', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway({ overrides: { drainTimeoutMs: 200 } })
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
+  await agent.up()
+  const client = await dial(t, agent.port, Buffer.from('x'))
+  await readBytes(client, 1)
+  const ending = readToEnd(client)
+  await gateway.tunnel.drain()
+  t.match(await ending, { how: 'ECONNRESET' })
+  t.match(gateway.ended, [{ reason: 'closed', detail: 'the time to drain is over' }])
+})
+
 void test('a session that is cut comes back by itself, and its streams are reset', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway()

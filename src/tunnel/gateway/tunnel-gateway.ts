@@ -119,10 +119,13 @@ export class TunnelGateway {
     for (const session of this.#sessions.of(keyId)) session.close('the node has been revoked')
   }
 
-  /** Agents are told to go elsewhere; resolves when no session has a stream left. Sessions without one are ended. */
+  /**
+   * Agents are told to go elsewhere. A session ends with its last stream, or at its tenant's `timeouts.drain`; resolves when none
+   * is left.
+   */
   async drain(): Promise<void> {
     this.#phase = 'draining'
-    for (const session of this.#sessions.all) session.goAway()
+    for (const session of this.#sessions.all) this.#sendAway(session)
     // Streams that agents opened before they heard of it are on their way.
     await delay(this.#sessions.size === 0 ? 0 : drainGraceMs)
     this.#endIdle()
@@ -190,7 +193,7 @@ export class TunnelGateway {
     })
     this.#sessions.add(session)
     observer.sessionStarted(facts, enrolled)
-    if (this.#phase !== 'open') session.goAway()
+    if (this.#phase !== 'open') this.#sendAway(session)
     this.#options.isRevoked(facts.keyId).then((revoked) => {
       if (revoked) this.revoke(facts.keyId)
       return undefined
@@ -199,6 +202,12 @@ export class TunnelGateway {
       observer.failed(error, 'whether a node was revoked can not be read: its session ends')
       session.close('its node could not be looked up')
     })
+  }
+
+  #sendAway(session: GatewaySession): void {
+    session.goAway()
+    const timer = setTimeout(() => session.close('the time to drain is over'), this.#snapshot?.tenants.get(session.facts.tenant)?.drainTimeoutMs ?? 0)
+    timer.unref()
   }
 
   #endIdle(): void {
