@@ -2,8 +2,8 @@
 
 import { hostname as systemHostname } from 'node:os'
 import { z } from 'zod'
+import { namePattern } from '../core/name.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
-import { isNodeName } from '../core/identity/proof.ts'
 import { parseText, type LoadOptions } from './load.ts'
 import { readConfigFile } from './read-file.ts'
 import { bindAddress, text } from './schema.ts'
@@ -16,7 +16,7 @@ const gateway = text('a gateway: wss://HOST:PORT', '^wss://', (value) => {
   return url?.protocol === 'wss:' && url.username === '' && url.password === '' && (url.pathname === '/' || url.pathname === '') && url.search === '' && url.hash === '' ? url : undefined
 })
 
-const nodeName = text('a node’s name, as Kubernetes has it: lower-case letters, digits, hyphens and dots; absent: the host name', undefined, (value) => isNodeName(value) ? value : undefined)
+const nodeName = text('a node’s name, as Kubernetes has it: lower-case letters, digits, hyphens and dots; absent: the host name', undefined, (value) => namePattern.test(value) ? value : undefined)
 
 const agentSchema = z.strictObject({
   gateways: z.array(gateway).min(1).max(gatewaysMax).meta({ description: 'the gateways: a session is held with each' }),

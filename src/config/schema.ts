@@ -5,6 +5,7 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
+import { namePattern } from '../core/name.ts'
 import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './address.ts'
@@ -57,8 +58,6 @@ const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', und
   return parsed.kind === 'cidr' ? formatCidr(parsed.cidr) : new Wrong(parsed.detail)
 })
 
-/** As Kubernetes names its objects (RFC 1123 labels, with dots between). */
-const namePattern = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 export const nameRule = 'lower-case letters, digits and hyphens, in parts with dots between, at most 253 characters'
 const name = text(`a name: ${nameRule}`, namePattern.source, (value) => namePattern.test(value) ? value : undefined)
 

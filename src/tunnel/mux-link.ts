@@ -98,7 +98,7 @@ export class MuxLink {
       const frame = this.session.nextFrame(nowMs)
       if (frame === undefined) break
       // The header is written over by the next one.
-      parts.push(Uint8Array.prototype.slice.call(frame.header))
+      parts.push(frame.header.slice())
       bytes += headerBytes
       if (frame.payload === undefined) continue
       parts.push(frame.payload)

@@ -4,11 +4,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { tunnelHostname } from '../../src/cli/demo/tunnel.ts'
 import { tokenCommand } from '../../src/cli/token.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess } from '../support/lab-process.ts'
 import { namespace, Ticker, watchTicker, type Edge } from './edge.ts'
-import { tunnelHostname } from './gateway-process.ts'
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const readyTimeoutMs = 60_000

@@ -6,13 +6,11 @@ import { rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { createCa } from '../../src/cli/demo/certificates.ts'
+import { tunnelConfig } from '../../src/cli/demo/tunnel.ts'
 import type { RelayConfig } from '../../src/config/config.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
-/** That agents ask for: every machine resolves it. */
-export const tunnelHostname = 'localhost'
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const readyTimeoutMs = 60_000
 /** A changed file is looked at once a second, and must have been at rest for one. */
@@ -43,13 +41,16 @@ export class GatewayProcess {
   readonly port: number
   readonly #adminPort: number
   readonly #driver: Driver
+  /** What the file says of the tunnel. */
+  readonly #tunnel: string
   readonly configFile: string
   readonly #process: LabProcess
 
-  private constructor(fields: { port: number; adminPort: number; driver: Driver; configFile: string; process: LabProcess }) {
+  private constructor(fields: { port: number; adminPort: number; driver: Driver; tunnel: string; configFile: string; process: LabProcess }) {
     this.port = fields.port
     this.#adminPort = fields.adminPort
     this.#driver = fields.driver
+    this.#tunnel = fields.tunnel
     this.configFile = fields.configFile
     this.#process = fields.process
   }
@@ -57,15 +58,15 @@ export class GatewayProcess {
   static async start({ directory, driver, config }: { directory: string; driver: Driver; config: GatewayConfig }): Promise<GatewayProcess> {
     const [port, adminPort] = [await freePort(), await freePort()]
     const configFile = join(directory, 'sluice.yaml')
-    await writeTunnelCertificate(directory)
-    await writeFile(configFile, configText(config, { port, adminPort, driver }))
+    const tunnel = await tunnelConfig(directory)
+    await writeFile(configFile, configText(config, { port, adminPort, driver, tunnel }))
     const process_ = new LabProcess({
       name: 'gateway',
       executable: process.execPath,
       arguments_: [mainFile, 'gateway', '--config', configFile],
       directory,
     })
-    const gateway = new GatewayProcess({ port, adminPort, driver, configFile, process: process_ })
+    const gateway = new GatewayProcess({ port, adminPort, driver, tunnel, configFile, process: process_ })
     try {
       await process_.waitUntil('is ready', readyTimeoutMs, async () => await gateway.ready())
     } catch (error) {
@@ -100,7 +101,7 @@ export class GatewayProcess {
 
   /** Changes the file and says nothing. Resolves when the gateway has noticed, and published a newer snapshot. */
   async rewrite(rewrite: Rewrite, config: GatewayConfig): Promise<void> {
-    const text = configText(config, { port: this.port, adminPort: this.#adminPort, driver: this.#driver })
+    const text = configText(config, { port: this.port, adminPort: this.#adminPort, driver: this.#driver, tunnel: this.#tunnel })
     await this.#newSnapshot(`a ${rewrite} file`, async () => {
       const written = rewrite === 'renamed' ? `${this.configFile}.new` : this.configFile
       await writeFile(written, text)
@@ -143,9 +144,10 @@ interface GatewayPlace {
   readonly port: number
   readonly adminPort: number
   readonly driver: Driver
+  readonly tunnel: string
 }
 
-function configText({ routes, idleTimeout = '1h' }: GatewayConfig, { port, adminPort, driver }: GatewayPlace): string {
+function configText({ routes, idleTimeout = '1h' }: GatewayConfig, { port, adminPort, driver, tunnel }: GatewayPlace): string {
   return `listeners:
   - address: 127.0.0.1:${port}
 relay: { driver: ${driver} }
@@ -155,17 +157,8 @@ tenants:
 ${routes.map(({ tenant, hostname, port: endpointPort }) => `  - name: ${tenant}
     hostnames: [${hostname}]
     apiServer: { endpoints: [127.0.0.1:${endpointPort}] }
-`).join('')}tunnel: { hostnames: [${tunnelHostname}], certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }
-state: { directory: state }
-admin: { address: 127.0.0.1:${adminPort} }
-`
-}
-
-async function writeTunnelCertificate(directory: string): Promise<void> {
-  const ca = createCa('tunnel CA')
-  const { certificatePem, keyPem } = ca.issue({ commonName: tunnelHostname, dnsNames: [tunnelHostname], usages: ['server'] })
-  const files = { 'tunnel.crt': certificatePem, 'tunnel.key': keyPem, 'tunnel-ca.crt': ca.certificatePem }
-  await Promise.all(Object.entries(files).map(async ([name, text]) => await writeFile(join(directory, name), text, { mode: 0o600 })))
+`).join('')}admin: { address: 127.0.0.1:${adminPort} }
+${tunnel}`
 }
 
 async function accepts(port: number): Promise<boolean> {

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DemoError } from './demo-error.ts'
 import { loopback, type DemoPorts } from './layout.ts'
-import { ServerProcess } from './server-process.ts'
+import { ServerProcess, withoutOverrides } from './server-process.ts'
 
 const mainFile = fileURLToPath(new URL('../../main.ts', import.meta.url))
 const readyTimeoutMs = 20_000
@@ -48,13 +48,11 @@ export class DemoGateway {
     const configFile = join(directory, 'sluice.yaml')
     const logFile = join(directory, 'gateway.log')
     await writeFile(configFile, config, { mode: 0o600 })
-    // A SLUICE_… of the terminal would override what config/demo.yaml says.
-    const ownEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SLUICE_')))
     const process_ = new ServerProcess({
       name: 'sluice gateway',
       executable: process.execPath,
       arguments_: [mainFile, 'gateway', '--config', configFile],
-      env: ownEnv,
+      env: withoutOverrides(env),
       logFile,
     })
     const gateway = new DemoGateway({ configFile, logFile, ports, process: process_ })

@@ -22,6 +22,11 @@ export interface ServerProcessOptions {
   readonly logFile: string
 }
 
+/** A SLUICE_… of the terminal would override what the demo's files say. */
+export function withoutOverrides(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SLUICE_')))
+}
+
 export class ServerProcess {
   readonly #name: string
   readonly #logFile: string

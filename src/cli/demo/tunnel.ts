@@ -8,11 +8,11 @@ import { tokenCommand } from '../token.ts'
 import { createCa } from './certificates.ts'
 import { DemoError } from './demo-error.ts'
 import { loopback, type DemoPorts } from './layout.ts'
-import { ServerProcess } from './server-process.ts'
+import { ServerProcess, withoutOverrides } from './server-process.ts'
 
 const mainFile = fileURLToPath(new URL('../../main.ts', import.meta.url))
 /** Every machine resolves it, so that the agent needs no DNS of ours; its certificate is for this name. */
-const tunnelHostname = 'localhost'
+export const tunnelHostname = 'localhost'
 const readyTimeoutMs = 20_000
 
 export interface DemoTunnelOptions {
@@ -49,9 +49,8 @@ node: { name: node1 }
 forward:
   - listen: ${loopback}:${ports.agent}
 `, { mode: 0o600 })
-  const ownEnv = Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('SLUICE_')))
   const logFile = join(directory, 'agent.log')
-  const agent = new ServerProcess({ name: 'sluice agent', executable: process.execPath, arguments_: [mainFile, 'agent', '--config', agentFile], env: ownEnv, logFile })
+  const agent = new ServerProcess({ name: 'sluice agent', executable: process.execPath, arguments_: [mainFile, 'agent', '--config', agentFile], env: withoutOverrides(env), logFile })
   try {
     await agent.waitUntilReady({ timeoutMs: readyTimeoutMs, signal }, async () => (await readFile(logFile, 'utf8')).includes('session is up'))
   } catch (error) {

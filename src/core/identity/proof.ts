@@ -18,10 +18,3 @@ export function proofBytes({ exporter, publicKey, nodeName }: { readonly exporte
   bytes.set(name, context.length + exporter.length + publicKey.length)
   return bytes
 }
-
-/** As Kubernetes names its nodes (RFC 1123 subdomain). */
-const nodeNamePattern = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
-
-export function isNodeName(text: string): boolean {
-  return nodeNamePattern.test(text)
-}

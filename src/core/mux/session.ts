@@ -54,7 +54,6 @@ export class MuxSession {
   readonly #heartbeat: Heartbeat
   readonly #guard: FloodGuard
   readonly #streams = new Map<number, MuxStream>()
-  readonly #byFlow = new Map<Flow, MuxStream>()
   readonly #owner: StreamOwner
   #nowMs: number
   #nextId: number
@@ -89,8 +88,8 @@ export class MuxSession {
     })
     this.#queue = new SendQueue({
       limits: this.#limits,
-      finSent: (flow) => this.#closeIfDone(this.#byFlow.get(flow)),
-      writable: (flow) => this.#byFlow.get(flow)?.handler?.writable(),
+      finSent: (flow) => this.#closeIfDone(this.#streams.get(flow.streamId)),
+      writable: (flow) => this.#streams.get(flow.streamId)?.handler?.writable(),
       controlOverflow: () => this.#finish({ reason: 'flood', kind: 'control' }, goAwayCode.protocolError),
     })
     this.#owner = {
@@ -121,10 +120,6 @@ export class MuxSession {
   /** Payload that waits to be sent. */
   get queuedBytes(): number {
     return this.#queue.queuedBytes
-  }
-
-  get peerGoes(): boolean {
-    return this.#peerGoes
   }
 
   /** `tick` is to be called then. */
@@ -293,7 +288,6 @@ export class MuxSession {
     const window = new ReceiveWindow({ budget: this.#budget, limitBytesMax: this.#limits.windowBytesMax, nowMs: this.#nowMs })
     const stream = new MuxStream({ id, openedByPeer, flow, window, owner: this.#owner })
     this.#streams.set(id, stream)
-    this.#byFlow.set(flow, stream)
     return stream
   }
 
@@ -391,7 +385,6 @@ export class MuxSession {
     stream.closed = true
     stream.window.close()
     this.#streams.delete(stream.id)
-    this.#byFlow.delete(stream.flow)
     if (!stream.openedByPeer) this.#acknowledged(stream)
     else if (!stream.held) this.#peerSlots -= 1
   }

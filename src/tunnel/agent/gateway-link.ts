@@ -13,7 +13,7 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
 import { MuxLink } from '../mux-link.ts'
-import { linkWebSocket, messageBytesMax, webSocketWire } from '../wires.ts'
+import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
 import type { NodeKey } from './node-key.ts'
 
 /** For TCP, TLS and the upgrade together. */

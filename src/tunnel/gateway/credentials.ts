@@ -3,7 +3,8 @@
 import { createPublicKey, verify } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Claim } from '../../core/identity/admission.ts'
-import { exporterBytes, exporterLabel, isNodeName, proofBytes, publicKeyBytes } from '../../core/identity/proof.ts'
+import { exporterBytes, exporterLabel, proofBytes, publicKeyBytes } from '../../core/identity/proof.ts'
+import { namePattern } from '../../core/name.ts'
 
 /** Of the connection: `TLSSocket.exportKeyingMaterial`. */
 export type Exporter = (bytes: number, label: string, context: Buffer) => Buffer
@@ -13,7 +14,7 @@ export function provenClaim(headers: IncomingHttpHeaders, exporter: Exporter): C
   const nodeName = headers['sluice-node']
   const publicKey = bytesOf(headers['sluice-key'], publicKeyBytes)
   const proof = bytesOf(headers['sluice-proof'], 64)
-  if (typeof nodeName !== 'string' || !isNodeName(nodeName) || publicKey === undefined || proof === undefined) return 'malformed'
+  if (typeof nodeName !== 'string' || !namePattern.test(nodeName) || publicKey === undefined || proof === undefined) return 'malformed'
   const { authorization } = headers
   const tokenText = authorization === undefined ? undefined : /^Bearer (\S{1,200})$/.exec(authorization)?.[1]
   if (authorization !== undefined && tokenText === undefined) return 'malformed'

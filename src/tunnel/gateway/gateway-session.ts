@@ -5,7 +5,7 @@ import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { MuxLink } from '../mux-link.ts'
-import { linkWebSocket, webSocketWire } from '../wires.ts'
+import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { ForwardStream } from './forward-stream.ts'
 import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 

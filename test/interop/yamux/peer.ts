@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -12,7 +12,7 @@ import type { MuxLimits, SessionEnd } from '../../../src/core/mux/limits.ts'
 import type { MuxStream, StreamHandler } from '../../../src/core/mux/stream.ts'
 import { WindowBudget } from '../../../src/core/mux/window.ts'
 import { MuxLink, type Wire } from '../../../src/tunnel/mux-link.ts'
-import { streamWire, webSocketWire } from '../../../src/tunnel/wires.ts'
+import { webSocketWire } from '../../../src/tunnel/websocket-wire.ts'
 
 const executable = fileURLToPath(new URL('../../../.cache/interop/yamux-peer', import.meta.url))
 
@@ -148,4 +148,16 @@ export function pattern(bytes: number): Buffer {
   const all = Buffer.alloc(bytes)
   for (let index = 0; index < bytes; index++) all[index] = index * 31 >>> 3
   return all
+}
+
+function streamWire(stream: Socket): Wire {
+  return {
+    get unsentBytes() {
+      return stream.writableLength
+    },
+    write: (bytes, sent) => {
+      stream.write(bytes, sent)
+    },
+    close: () => stream.end(),
+  }
 }

@@ -1,6 +1,5 @@
-// What a session's frames travel on: a WebSocket, or a stream of bytes.
+// A session's frames on a WebSocket: how they are written, and who is handed what comes.
 
-import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { MuxLink, Wire } from './mux-link.ts'
 
@@ -30,16 +29,4 @@ export function linkWebSocket(socket: WebSocket, link: MuxLink): void {
     error = cause.message
   })
   socket.on('close', (code, reason) => link.closed(error ?? (reason.length > 0 ? `${code} ${reason.toString('latin1').slice(0, 123)}` : `connection closed (${code})`)))
-}
-
-export function streamWire(stream: Duplex): Wire {
-  return {
-    get unsentBytes() {
-      return stream.writableLength
-    },
-    write: (bytes, sent) => {
-      stream.write(bytes, sent)
-    },
-    close: () => stream.end(),
-  }
 }
