@@ -26,6 +26,7 @@ export interface TunnelConfig {
   /** Paths as written. */
   readonly certificate: { readonly certFile: string; readonly keyFile: string }
   /** Sessions begun in a second, at most. */
+  readonly threads: number | 'auto'
   readonly handshakesPerSecond: number
 }
 

@@ -168,6 +168,7 @@ export const exactHostname = text('a hostname, no wildcard', undefined, (value) 
 const tunnelSchema = z.strictObject({
   hostnames: z.array(exactHostname).min(1).max(tunnelHostnamesMax).meta({ description: 'the names that agents ask for, on the listeners of the tenants' }),
   certificate: certificateSchema,
+  threads: z.union([z.literal('auto'), z.int().min(1).max(64)]).default('auto').meta({ description: 'auto (one for every two cores), or how many; they share the sessions' }),
   handshakesPerSecond: z.int().min(1).max(100_000).default(200).meta({ description: 'sessions begun in a second, at most; agents that come faster are told to come later' }),
 }).meta({ description: 'agents on customers’ nodes reach their API server through it; absent: none can' })
 

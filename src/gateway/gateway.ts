@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
-import type { ListenerConfig } from '../config/config.ts'
+import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
@@ -131,7 +131,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation }, tunnel }: GatewayParts) {
     this.#tunnel = tunnel
-    tunnel?.observe(observation)
+    tunnel?.observe(observation, driver.kind === 'linux' ? 'descriptors' : 'sockets')
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
@@ -224,12 +224,13 @@ export class Gateway {
   }
 
   /**
-   * One worker of the driver throws as a bug would, to see what happens then; the next one at the next call. Resolves once
-   * another has taken its place.
+   * One worker of the driver, and one thread of the tunnel, throw as a bug would, to see what happens then; the next ones at the
+   * next call. Resolves once another worker has taken its place.
    * @returns whether there are workers
    */
   async crashWorker(): Promise<boolean> {
     if (this.#driver.crashWorker === undefined) return false
+    this.#tunnel?.crashThread(this.#crashes)
     await this.#driver.crashWorker(this.#crashes++)
     return true
   }
@@ -284,9 +285,9 @@ export class Gateway {
     const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
-    if ((tunnel === undefined) !== (running.tunnel === undefined) || tunnel?.handshakesPerSecond !== running.tunnel?.handshakesPerSecond) throw new Error('tunnel is another one in more than hostnames and certificate: restart to change that')
+    if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames and certificate: restart to change that')
     if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
-    if (tunnel !== undefined) await this.#tunnel?.reload(tunnel)
+    const certificate = tunnel === undefined ? undefined : await this.#tunnel?.readCertificate(tunnel)
     for (const { name, address } of listeners) {
       if (!this.#bound.has(name) || listenOptions(address, listeners).ipv6Only === listenOptions(address, running.listeners).ipv6Only) continue
       // An option of the bound socket: it can't be changed, nor a second one bound beside it.
@@ -311,6 +312,7 @@ export class Gateway {
       throw error
     }
     this.#config = config
+    if (certificate !== undefined) this.#tunnel?.setCertificate(certificate)
     for (const name of Array.from(this.#bound.keys())) {
       if (!listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }
@@ -390,6 +392,11 @@ export class Gateway {
 
 /** Of a bad file; the rest is for `sluice check`. */
 const problemsLoggedMax = 20
+
+/** What a reload can't change of it. */
+function withoutReloadable(tunnel: TunnelConfig | undefined): unknown {
+  return tunnel === undefined ? undefined : { ...tunnel, hostnames: [], certificate: undefined }
+}
 
 /** `[::]:6443` serves IPv4 too, as it does elsewhere, unless the file has an IPv4 listener on that port. */
 function listenOptions({ address, port }: SocketAddress, listeners: readonly ListenerConfig[]): ListenOptions {

@@ -1,19 +1,24 @@
 // The tunnel in a gateway: its store, its certificate, its observer, and connections that the relay's driver hands over.
 
+import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { Settings, TunnelConfig } from '../config/config.ts'
+import type { Claim } from '../core/identity/admission.ts'
+import { SharedPace } from '../core/limit/shared-pace.ts'
+import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { HandedOver } from '../relay/driver.ts'
-import { socketOf } from '../relay/linux/handed-over-socket.ts'
 import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
 import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { TunnelThreads } from './tunnel-threads.ts'
 
 const noGauges: TunnelGauges = { sessions: 0, streams: 0, windowGrowthBytes: 0, windowGrowthRefusals: 0 }
 
@@ -56,7 +61,7 @@ export class Tunnel {
   readonly #logger: Logger
   readonly #parts: Pick<TunnelParts, 'tunnel' | 'certificate'>
   readonly #identities: Identities
-  #gateway: TunnelGateway | undefined
+  #side: TunnelGateway | TunnelThreads | undefined
   #watch: { close(): void } | undefined
 
   private constructor({ tunnel, certificate, folder, store, logger }: TunnelParts) {
@@ -70,56 +75,69 @@ export class Tunnel {
   static async open(parts: TunnelParts): Promise<Tunnel> {
     const tunnel = new Tunnel(parts)
     tunnel.#watch = await tunnel.#identities.watchRevocations(
-      (keyId) => tunnel.#gateway?.revoke(keyId),
+      (keyId) => tunnel.#side?.revoke(keyId),
       (error) => tunnel.#logger.error({ error: String(error) }, 'whether a node was revoked can not be read'),
     )
     return tunnel
   }
 
-  /** Once, before the driver accepts. */
-  observe(observation: Observation): void {
-    const { tunnel: { handshakesPerSecond }, certificate } = this.#parts
-    this.#gateway = new TunnelGateway({
-      certificate, handshakesPerSecond,
-      admit: async (claim) => await this.#identities.admit(claim),
-      isRevoked: async (keyId) => await this.#identities.isRevoked(keyId),
-      observer: observation.observeTunnel(() => this.#gateway?.gauges() ?? noGauges),
-    })
+  /**
+   * Once, before the driver accepts.
+   * @param handsOver what the driver hands over: descriptors, which threads can take, or sockets of the main thread
+   */
+  observe(observation: Observation, handsOver: 'descriptors' | 'sockets'): void {
+    const { tunnel: { handshakesPerSecond, threads }, certificate } = this.#parts
+    const observer = observation.observeTunnel(async () => await this.#side?.gauges() ?? noGauges)
+    const options = {
+      certificate, observer,
+      admit: async (claim: Claim) => await this.#identities.admit(claim),
+      isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
+    }
+    this.#side = handsOver === 'descriptors'
+      ? new TunnelThreads({ ...options, handshakesPerSecond, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
+      : new TunnelGateway({ ...options, threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget() })
   }
 
   publish(change: SnapshotChange): void {
-    this.#gateway?.publish(change)
+    this.#side?.publish(change)
   }
 
   /** From a driver of this thread. */
   takeSocket({ head }: HandedOver, socket: Socket): void {
+    if (!(this.#side instanceof TunnelGateway)) throw new Error('bug: threads take descriptors')
     socket.unshift(head)
-    this.#take(socket)
+    this.#side.take(socket)
   }
 
   /** From a driver's worker. */
   takeDescriptor({ head }: HandedOver, fd: number): void {
-    this.#take(socketOf(fd, head))
+    if (!(this.#side instanceof TunnelThreads)) throw new Error('bug: this thread takes sockets')
+    this.#side.take(fd, head)
   }
 
   /** @throws {CertificateError} and then the one before goes on */
-  async reload(tunnel: TunnelConfig): Promise<void> {
-    this.#gateway?.setCertificate(await readCertificate(tunnel, this.#folder))
+  async readCertificate(tunnel: TunnelConfig): Promise<Certificate> {
+    return await readCertificate(tunnel, this.#folder)
+  }
+
+  /** For handshakes from now on. */
+  setCertificate(certificate: Certificate): void {
+    this.#side?.setCertificate(certificate)
   }
 
   async drain(): Promise<void> {
-    await this.#gateway?.drain()
+    await this.#side?.drain()
   }
 
   async stop(): Promise<void> {
     this.#watch?.close()
-    await this.#gateway?.stop()
+    await this.#side?.stop()
     this.#store.close()
   }
 
-  #take(socket: Socket): void {
-    if (this.#gateway === undefined) socket.destroy()
-    else this.#gateway.take(socket)
+  /** One of its threads, where it has any, throws as a bug would. */
+  crashThread(turn: number): void {
+    if (this.#side instanceof TunnelThreads) this.#side.crash(turn)
   }
 }
 

@@ -59,7 +59,7 @@ export class Observation implements RelayObserver {
   }
 
   /** Once, where there is a tunnel. */
-  observeTunnel(gauges: () => TunnelGauges): TunnelObserver {
+  observeTunnel(gauges: () => Promise<TunnelGauges>): TunnelObserver {
     return new TunnelObserver({ registry: this.metrics.registry, logger: this.#logger, gauges })
   }
 

@@ -13,7 +13,7 @@ const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
 export interface TunnelObserverOptions {
   readonly registry: Registry
   readonly logger: Logger
-  readonly gauges: () => TunnelGauges
+  readonly gauges: () => Promise<TunnelGauges>
 }
 
 export class TunnelObserver implements TunnelEvents {
@@ -41,13 +41,18 @@ export class TunnelObserver implements TunnelEvents {
     this.#streams = counter('sluice_tunnel_streams_total', 'Streams of agents that ended, by how', 'end', forwardEnds)
     this.#bytes = counter('sluice_tunnel_bytes_total', 'Bytes that ended streams had carried', 'to', ['upstream', 'agent'])
     this.#suppressed = new Counter({ name: 'sluice_tunnel_lines_suppressed_total', help: 'Lines about refusals that were over their budget', registers })
-    const gauge = (name: string, help: string, read: () => number): void => {
-      const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(read()) })
+    // One question a scrape, whose answer all of them wait for.
+    let asked: Promise<TunnelGauges> | undefined
+    const now = async (): Promise<TunnelGauges> => await (asked ??= gauges().finally(() => {
+      asked = undefined
+    }))
+    const gauge = (name: string, help: string, read: (gauges: TunnelGauges) => number): void => {
+      const made: Gauge = new Gauge({ name, help, registers, collect: async () => made.set(read(await now())) })
     }
-    gauge('sluice_tunnel_sessions', 'Sessions of agents', () => gauges().sessions)
-    gauge('sluice_tunnel_streams', 'Open streams of all sessions', () => gauges().streams)
-    gauge('sluice_tunnel_window_growth_bytes', 'By how much streams’ windows have grown beyond what they begin with, together', () => gauges().windowGrowthBytes)
-    gauge('sluice_tunnel_window_growth_refused', 'Times that a window could not grow for want of budget', () => gauges().windowGrowthRefusals)
+    gauge('sluice_tunnel_sessions', 'Sessions of agents', ({ sessions }) => sessions)
+    gauge('sluice_tunnel_streams', 'Open streams of all sessions', ({ streams }) => streams)
+    gauge('sluice_tunnel_window_growth_bytes', 'By how much streams’ windows have grown beyond what they begin with, together', ({ windowGrowthBytes }) => windowGrowthBytes)
+    gauge('sluice_tunnel_window_growth_refused', 'Times that a window could not grow for want of budget', ({ windowGrowthRefusals }) => windowGrowthRefusals)
   }
 
   sessionStarted(session: SessionFacts, enrolled: boolean): void {

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { createCa } from '../../src/cli/demo/certificates.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
+import { SharedPace } from '../../src/core/limit/shared-pace.ts'
 import type { SessionEnd } from '../../src/core/mux/limits.ts'
+import { WindowBudget } from '../../src/core/mux/window.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
@@ -63,7 +65,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], streams: [] as ForwardRecord[] }
       const tunnel = new TunnelGateway({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },
-        handshakesPerSecond,
+        threads: 1, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {

@@ -10,38 +10,49 @@
 /** spec.md: "the initial window size of each stream is 256KB". */
 export const initialWindowBytes = 256 * 1024
 
+export interface WindowBudgetOptions {
+  /** Of all threads together. @default 256 MiB; below 2 GiB */
+  readonly limitBytes?: number
+  /** What each thread has taken, in memory that the threads share. @default of this one alone */
+  readonly usedBytes?: Int32Array
+  /** This thread's place in `usedBytes`. @default 0 */
+  readonly thread?: number
+}
+
 /** How far the windows of a process may grow beyond what they begin with, all together. */
 export class WindowBudget {
   readonly limitBytes: number
-  #usedBytes = 0
+  readonly #used: Int32Array
+  readonly #thread: number
   #refusals = 0
 
-  /** @param limitBytes @default 256 MiB */
-  constructor(limitBytes = 256 * 1024 * 1024) {
+  constructor({ limitBytes = 256 * 1024 * 1024, usedBytes = new Int32Array(1), thread = 0 }: WindowBudgetOptions = {}) {
     this.limitBytes = limitBytes
+    this.#used = usedBytes
+    this.#thread = thread
   }
 
+  /** By this thread. */
   get usedBytes(): number {
-    return this.#usedBytes
+    return this.#used[this.#thread] ?? 0
   }
 
-  /** How often a window could not grow for lack of budget. */
+  /** How often a window of this thread could not grow for lack of budget. */
   get refusals(): number {
     return this.#refusals
   }
 
   /** @returns whether they were to be had */
   take(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.limitBytes) {
-      this.#refusals += 1
-      return false
-    }
-    this.#usedBytes += bytes
-    return true
+    Atomics.add(this.#used, this.#thread, bytes)
+    if (this.#used.reduce((sum, used) => sum + used, 0) <= this.limitBytes) return true
+    Atomics.sub(this.#used, this.#thread, bytes)
+    this.#refusals += 1
+    return false
   }
 
   give(bytes: number): void {
-    this.#usedBytes -= bytes
+    if (bytes > 0) Atomics.sub(this.#used, this.#thread, bytes)
   }
 }
 

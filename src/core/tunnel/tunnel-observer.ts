@@ -38,6 +38,8 @@ export interface ForwardRecord {
 }
 
 export interface SessionFacts {
+  /** Unique for this process and, in practice, for the fleet. */
+  readonly id: string
   readonly tenant: string
   readonly node: string
   readonly keyId: string

@@ -9,7 +9,8 @@ import type { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
 import type { RelayCounters } from '../../core/relay-observer.ts'
-import type { ListenerSpec, SnapshotChange, TenantSpec } from '../../core/snapshot.ts'
+import { SnapshotMemory } from '../../core/snapshot-memory.ts'
+import type { SnapshotChange } from '../../core/snapshot.ts'
 import { reservedDescriptors } from '../descriptor-limit.ts'
 import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
@@ -72,11 +73,7 @@ export class LinuxDriver implements RelayDriver {
   readonly #seats: readonly WorkerSeat[]
   readonly #listening = new Map<string, ListeningSockets>()
   readonly #lookup = sharedLookup(lookup)
-  /** What a worker that begins anew must be told. */
-  readonly #tenants = new Map<string, TenantSpec>()
-  #listeners: readonly ListenerSpec[] = []
-  #tunnelHostnames: readonly string[] = []
-  #version = 0
+  readonly #memory = new SnapshotMemory()
   #restarts = 0
   #stopping = false
   readonly #stopAtExit = (): void => {
@@ -94,7 +91,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   async publish(change: SnapshotChange): Promise<void> {
-    this.#remember(change)
+    this.#memory.remember(change)
     await this.#all(() => ({ kind: 'publish', changes: [change] }))
   }
 
@@ -236,20 +233,10 @@ export class LinuxDriver implements RelayDriver {
     seat.startedMs = performance.now()
     seat.handle = this.#start(seat.worker)
     try {
-      const change: SnapshotChange = { version: this.#version, listeners: this.#listeners, tunnelHostnames: this.#tunnelHostnames, tenants: [...this.#tenants.values()], removedTenants: 'all-others' }
-      await seat.handle.request({ kind: 'publish', changes: [change] })
+      await seat.handle.request({ kind: 'publish', changes: [this.#memory.whole()] })
       for (const [listener, { fds }] of this.#listening) await seat.handle.request({ kind: 'listen', listener, fd: fds[seat.worker] ?? -1 })
     } catch (error) {
       if (!(error instanceof WorkerDiedError)) throw error
     }
-  }
-
-  #remember({ version, listeners, tunnelHostnames = [], tenants, removedTenants }: SnapshotChange): void {
-    this.#version = version
-    this.#listeners = listeners
-    this.#tunnelHostnames = tunnelHostnames
-    if (removedTenants === 'all-others') this.#tenants.clear()
-    else for (const name of removedTenants) this.#tenants.delete(name)
-    for (const tenant of tenants) this.#tenants.set(tenant.name, tenant)
   }
 }

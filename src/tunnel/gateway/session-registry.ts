@@ -1,28 +1,33 @@
 // The live sessions, by node and in all. A node may have several at one time: a new one is never refused because an old one,
 // whose connection is dead, has not been noticed yet.
 
-import type { GatewaySession } from './gateway-session.ts'
+import type { SessionFacts } from '../../core/tunnel/tunnel-observer.ts'
 
 /** The oldest gives way. */
 export const sessionsPerNodeMax = 4
 
-export class SessionRegistry {
-  readonly #byKey = new Map<string, GatewaySession[]>()
+export interface RegisteredSession {
+  readonly facts: SessionFacts
+  close(detail: string): void
+}
+
+export class SessionRegistry<Session extends RegisteredSession> {
+  readonly #byKey = new Map<string, Session[]>()
   #size = 0
 
   get size(): number {
     return this.#size
   }
 
-  get all(): readonly GatewaySession[] {
+  get all(): readonly Session[] {
     return [...this.#byKey.values()].flat()
   }
 
-  of(keyId: string): readonly GatewaySession[] {
+  of(keyId: string): readonly Session[] {
     return this.#byKey.get(keyId) ?? []
   }
 
-  add(session: GatewaySession): void {
+  add(session: Session): void {
     const { keyId } = session.facts
     const sessions = this.#byKey.get(keyId) ?? []
     this.#byKey.set(keyId, [...sessions, session])
@@ -30,7 +35,7 @@ export class SessionRegistry {
     if (sessions.length >= sessionsPerNodeMax) sessions[0]?.close('a newer session of the node takes its place')
   }
 
-  remove(session: GatewaySession): void {
+  remove(session: Session): void {
     const { keyId } = session.facts
     const sessions = this.#byKey.get(keyId) ?? []
     const left = sessions.filter((each) => each !== session)

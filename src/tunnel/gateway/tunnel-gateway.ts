@@ -12,8 +12,8 @@ import type { TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Admission, Claim } from '../../core/identity/admission.ts'
-import { TokenBucket } from '../../core/limit/token-bucket.ts'
-import { WindowBudget } from '../../core/mux/window.ts'
+import type { SharedPace } from '../../core/limit/shared-pace.ts'
+import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { applySnapshotChange } from '../../core/snapshot-change.ts'
@@ -27,8 +27,9 @@ import type { SessionFacts, SessionRefusal, TunnelGauges, TunnelObserver } from 
 const tunnelPath = '/v1/tunnel'
 /** From the hand-over to the upgrade, TLS included. */
 const handshakeMsMax = 10_000
-/** Connections that are not sessions yet; more are reset. */
+/** Of a process, over all its threads: connections that are not sessions yet; more are reset. */
 const handshakesMax = 2_000
+/** Of a process, over all its threads. */
 const sessionsMax = 20_000
 /** From the go-away to the end of sessions without a stream: a round trip, generously. */
 const drainGraceMs = 1_000
@@ -44,8 +45,14 @@ export interface Certificate {
 
 export interface TunnelGatewayOptions {
   readonly certificate: Certificate
-  /** Sessions begun in a second, on average and at once. */
-  readonly handshakesPerSecond: number
+  /** Sessions begun in a second, over all threads. */
+  readonly pace: SharedPace
+  /** Of the windows' growth, over all threads. */
+  readonly budget: WindowBudget
+  /** Threads that share the process's sessions evenly. */
+  readonly threads: number
+  /** Of sessions' ids: unique for this thread. */
+  readonly idPrefix: string
   readonly admit: (claim: Claim) => Promise<Admission>
   /** Asked once more when a session has begun: a node may have been revoked since it was admitted. */
   readonly isRevoked: (keyId: string) => Promise<boolean>
@@ -56,9 +63,8 @@ export class TunnelGateway {
   readonly #options: TunnelGatewayOptions
   readonly #server: Server
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
-  readonly #sessions = new SessionRegistry()
-  readonly #budget = new WindowBudget()
-  readonly #pace: TokenBucket
+  readonly #sessions = new SessionRegistry<GatewaySession>()
+  #begun = 0
   /** All that were handed over and are open: sessions, and those that want to be. */
   readonly #sockets = new Set<Socket>()
   #snapshot: Snapshot | undefined
@@ -69,8 +75,7 @@ export class TunnelGateway {
 
   constructor(options: TunnelGatewayOptions) {
     this.#options = options
-    const { certificate, handshakesPerSecond } = options
-    this.#pace = new TokenBucket({ ratePerSecond: handshakesPerSecond, burst: handshakesPerSecond, nowMs: performance.now() })
+    const { certificate } = options
     this.#server = createServer({ cert: certificate.certPem, key: certificate.keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000 })
     this.#server.on('request', (request, response) => {
       const isTunnel = request.url === tunnelPath
@@ -82,7 +87,7 @@ export class TunnelGateway {
   }
 
   gauges(): TunnelGauges {
-    const { usedBytes, refusals } = this.#budget
+    const { usedBytes, refusals } = this.#options.budget
     return {
       sessions: this.#sessions.size,
       streams: this.#sessions.all.reduce((sum, { link }) => sum + link.session.streamCount, 0),
@@ -102,7 +107,7 @@ export class TunnelGateway {
 
   /** Takes over a connection to one of the tunnel's hostnames, of which nothing has been read. */
   take(socket: Socket): void {
-    if (this.#phase === 'stopped' || this.#sockets.size - this.#sessions.size >= handshakesMax) {
+    if (this.#phase === 'stopped' || this.#sockets.size - this.#sessions.size >= handshakesMax / this.#options.threads) {
       socket.resetAndDestroy()
       return
     }
@@ -117,6 +122,11 @@ export class TunnelGateway {
   /** Ends a node's sessions: it has been revoked. */
   revoke(keyId: string): void {
     for (const session of this.#sessions.of(keyId)) session.close('the node has been revoked')
+  }
+
+  /** Ends one session, if it is still there. */
+  closeSession({ keyId, id, detail }: { readonly keyId: string; readonly id: string; readonly detail: string }): void {
+    this.#sessions.of(keyId).find(({ facts }) => facts.id === id)?.close(detail)
   }
 
   /**
@@ -144,7 +154,7 @@ export class TunnelGateway {
   }
 
   async #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
-    const { observer, admit } = this.#options
+    const { observer, admit, pace, threads, idPrefix } = this.#options
     const remote = socket.remoteAddress ?? 'unknown'
     const node = typeof request.headers['sluice-node'] === 'string' ? request.headers['sluice-node'].slice(0, 253) : undefined
     socket.on('error', () => undefined)
@@ -156,8 +166,8 @@ export class TunnelGateway {
     try {
       if (request.url !== tunnelPath) return refuse('404 Not Found', 'not-a-tunnel')
       if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', `Retry-After: ${retryAfterSeconds}\r\n`)
-      if (this.#sessions.size >= sessionsMax) return refuse('503 Service Unavailable', 'too-many-sessions', 'Retry-After: 30\r\n')
-      if (!this.#pace.take(performance.now())) return refuse('503 Service Unavailable', 'paced', `Retry-After: ${retryAfterSeconds}\r\n`)
+      if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', 'Retry-After: 30\r\n')
+      if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', `Retry-After: ${retryAfterSeconds}\r\n`)
       const claim = provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
       if (typeof claim === 'string') return refuse('401 Unauthorized', claim)
       const admission = await admit(claim)
@@ -165,7 +175,7 @@ export class TunnelGateway {
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
-        this.#begin(webSocket, socket, { tenant, node: name, keyId, remote }, admission.isNew)
+        this.#begin(webSocket, socket, { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote }, admission.isNew)
       })
     } catch (error) {
       observer.failed(error, `an agent’s session could not begin (${remote})`)
@@ -178,7 +188,7 @@ export class TunnelGateway {
     const session = new GatewaySession({
       facts, observer,
       socket: webSocket,
-      budget: this.#budget,
+      budget: this.#options.budget,
       agent: addressOf(socket.remoteAddress, socket.remotePort),
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),

@@ -204,7 +204,7 @@ void test('silence ends a session, and pings keep one that is quiet', (t) => {
 void test('a window grows with the bandwidth and the round trip, as far as the budget goes', (t) => {
   const grown = (rttMs: number, budgetBytes: number): { readonly window: number; readonly budget: WindowBudget } => {
     const client = new Peer('client')
-    const budget = new WindowBudget(budgetBytes)
+    const budget = new WindowBudget({ limitBytes: budgetBytes })
     const server = new Peer('server', { budget })
     const { stream } = client.open()
     let nowMs = 0

@@ -1,0 +1,212 @@
+// Threads for the tunnel's sessions: each connection that the edge hands over goes to the one with the fewest, as a
+// descriptor, and stays there. Who may have a session, and what is counted and logged, is the main thread's.
+//
+//   take(fd, head) ─▶ thread 0, 1, …  ─▶ TLS, WebSocket, sessions, streams ─▶ API servers
+//        store ◀─ admit, isRevoked ─┘ └─ observed ─▶ metrics, log
+//
+// A thread that dies loses its sessions, whose agents come again, to the one that takes its place.
+
+import { randomBytes } from 'node:crypto'
+import { closeSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Worker } from 'node:worker_threads'
+import type { Admission, Claim } from '../core/identity/admission.ts'
+import { SnapshotMemory } from '../core/snapshot-memory.ts'
+import type { SnapshotChange } from '../core/snapshot.ts'
+import type { SessionFacts, TunnelGauges, TunnelObserver } from '../core/tunnel/tunnel-observer.ts'
+import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
+import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { ThreadCalls } from './thread-calls.ts'
+import { tellAgain } from './tunnel-events.ts'
+import type { TunnelMainMethods, TunnelThreadMethods, TunnelWorkerData } from './tunnel-worker.ts'
+
+/** Of the n-th death in a row: n times this, but not over the most. */
+const restartDelayMs = 100
+const restartDelayMsMax = 1_000
+/** A thread that has lived so long counts as sound. */
+const soundAfterMs = 60_000
+/** To answer for a scrape. */
+const gaugesMsMax = 1_000
+
+export interface TunnelThreadsOptions {
+  readonly threads: number
+  readonly certificate: Certificate
+  readonly handshakesPerSecond: number
+  readonly admit: (claim: Claim) => Promise<Admission>
+  readonly isRevoked: (keyId: string) => Promise<boolean>
+  readonly observer: TunnelObserver
+}
+
+interface Seat {
+  readonly thread: number
+  calls: ThreadCalls<TunnelMainMethods, TunnelThreadMethods>
+  worker: Worker
+  startedMs: number
+  /** In a row. */
+  deaths: number
+  /** Connections that it has. */
+  connections: number
+  /** Sent to it, and not yet said to be taken. */
+  readonly inFlight: Set<number>
+  readonly sessions: Map<string, SessionFacts>
+}
+
+interface SeatedSession {
+  readonly facts: SessionFacts
+  close(detail: string): void
+}
+
+export class TunnelThreads {
+  readonly #options: TunnelThreadsOptions
+  readonly #idPrefix = randomBytes(4).toString('hex')
+  readonly #paceCell = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT))
+  readonly #windowBytes: Int32Array<SharedArrayBuffer>
+  readonly #memory = new SnapshotMemory()
+  readonly #registry = new SessionRegistry<SeatedSession>()
+  readonly #seats: readonly Seat[]
+  #certificate: Certificate
+  #isPublished = false
+  #restarts = 0
+  #phase: 'open' | 'draining' | 'stopped' = 'open'
+
+  constructor(options: TunnelThreadsOptions) {
+    this.#options = options
+    this.#certificate = options.certificate
+    this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
+    this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
+  }
+
+  /** Tenants' hostnames are the edge's alone. */
+  publish(change: SnapshotChange): void {
+    const lean = { ...change, tenants: change.tenants.map((tenant) => ({ ...tenant, hostnames: [] })) }
+    this.#memory.remember(lean)
+    this.#isPublished = true
+    for (const { calls } of this.#seats) calls.tell('publish', [lean])
+  }
+
+  setCertificate(certificate: Certificate): void {
+    this.#certificate = certificate
+    for (const { calls } of this.#seats) calls.tell('setCertificate', certificate)
+  }
+
+  /** @param head what was read of the connection already */
+  take(fd: number, head: Uint8Array): void {
+    const seat = this.#seats.reduce((best, each) => each.connections < best.connections ? each : best)
+    if (this.#phase === 'stopped') {
+      closeSync(fd)
+      return
+    }
+    seat.connections += 1
+    seat.inFlight.add(fd)
+    seat.calls.tell('take', { fd, head })
+  }
+
+  revoke(keyId: string): void {
+    for (const { calls } of this.#seats) calls.tell('revoke', keyId)
+  }
+
+  async gauges(): Promise<TunnelGauges> {
+    const each = await Promise.all(this.#seats.map(async ({ calls }) => await Promise.race([
+      calls.call('gauges', undefined).catch(() => undefined), delay(gaugesMsMax, undefined, { ref: false }),
+    ])))
+    const sum = (read: (gauges: TunnelGauges) => number): number => each.reduce((total, gauges) => total + (gauges === undefined ? 0 : read(gauges)), 0)
+    return {
+      sessions: this.#registry.size,
+      streams: sum(({ streams }) => streams),
+      windowGrowthBytes: sum(({ windowGrowthBytes }) => windowGrowthBytes),
+      windowGrowthRefusals: sum(({ windowGrowthRefusals }) => windowGrowthRefusals),
+    }
+  }
+
+  async drain(): Promise<void> {
+    this.#phase = 'draining'
+    await Promise.all(this.#seats.map(async ({ calls }) => await calls.call('drain', undefined).catch(() => undefined)))
+  }
+
+  async stop(): Promise<void> {
+    this.#phase = 'stopped'
+    await Promise.all(this.#seats.map(async ({ calls, worker }) => {
+      const exited = new Promise<void>((resolve) => {
+        worker.once('exit', () => resolve())
+      })
+      await calls.call('stop', undefined).then(async () => await exited, () => undefined)
+    }))
+  }
+
+  /** As a bug would; the next one at the next call. */
+  crash(turn: number): void {
+    this.#seats[turn % this.#seats.length]?.calls.tell('crash', undefined)
+  }
+
+  #seat(thread: number): Seat {
+    const started = this.#start(thread, () => seat)
+    const seat: Seat = { thread, ...started, startedMs: performance.now(), deaths: 0, connections: 0, inFlight: new Set(), sessions: new Map() }
+    return seat
+  }
+
+  #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
+    const { threads, handshakesPerSecond, admit, isRevoked, observer } = this.#options
+    const data: TunnelWorkerData = {
+      thread, threads, handshakesPerSecond,
+      idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
+      certificate: this.#certificate, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
+    }
+    const worker = new Worker(new URL('tunnel-worker.ts', import.meta.url), { workerData: data, name: `sluice-tunnel-${thread}` })
+    const calls: Seat['calls'] = new ThreadCalls<TunnelMainMethods, TunnelThreadMethods>(worker, {
+      admit, isRevoked,
+      observed: (events) => {
+        for (const event of events) {
+          if (event.name === 'sessionStarted') this.#began(seat(), calls, event.arguments[0])
+          else if (event.name === 'sessionEnded') this.#ended(seat(), event.arguments[0])
+        }
+        tellAgain(observer, events)
+      },
+      taken: (fd) => void seat().inFlight.delete(fd),
+      closed: () => {
+        seat().connections -= 1
+      },
+    })
+    let fault: Error | undefined
+    worker.on('error', (error: Error) => {
+      fault = error
+    })
+    worker.once('exit', (code) => {
+      const error = new Error(fault?.message ?? `exit code ${code}`, { cause: fault })
+      calls.close(error)
+      if (this.#phase !== 'stopped') void this.#replace(seat(), error)
+    })
+    return { worker, calls }
+  }
+
+  #began(seat: Seat, calls: Seat['calls'], facts: SessionFacts): void {
+    seat.sessions.set(facts.id, facts)
+    this.#registry.add({ facts, close: (detail) => calls.tell('closeSession', { keyId: facts.keyId, id: facts.id, detail }) })
+  }
+
+  #ended(seat: Seat, { id, keyId }: SessionFacts): void {
+    seat.sessions.delete(id)
+    const session = this.#registry.of(keyId).find(({ facts }) => facts.id === id)
+    if (session !== undefined) this.#registry.remove(session)
+  }
+
+  async #replace(seat: Seat, why: Error): Promise<void> {
+    const { observer } = this.#options
+    this.#restarts += 1
+    seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 1 : seat.deaths + 1
+    observer.failed(why, `tunnel thread ${seat.thread} died, its ${seat.sessions.size} sessions are cut; another takes its place`)
+    for (const facts of seat.sessions.values()) {
+      this.#ended(seat, facts)
+      observer.sessionEnded(facts, { reason: 'closed', detail: 'its thread died' })
+    }
+    for (const fd of seat.inFlight) closeSync(fd)
+    seat.inFlight.clear()
+    seat.connections = 0
+    Atomics.store(this.#windowBytes, seat.thread, 0)
+    if (seat.deaths > 1) await delay(Math.min(restartDelayMsMax, restartDelayMs * (seat.deaths - 1)), undefined, { ref: false })
+    if (this.#phase === 'stopped') return
+    Object.assign(seat, this.#start(seat.thread, () => seat), { startedMs: performance.now() })
+    if (this.#isPublished) seat.calls.tell('publish', [this.#memory.whole()])
+    // It has no session to send away, and takes none.
+    if (this.#phase === 'draining') void seat.calls.call('drain', undefined).catch(() => undefined)
+  }
+}
