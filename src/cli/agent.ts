@@ -3,11 +3,12 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { loadAgentConfig, type AgentConfig } from '../config/agent-schema.ts'
+import { loadAgentConfig, type AgentConfig, type ProxyConfig } from '../config/agent-schema.ts'
 import { ConfigError, formatProblems } from '../config/config-error.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
 import { Agent, type AgentObserver } from '../tunnel/agent/agent.ts'
+import type { HttpProxy } from '../tunnel/agent/http-proxy.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
 import type { CliIo } from './io.ts'
 
@@ -20,6 +21,8 @@ what they say through one outbound connection to each gateway. No privilege is n
 
 At its first start it makes a key for the node, in state.directory, and enrols it with the join token of token.file. While no
 gateway is to be reached it tries again, for ever, and says what it waits for; connections wait with it for five seconds.
+
+Where the node's network lets connections out through an HTTP proxy only, proxy.url names it; HTTPS_PROXY is not looked at.
 
 Signals
   SIGTERM SIGINT  end: connections are reset, so that clients come again at once
@@ -58,10 +61,11 @@ class FileError extends Error {
   readonly code = 'FILE'
 }
 
-async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
+async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward, proxy }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
   const agent = new Agent({
     gateways, node, forward,
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
+    proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
     token: () => tokenFile === undefined ? undefined : readToken(resolve(folder, tokenFile), logger),
     observer: observer(logger),
@@ -119,6 +123,22 @@ function readRequired(key: string, file: string): string {
   } catch (error) {
     throw new FileError(`${key}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
+}
+
+/** @throws {FileError} */
+function httpProxy({ url, credentialsFile, caFile }: ProxyConfig, folder: string): HttpProxy {
+  const credentials = (): string | undefined => credentialsFile === undefined ? undefined : readCredentials(resolve(folder, credentialsFile))
+  // What is wrong from the start is told at the start; later ones are read at each try.
+  credentials()
+  return { url, credentials, caPem: caFile === undefined ? undefined : readRequired('proxy.caFile', resolve(folder, caFile)) }
+}
+
+/** @throws {FileError} which does not repeat what is in it */
+function readCredentials(file: string): string {
+  const text = readRequired('proxy.credentialsFile', file).replace(/\r?\n$/, '')
+  // RFC 7617 §2: the user has no colon; neither has control characters.
+  if (!/^[^:\p{Cc}]+:\P{Cc}*$/u.test(text)) throw new FileError(`proxy.credentialsFile: ${file} must hold one line, USER:PASSWORD, and nothing else`)
+  return text
 }
 
 /** Once the node is enrolled nobody needs it: it may be gone. */
