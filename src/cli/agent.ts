@@ -10,12 +10,14 @@ import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
 import { Agent, type AgentObserver } from '../tunnel/agent/agent.ts'
 import type { HttpProxy } from '../tunnel/agent/http-proxy.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
+import { addAddresses, type AddedAddresses } from './added-addresses.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice agent --config FILE
 
 Carries the node's connections to its API server: it listens on addresses that kubelet, kube-proxy and pods dial, and takes
-what they say through one outbound connection to each gateway. No privilege is needed, but for ports below 1024.
+what they say through one outbound connection to each gateway. No privilege is needed, but for ports below 1024, and
+CAP_NET_ADMIN where an address is to be put on the device lo (forward[].addAddress), which is taken off again at the end.
 
   --config FILE   the agent's configuration (see config/agent.yaml for an example)
 
@@ -63,14 +65,17 @@ class FileError extends Error {
 
 async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward, proxy }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
   const agent = new Agent({
-    gateways, node, forward,
+    gateways, node,
+    forward: forward.map(({ listen }) => listen),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
     token: () => tokenFile === undefined ? undefined : readToken(resolve(folder, tokenFile), logger),
     observer: observer(logger),
   })
+  let addresses: AddedAddresses | undefined
   try {
+    addresses = await addAddresses(forward, logger)
     const bound = await agent.start()
     logger.info({ node, listening: bound.map(formatSocketAddress), gateways: gateways.map(({ host }) => host) }, 'agent started')
   } catch (error) {
@@ -82,6 +87,7 @@ async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward,
   })
   logger.info({ signal, connections: agent.connectionCount }, 'agent ends')
   agent.stop()
+  addresses.remove()
   return 0
 }
 

@@ -11,6 +11,8 @@ import { bindAddress, text, Wrong } from './schema.ts'
 const gatewaysMax = 16
 const forwardMax = 16
 
+const unspecified: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
 const gateway = text('a gateway: wss://HOST:PORT', '^wss://', (value) => {
   const url = URL.canParse(value) ? new URL(value) : undefined
   return url?.protocol === 'wss:' && url.username === '' && url.password === '' && (url.pathname === '/' || url.pathname === '') && url.search === '' && url.hash === '' ? url : undefined
@@ -39,6 +41,9 @@ const agentSchema = z.strictObject({
   }).prefault({}),
   forward: z.array(z.strictObject({
     listen: bindAddress,
+    addAddress: z.boolean().default(false).meta({ description: 'true or false: put the address on the device lo while the agent runs, which needs CAP_NET_ADMIN (Linux)' }),
+  }).superRefine(({ listen, addAddress }, context) => {
+    if (addAddress && unspecified.has(listen.address.address)) context.issues.push({ code: 'custom', path: ['addAddress'], message: `${listen.text} stands for every address: there is none to add`, input: addAddress })
   }).meta({ description: 'an address whose connections go to the API server' })).min(1).max(forwardMax).meta({ description: 'at least one address to listen on' }),
   proxy: z.strictObject({
     url: proxyUrl,
@@ -55,8 +60,13 @@ export interface AgentConfig {
   readonly tokenFile?: string
   readonly stateDirectory: string
   readonly node: string
-  readonly forward: readonly SocketAddress[]
+  readonly forward: readonly ForwardConfig[]
   readonly proxy?: ProxyConfig
+}
+
+export interface ForwardConfig {
+  readonly listen: SocketAddress
+  readonly addAddress: boolean
 }
 
 export interface ProxyConfig {
@@ -75,7 +85,7 @@ export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
     ...(token === undefined ? {} : { tokenFile: token.file }),
     stateDirectory: state.directory,
     node: node.name ?? systemHostname().toLowerCase(),
-    forward: forward.map(({ listen }) => listen.address),
+    forward: forward.map(({ listen, addAddress }) => ({ listen: listen.address, addAddress })),
     ...(proxy === undefined ? {} : { proxy: proxyConfig(proxy) }),
   }
 }
