@@ -3,23 +3,28 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { loadAgentConfig, type AgentConfig } from '../config/agent-schema.ts'
+import { loadAgentConfig, type AgentConfig, type ProxyConfig } from '../config/agent-schema.ts'
 import { ConfigError, formatProblems } from '../config/config-error.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
 import { Agent, type AgentObserver } from '../tunnel/agent/agent.ts'
+import type { HttpProxy } from '../tunnel/agent/http-proxy.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
+import { addAddresses, type AddedAddresses } from './added-addresses.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice agent --config FILE
 
 Carries the node's connections to its API server: it listens on addresses that kubelet, kube-proxy and pods dial, and takes
-what they say through one outbound connection to each gateway. No privilege is needed, but for ports below 1024.
+what they say through one outbound connection to each gateway. No privilege is needed, but for ports below 1024, and
+CAP_NET_ADMIN where an address is to be put on the device lo (forward[].addAddress), which is taken off again at the end.
 
   --config FILE   the agent's configuration (see config/agent.yaml for an example)
 
 At its first start it makes a key for the node, in state.directory, and enrols it with the join token of token.file. While no
 gateway is to be reached it tries again, for ever, and says what it waits for; connections wait with it for five seconds.
+
+Where the node's network lets connections out through an HTTP proxy only, proxy.url names it; HTTPS_PROXY is not looked at.
 
 Signals
   SIGTERM SIGINT  end: connections are reset, so that clients come again at once
@@ -58,15 +63,19 @@ class FileError extends Error {
   readonly code = 'FILE'
 }
 
-async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
+async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward, proxy }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
   const agent = new Agent({
-    gateways, node, forward,
+    gateways, node,
+    forward: forward.map(({ listen }) => listen),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
+    proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
     token: () => tokenFile === undefined ? undefined : readToken(resolve(folder, tokenFile), logger),
     observer: observer(logger),
   })
+  let addresses: AddedAddresses | undefined
   try {
+    addresses = await addAddresses(forward, logger)
     const bound = await agent.start()
     logger.info({ node, listening: bound.map(formatSocketAddress), gateways: gateways.map(({ host }) => host) }, 'agent started')
   } catch (error) {
@@ -78,6 +87,7 @@ async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward 
   })
   logger.info({ signal, connections: agent.connectionCount }, 'agent ends')
   agent.stop()
+  addresses.remove()
   return 0
 }
 
@@ -119,6 +129,22 @@ function readRequired(key: string, file: string): string {
   } catch (error) {
     throw new FileError(`${key}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }
+}
+
+/** @throws {FileError} */
+function httpProxy({ url, credentialsFile, caFile }: ProxyConfig, folder: string): HttpProxy {
+  const credentials = (): string | undefined => credentialsFile === undefined ? undefined : readCredentials(resolve(folder, credentialsFile))
+  // What is wrong from the start is told at the start; later ones are read at each try.
+  credentials()
+  return { url, credentials, caPem: caFile === undefined ? undefined : readRequired('proxy.caFile', resolve(folder, caFile)) }
+}
+
+/** @throws {FileError} which does not repeat what is in it */
+function readCredentials(file: string): string {
+  const text = readRequired('proxy.credentialsFile', file).replace(/\r?\n$/, '')
+  // RFC 7617 §2: the user has no colon; neither has control characters.
+  if (!/^[^:\p{Cc}]+:\P{Cc}*$/u.test(text)) throw new FileError(`proxy.credentialsFile: ${file} must hold one line, USER:PASSWORD, and nothing else`)
+  return text
 }
 
 /** Once the node is enrolled nobody needs it: it may be gone. */

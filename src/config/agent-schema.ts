@@ -6,10 +6,12 @@ import { namePattern } from '../core/name.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import { parseText, type LoadOptions } from './load.ts'
 import { readConfigFile } from './read-file.ts'
-import { bindAddress, text } from './schema.ts'
+import { bindAddress, text, Wrong } from './schema.ts'
 
 const gatewaysMax = 16
 const forwardMax = 16
+
+const unspecified: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 const gateway = text('a gateway: wss://HOST:PORT', '^wss://', (value) => {
   const url = URL.canParse(value) ? new URL(value) : undefined
@@ -17,6 +19,13 @@ const gateway = text('a gateway: wss://HOST:PORT', '^wss://', (value) => {
 })
 
 const nodeName = text('a node’s name, as Kubernetes has it: lower-case letters, digits, hyphens and dots; absent: the host name', undefined, (value) => namePattern.test(value) ? value : undefined)
+
+const proxyUrl = text('a proxy: http://HOST:PORT or https://HOST:PORT', '^https?://', (value) => {
+  // Of any text: what can't be read as an address may still hold a password.
+  if (value.includes('@')) return new Wrong('an address with credentials in it, which belong into proxy.credentialsFile', { isSecret: true })
+  const url = URL.canParse(value) ? new URL(value) : undefined
+  return url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.hash === '' ? url : undefined
+})
 
 const agentSchema = z.strictObject({
   gateways: z.array(gateway).min(1).max(gatewaysMax).meta({ description: 'the gateways: a session is held with each' }),
@@ -32,7 +41,15 @@ const agentSchema = z.strictObject({
   }).prefault({}),
   forward: z.array(z.strictObject({
     listen: bindAddress,
+    addAddress: z.boolean().default(false).meta({ description: 'true or false: put the address on the device lo while the agent runs, which needs CAP_NET_ADMIN (Linux)' }),
+  }).superRefine(({ listen, addAddress }, context) => {
+    if (addAddress && unspecified.has(listen.address.address)) context.issues.push({ code: 'custom', path: ['addAddress'], message: `${listen.text} stands for every address: there is none to add`, input: addAddress })
   }).meta({ description: 'an address whose connections go to the API server' })).min(1).max(forwardMax).meta({ description: 'at least one address to listen on' }),
+  proxy: z.strictObject({
+    url: proxyUrl,
+    credentialsFile: z.string().min(1).optional().meta({ description: 'a file with one line, USER:PASSWORD; read at each try' }),
+    caFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities that the certificate of an https:// proxy may come from; absent: the system’s' }),
+  }).optional().meta({ description: 'the HTTP proxy on the way to the gateways, asked with CONNECT; absent: none, whatever HTTPS_PROXY says' }),
 }).meta({ title: 'Sluice agent', description: 'The configuration of sluice agent' })
 
 /** After it has been read: every default resolved. */
@@ -43,18 +60,36 @@ export interface AgentConfig {
   readonly tokenFile?: string
   readonly stateDirectory: string
   readonly node: string
-  readonly forward: readonly SocketAddress[]
+  readonly forward: readonly ForwardConfig[]
+  readonly proxy?: ProxyConfig
+}
+
+export interface ForwardConfig {
+  readonly listen: SocketAddress
+  readonly addAddress: boolean
+}
+
+export interface ProxyConfig {
+  readonly url: URL
+  /** Paths as written. */
+  readonly credentialsFile?: string
+  readonly caFile?: string
 }
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, caFile, token, state, node, forward } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
+  const { gateways, caFile, token, state, node, forward, proxy } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
   return {
     gateways,
     ...(caFile === undefined ? {} : { caFile }),
     ...(token === undefined ? {} : { tokenFile: token.file }),
     stateDirectory: state.directory,
     node: node.name ?? systemHostname().toLowerCase(),
-    forward: forward.map(({ listen }) => listen.address),
+    forward: forward.map(({ listen, addAddress }) => ({ listen: listen.address, addAddress })),
+    ...(proxy === undefined ? {} : { proxy: proxyConfig(proxy) }),
   }
+}
+
+function proxyConfig({ url, credentialsFile, caFile }: NonNullable<z.output<typeof agentSchema>['proxy']>): ProxyConfig {
+  return { url, ...(credentialsFile === undefined ? {} : { credentialsFile }), ...(caFile === undefined ? {} : { caFile }) }
 }

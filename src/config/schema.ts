@@ -26,18 +26,21 @@ export function text<Value extends object | string | number>(description: string
   return z.string().meta({ description, ...(pattern === undefined ? {} : { pattern }) }).transform((value, context) => {
     const parsed = parse(value)
     if (parsed !== undefined && !isWrong(parsed)) return parsed
-    const why = parsed === undefined ? '' : `: ${parsed.why}`
-    context.issues.push({ code: 'custom', message: `${quote(value)}${why}`, input: value })
+    const message = parsed === undefined ? quote(value) : parsed.isSecret ? parsed.why : `${quote(value)}: ${parsed.why}`
+    context.issues.push({ code: 'custom', message, input: value })
     return z.NEVER
   })
 }
 
 /** Why a text is not what it should be, where more can be said than what was expected. */
-class Wrong {
+export class Wrong {
   readonly why: string
+  /** The text must not be repeated. */
+  readonly isSecret: boolean
 
-  constructor(why: string) {
+  constructor(why: string, { isSecret = false }: { readonly isSecret?: boolean } = {}) {
     this.why = why
+    this.isSecret = isSecret
   }
 }
 

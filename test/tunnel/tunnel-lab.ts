@@ -14,6 +14,7 @@ import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
 import type { ForwardedRecord } from '../../src/tunnel/agent/forwarder.ts'
+import type { HttpProxy } from '../../src/tunnel/agent/http-proxy.ts'
 import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
 import type { ForwardRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
@@ -47,7 +48,7 @@ export interface Lab {
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
   gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number }): Promise<TestGateway>
-  agent(options: { readonly gateways: readonly URL[]; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string }): Promise<TestAgent>
+  agent(options: { readonly gateways: readonly URL[]; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
 }
 
 export async function tunnelLab(t: Test): Promise<Lab> {
@@ -94,11 +95,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       t.teardown(close)
       return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
     },
-    agent: async ({ gateways, token, node = `node${++agents}`, caPem = ca.certificatePem }) => {
+    agent: async ({ gateways, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy }) => {
       const records: ForwardedRecord[] = []
       const refusals: string[] = []
       const agent = new Agent({
-        gateways, caPem, node, token: () => token,
+        gateways, caPem, proxy, node, token: () => token,
         stateDirectory: join(directory, node),
         forward: [{ address: '127.0.0.1', port: 0 }],
         observer: {

@@ -14,8 +14,9 @@ const reasonPhrase: Readonly<Record<ConnectStatus, string>> = {
   200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
 }
 
-export function encodeConnectRequest(target: string): Uint8Array {
-  return new TextEncoder().encode(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`)
+/** @param fields header lines, each without its end */
+export function encodeConnectRequest(target: string, fields: readonly string[] = []): Uint8Array {
+  return new TextEncoder().encode(`${[`CONNECT ${target} HTTP/1.1`, `Host: ${target}`, ...fields].join('\r\n')}\r\n\r\n`)
 }
 
 export function encodeConnectAnswer(status: ConnectStatus): Uint8Array {
@@ -23,7 +24,8 @@ export function encodeConnectAnswer(status: ConnectStatus): Uint8Array {
 }
 
 export type HeadResult =
-  | { readonly kind: 'head'; readonly firstLine: string; readonly rest: Uint8Array }
+  /** @property fields the lines behind the first, each without its end */
+  | { readonly kind: 'head'; readonly firstLine: string; readonly fields: readonly string[]; readonly rest: Uint8Array }
   | { readonly kind: 'malformed'; readonly detail: string }
 
 /** Collects a head. */
@@ -42,7 +44,8 @@ export class ConnectHeadReader {
     }
     const text = new TextDecoder('latin1').decode(all.subarray(0, end - 4))
     if (/[^\x20-\x7e\r\n\t]/.test(text)) return { kind: 'malformed', detail: 'a head with bytes that are no text' }
-    return { kind: 'head', firstLine: text.split('\r\n', 1)[0] ?? '', rest: all.subarray(end) }
+    const [firstLine = '', ...fields] = text.split('\r\n')
+    return { kind: 'head', firstLine, fields, rest: all.subarray(end) }
   }
 }
 

@@ -65,12 +65,17 @@ const SYS_io_uring_enter = 426
 
 export const AF_INET = 2
 export const AF_INET6 = 10
+export const AF_NETLINK = 16
 export const SOCK_STREAM = 1
+export const SOCK_RAW = 3
 export const SOCK_NONBLOCK = 0o4000
 export const SOCK_CLOEXEC = 0o2000000
 export const MSG_DONTWAIT = 0x40
 export const MSG_NOSIGNAL = 0x4000
 export const SHUT_WR = 1
+
+/** <linux/netlink.h> */
+export const NETLINK_ROUTE = 0
 
 export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
@@ -119,7 +124,7 @@ const MAP_SHARED_POPULATE = 0x8001
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
 
-export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM } = constants.errno
+export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
 
 /** Why this thread's last call failed. Only right after a call that returned -1. */
 export const errno: () => number = koffi.errno

@@ -5,6 +5,7 @@ import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { Forwarder, type ForwardedRecord } from './forwarder.ts'
 import { GatewayLink } from './gateway-link.ts'
+import type { HttpProxy } from './http-proxy.ts'
 import { loadNodeKey } from './node-key.ts'
 
 export interface AgentObserver {
@@ -19,6 +20,8 @@ export interface AgentOptions {
   readonly gateways: readonly URL[]
   /** PEM; undefined: the system's. */
   readonly caPem: string | undefined
+  /** On the way to the gateways. @default none */
+  readonly proxy?: HttpProxy | undefined
   readonly node: string
   readonly stateDirectory: string
   readonly token: () => string | undefined
@@ -31,11 +34,11 @@ export class Agent {
   readonly #forwarders: readonly Forwarder[]
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, caPem, node, stateDirectory, token, forward, observer }: AgentOptions) {
+  constructor({ gateways, caPem, proxy, node, stateDirectory, token, forward, observer }: AgentOptions) {
     const key = loadNodeKey(stateDirectory)
     const budget = new WindowBudget()
     this.links = gateways.map((gateway) => new GatewayLink({
-      gateway, caPem, node, key, token, budget,
+      gateway, caPem, proxy, node, key, token, budget,
       changed: (link) => {
         observer.linkChanged(link)
         if (link.state.kind === 'up') for (const forwarder of this.#forwarders) forwarder.sessionUp()

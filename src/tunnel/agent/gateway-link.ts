@@ -5,8 +5,7 @@
 //       └───────────── refused, unreachable ─────────────────────────────┘
 
 import type { IncomingMessage } from 'node:http'
-import { isIP } from 'node:net'
-import { connect, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
@@ -14,9 +13,12 @@ import type { WindowBudget } from '../../core/mux/window.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
+import { dialGateway } from './gateway-dial.ts'
+import type { HttpProxy } from './http-proxy.ts'
 import type { NodeKey } from './node-key.ts'
+import { DialError, reasonOf } from './open-connection.ts'
 
-/** For TCP, TLS and the upgrade together. */
+/** For TCP, the proxy, TLS and the upgrade together. */
 const connectMsMax = 10_000
 /** Of a refusal's body that is read for its reason. */
 const refusalBytesMax = 1_024
@@ -36,6 +38,8 @@ export interface GatewayLinkOptions {
   readonly gateway: URL
   /** PEM of the authorities to trust; undefined: the system's. */
   readonly caPem: string | undefined
+  /** On the way to the gateway; undefined: none. */
+  readonly proxy: HttpProxy | undefined
   readonly node: string
   readonly key: NodeKey
   /** Read at each try: it may come later, or change. Undefined: there is none. */
@@ -51,7 +55,8 @@ export class GatewayLink {
   readonly #backoff = new Backoff({ random: Math.random })
   #state: LinkState = { kind: 'connecting' }
   #mux: MuxLink | undefined
-  #socket: TLSSocket | undefined
+  /** The try that is under way, or has brought the session. */
+  #attempt = new AbortController()
   #session: Buffer | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -61,7 +66,7 @@ export class GatewayLink {
   }
 
   start(): void {
-    this.#connect()
+    void this.#connect()
   }
 
   get state(): LinkState {
@@ -87,44 +92,44 @@ export class GatewayLink {
   close(): void {
     this.#to({ kind: 'closed' })
     clearTimeout(this.#timer)
-    if (this.#mux === undefined) this.#socket?.destroy()
+    if (this.#mux === undefined) this.#attempt.abort(new Error('the agent stops'))
     else this.#mux.closed('the agent stops')
   }
 
-  #connect(): void {
-    const { gateway, caPem } = this.#options
+  async #connect(): Promise<void> {
+    const { gateway, caPem, proxy } = this.#options
     this.#to({ kind: 'connecting' })
-    let done = false
-    const fail = (why: string, atLeastMs = 0): void => {
-      if (done) return
-      done = true
-      clearTimeout(this.#timer)
-      socket.destroy()
-      this.#wait(why, atLeastMs)
+    const attempt = new AbortController()
+    this.#attempt = attempt
+    const timer = setTimeout(() => attempt.abort(new Error(`nothing within ${connectMsMax / 1_000} s`)), connectMsMax)
+    this.#timer = timer
+    let isOver = false
+    const over = (then: () => void): void => {
+      if (isOver) return
+      isOver = true
+      clearTimeout(timer)
+      then()
     }
-    const port = Number(gateway.port || 443)
-    const host = gateway.hostname.replace(/^\[|\]$/g, '')
-    const socket = connect({
-      host, port, servername: isIP(host) === 0 ? host : '', minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'],
-      ...(caPem === undefined ? {} : { ca: caPem }),
-      ...(this.#session === undefined ? {} : { session: this.#session }),
-    })
-    this.#socket = socket
-    this.#timer = setTimeout(() => fail(`no session within ${connectMsMax / 1_000} s`), connectMsMax)
-    socket.setNoDelay(true)
-    socket.setKeepAlive(true, 15_000)
-    socket.on('error', (error: NodeJS.ErrnoException) => fail(tlsFault(error)))
-    socket.on('close', () => fail('closed before there was a session'))
-    socket.on('session', (session) => {
-      this.#session = session
-    })
-    socket.once('secureConnect', () => this.#upgrade(socket, { fail, up: () => {
-      done = true
-      clearTimeout(this.#timer)
-    } }))
+    try {
+      const tls = await dialGateway({ gateway, caPem, proxy, session: this.#session, signal: attempt.signal })
+      const fail = (why: string, atLeastMs = 0): void => over(() => {
+        tls.destroy()
+        this.#wait(why, atLeastMs)
+      })
+      tls.on('error', (error) => fail(`the connection to ${this.gateway} broke: ${reasonOf(error, attempt.signal)}`))
+      tls.on('close', () => fail('closed before there was a session'))
+      tls.on('session', (session) => {
+        this.#session = session
+      })
+      attempt.signal.addEventListener('abort', () => fail(`no answer to the upgrade: ${reasonOf(undefined, attempt.signal)}`))
+      this.#upgrade(tls, { fail, up: (socket) => over(() => this.#began(socket)) })
+    } catch (error) {
+      if (!(error instanceof DialError)) throw error
+      over(() => this.#wait(error.message, 0))
+    }
   }
 
-  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: (why: string, atLeastMs?: number) => void; readonly up: () => void }): void {
+  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: (why: string, atLeastMs?: number) => void; readonly up: (socket: WebSocket) => void }): void {
     const { gateway, node, key, token } = this.#options
     const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
     const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
@@ -146,10 +151,7 @@ export class GatewayLink {
       fail(why, retryAfterMs)
       return undefined
     }))
-    socket.once('open', () => {
-      up()
-      this.#began(socket)
-    })
+    socket.once('open', () => up(socket))
   }
 
   #began(socket: WebSocket): void {
@@ -176,7 +178,7 @@ export class GatewayLink {
     if (this.#state.kind === 'closed') return
     const waitMs = this.#backoff.failed(atLeastMs)
     this.#to({ kind: 'waiting', why, untilMs: performance.now() + waitMs })
-    this.#timer = setTimeout(() => this.#connect(), waitMs)
+    this.#timer = setTimeout(() => void this.#connect(), waitMs)
   }
 
   #to(state: LinkState): void {
@@ -196,8 +198,4 @@ async function refusalIn(response: IncomingMessage): Promise<{ readonly why: str
   const reason = /"reason":"([a-z-]{1,40})"/.exec(body)?.[1]
   const retryAfter = Number(response.headers['retry-after'] ?? 0)
   return { why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`, retryAfterMs: Math.min(60, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000 }
-}
-
-function tlsFault(error: NodeJS.ErrnoException): string {
-  return error.code === undefined ? error.message : `${error.code}${error.message.includes(error.code) ? '' : `: ${error.message}`}`
 }
