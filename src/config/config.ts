@@ -26,6 +26,8 @@ export interface TunnelConfig {
   /** Paths as written. */
   readonly certificate: { readonly certFile: string; readonly keyFile: string }
   /** Sessions begun in a second, at most. */
+  /** wss://HOST[:PORT], as `gatewayUrl` writes it; empty: agents are told of none. */
+  readonly gateways: readonly string[]
   readonly threads: number | 'auto'
   readonly handshakesPerSecond: number
 }

@@ -5,6 +5,7 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
+import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
@@ -168,9 +169,12 @@ export const exactHostname = text('a hostname, no wildcard', undefined, (value) 
   return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
 })
 
+const gatewayAddress = text('a gateway as agents reach it: wss://HOST:PORT', '^wss://', gatewayUrl)
+
 const tunnelSchema = z.strictObject({
   hostnames: z.array(exactHostname).min(1).max(tunnelHostnamesMax).meta({ description: 'the names that agents ask for, on the listeners of the tenants' }),
   certificate: certificateSchema,
+  gateways: z.array(gatewayAddress).max(gatewaysToldMax).default([]).meta({ description: 'all gateways of the installation, this one too: agents are told, and hold sessions with them; absent: they keep to their own configuration' }),
   threads: z.union([z.literal('auto'), z.int().min(1).max(64)]).default('auto').meta({ description: 'auto (one for every two cores), or how many; they share the sessions' }),
   handshakesPerSecond: z.int().min(1).max(100_000).default(200).meta({ description: 'sessions begun in a second, at most; agents that come faster are told to come later' }),
 }).meta({ description: 'agents on customers’ nodes reach their API server through it; absent: none can' })

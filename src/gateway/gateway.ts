@@ -285,7 +285,7 @@ export class Gateway {
     const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
-    if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames and certificate: restart to change that')
+    if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways and certificate: restart to change that')
     if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
     const certificate = tunnel === undefined ? undefined : await this.#tunnel?.readCertificate(tunnel)
     for (const { name, address } of listeners) {
@@ -312,7 +312,7 @@ export class Gateway {
       throw error
     }
     this.#config = config
-    if (certificate !== undefined) this.#tunnel?.setCertificate(certificate)
+    if (tunnel !== undefined && certificate !== undefined) this.#tunnel?.reload(tunnel, certificate)
     for (const name of Array.from(this.#bound.keys())) {
       if (!listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }
@@ -395,7 +395,7 @@ const problemsLoggedMax = 20
 
 /** What a reload can't change of it. */
 function withoutReloadable(tunnel: TunnelConfig | undefined): unknown {
-  return tunnel === undefined ? undefined : { ...tunnel, hostnames: [], certificate: undefined }
+  return tunnel === undefined ? undefined : { ...tunnel, hostnames: [], gateways: [], certificate: undefined }
 }
 
 /** `[::]:6443` serves IPv4 too, as it does elsewhere, unless the file has an IPv4 listener on that port. */

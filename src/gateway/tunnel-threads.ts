@@ -31,6 +31,7 @@ const gaugesMsMax = 1_000
 export interface TunnelThreadsOptions {
   readonly threads: number
   readonly certificate: Certificate
+  readonly gateways: readonly string[]
   readonly handshakesPerSecond: number
   readonly admit: (claim: Claim) => Promise<Admission>
   readonly isRevoked: (keyId: string) => Promise<boolean>
@@ -65,6 +66,7 @@ export class TunnelThreads {
   readonly #registry = new SessionRegistry<SeatedSession>()
   readonly #seats: readonly Seat[]
   #certificate: Certificate
+  #gateways: readonly string[]
   #isPublished = false
   #restarts = 0
   #phase: 'open' | 'draining' | 'stopped' = 'open'
@@ -72,6 +74,7 @@ export class TunnelThreads {
   constructor(options: TunnelThreadsOptions) {
     this.#options = options
     this.#certificate = options.certificate
+    this.#gateways = options.gateways
     this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
   }
@@ -87,6 +90,11 @@ export class TunnelThreads {
   setCertificate(certificate: Certificate): void {
     this.#certificate = certificate
     for (const { calls } of this.#seats) calls.tell('setCertificate', certificate)
+  }
+
+  setGateways(gateways: readonly string[]): void {
+    this.#gateways = gateways
+    for (const { calls } of this.#seats) calls.tell('setGateways', gateways)
   }
 
   /** @param head what was read of the connection already */
@@ -149,7 +157,7 @@ export class TunnelThreads {
     const data: TunnelWorkerData = {
       thread, threads, handshakesPerSecond,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
-      certificate: this.#certificate, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
+      certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
     }
     const worker = new Worker(new URL('tunnel-worker.ts', import.meta.url), { workerData: data, name: `sluice-tunnel-${thread}` })
     const calls: Seat['calls'] = new ThreadCalls<TunnelMainMethods, TunnelThreadMethods>(worker, {

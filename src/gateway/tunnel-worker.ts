@@ -17,6 +17,7 @@ export interface TunnelWorkerData {
   readonly threads: number
   readonly idPrefix: string
   readonly certificate: Certificate
+  readonly gateways: readonly string[]
   readonly handshakesPerSecond: number
   /** For `SharedPace`, over all threads. */
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
@@ -30,6 +31,7 @@ export interface TunnelThreadMethods {
   /** The descriptor is the thread's from here on; it says so by `taken`. */
   take(connection: { readonly fd: number; readonly head: Uint8Array }): void
   setCertificate(certificate: Certificate): void
+  setGateways(gateways: readonly string[]): void
   revoke(keyId: string): void
   closeSession(session: { readonly keyId: string; readonly id: string; readonly detail: string }): void
   gauges(nothing: undefined): TunnelGauges
@@ -53,10 +55,10 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, handshakesPerSecond, paceCell, windowBytes }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, paceCell, windowBytes }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const gateway = new TunnelGateway({
-    certificate, threads, idPrefix,
+    certificate, gateways, threads, idPrefix,
     pace: new SharedPace({ ratePerSecond: handshakesPerSecond, cell: paceCell }),
     budget: new WindowBudget({ usedBytes: windowBytes, thread }),
     admit: async (claim) => await main.call('admit', claim),
@@ -74,6 +76,7 @@ function run(): void {
       gateway.take(socket)
     },
     setCertificate: (next) => gateway.setCertificate(next),
+    setGateways: (next) => gateway.setGateways(next),
     revoke: (keyId) => gateway.revoke(keyId),
     closeSession: (session) => gateway.closeSession(session),
     gauges: () => gateway.gauges(),

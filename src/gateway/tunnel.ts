@@ -86,10 +86,10 @@ export class Tunnel {
    * @param handsOver what the driver hands over: descriptors, which threads can take, or sockets of the main thread
    */
   observe(observation: Observation, handsOver: 'descriptors' | 'sockets'): void {
-    const { tunnel: { handshakesPerSecond, threads }, certificate } = this.#parts
+    const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.gauges() ?? noGauges)
     const options = {
-      certificate, observer,
+      certificate, gateways, observer,
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
@@ -120,9 +120,10 @@ export class Tunnel {
     return await readCertificate(tunnel, this.#folder)
   }
 
-  /** For handshakes from now on. */
-  setCertificate(certificate: Certificate): void {
+  /** What a reload can change: the certificate holds for handshakes from now on, the list is told to every agent. */
+  reload({ gateways }: TunnelConfig, certificate: Certificate): void {
     this.#side?.setCertificate(certificate)
+    this.#side?.setGateways(gateways)
   }
 
   async drain(): Promise<void> {

@@ -16,11 +16,15 @@ export function webSocketWire(socket: WebSocket): Wire {
   }
 }
 
-/** What comes in goes to the session; the connection's end is its end. */
-export function linkWebSocket(socket: WebSocket, link: MuxLink): void {
+/**
+ * What comes in goes to the session; the connection's end is its end.
+ * @param text what to do with text messages, which are beside the session; absent: they end it
+ */
+export function linkWebSocket(socket: WebSocket, link: MuxLink, text?: (message: string) => void): void {
   socket.binaryType = 'nodebuffer'
   socket.on('message', (bytes: Buffer, isBinary: boolean) => {
     if (isBinary) link.received(bytes)
+    else if (text !== undefined) text(bytes.toString())
     else link.closed('a text message: frames are binary')
   })
   // It closes after an error, and the code tells.

@@ -38,6 +38,7 @@ function pair(t: Test): Pair {
 void test('each side calls the other', async (t) => {
   const { calls, back, notes } = pair(t)
   calls.tell('note', 'there')
+  await calls.call('double', 1)
   await back.call('hear', 'and back')
   t.same(notes, ['there', 'and back'])
 })

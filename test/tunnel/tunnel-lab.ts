@@ -47,7 +47,7 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number }): Promise<TestGateway>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[] }): Promise<TestGateway>
   agent(options: { readonly gateways: readonly URL[]; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
 }
 
@@ -62,11 +62,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0 } = {}) => {
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [] } = {}) => {
       const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], streams: [] as ForwardRecord[] }
       const tunnel = new TunnelGateway({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },
-        threads: 1, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+        gateways: told, threads: 1, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {

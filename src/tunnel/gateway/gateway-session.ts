@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
+import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { ForwardStream } from './forward-stream.ts'
@@ -24,9 +25,11 @@ export interface GatewaySessionOptions {
 export class GatewaySession {
   readonly facts: SessionFacts
   readonly link: MuxLink
+  readonly #socket: WebSocket
 
   constructor({ facts, socket, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
     this.facts = facts
+    this.#socket = socket
     this.link = new MuxLink({
       role: 'server',
       wire: webSocketWire(socket),
@@ -49,6 +52,10 @@ export class GatewaySession {
   /** The agent goes elsewhere with new streams; those that there are go on. */
   goAway(): void {
     this.link.session.goAway(performance.now())
+  }
+
+  tell(message: ControlMessage): void {
+    this.#socket.send(encodeControlMessage(message))
   }
 
   close(detail: string): void {

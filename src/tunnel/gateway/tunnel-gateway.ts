@@ -45,6 +45,8 @@ export interface Certificate {
 
 export interface TunnelGatewayOptions {
   readonly certificate: Certificate
+  /** That agents are told of; empty: they are told nothing. */
+  readonly gateways: readonly string[]
   /** Sessions begun in a second, over all threads. */
   readonly pace: SharedPace
   /** Of the windows' growth, over all threads. */
@@ -64,6 +66,7 @@ export class TunnelGateway {
   readonly #server: Server
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #sessions = new SessionRegistry<GatewaySession>()
+  #gateways: readonly string[]
   #begun = 0
   /** All that were handed over and are open: sessions, and those that want to be. */
   readonly #sockets = new Set<Socket>()
@@ -75,7 +78,8 @@ export class TunnelGateway {
 
   constructor(options: TunnelGatewayOptions) {
     this.#options = options
-    const { certificate } = options
+    const { certificate, gateways } = options
+    this.#gateways = gateways
     this.#server = createServer({ cert: certificate.certPem, key: certificate.keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000 })
     this.#server.on('request', (request, response) => {
       const isTunnel = request.url === tunnelPath
@@ -103,6 +107,13 @@ export class TunnelGateway {
   /** For handshakes from now on. @throws where they don't belong together */
   setCertificate({ certPem, keyPem }: Certificate): void {
     this.#server.setSecureContext({ cert: certPem, key: keyPem, minVersion: 'TLSv1.3' })
+  }
+
+  /** Tells every agent, where it is another list. */
+  setGateways(gateways: readonly string[]): void {
+    if (gateways.length === this.#gateways.length && gateways.every((gateway, index) => gateway === this.#gateways[index])) return
+    this.#gateways = gateways
+    for (const session of this.#sessions.all) session.tell({ gateways })
   }
 
   /** Takes over a connection to one of the tunnel's hostnames, of which nothing has been read. */
@@ -203,6 +214,7 @@ export class TunnelGateway {
     })
     this.#sessions.add(session)
     observer.sessionStarted(facts, enrolled)
+    if (this.#gateways.length > 0) session.tell({ gateways: this.#gateways })
     if (this.#phase !== 'open') this.#sendAway(session)
     this.#options.isRevoked(facts.keyId).then((revoked) => {
       if (revoked) this.revoke(facts.keyId)

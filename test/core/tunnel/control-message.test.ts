@@ -1,0 +1,31 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import { controlBytesMax, encodeControlMessage, gatewaysToldMax, gatewayUrl, parseControlMessage } from '../../../src/core/tunnel/control-message.ts'
+
+void test('what was encoded is parsed', async (t) => {
+  const message = { gateways: ['wss://a.example.com:6443', 'wss://[2001:db8::1]:6443', 'wss://b.example.com'] }
+  t.same(parseControlMessage(encodeControlMessage(message)), message)
+})
+
+void test('facts of a later version are passed over', async (t) => {
+  t.same(parseControlMessage('{"weather":"fine"}'), {})
+})
+
+void test('what is no message', async (t) => {
+  for (const text of ['', 'null', '[]', '7', '"x"', '{', '{"gateways":"wss://a"}', '{"gateways":[7]}', '{"gateways":["https://a"]}', '{"gateways":["wss://a/path"]}', '{"gateways":["wss://user@a"]}', `{"gateways":[],"x":"${'x'.repeat(controlBytesMax)}"}`]) {
+    t.equal(parseControlMessage(text), undefined, text.slice(0, 40))
+  }
+})
+
+void test('a list is bounded, and names each once', async (t) => {
+  const many = Array.from({ length: gatewaysToldMax + 9 }, (_, index) => `wss://g${index}`)
+  t.equal(parseControlMessage(encodeControlMessage({ gateways: many }))?.gateways?.length, gatewaysToldMax)
+  t.same(parseControlMessage('{"gateways":["wss://A:443","wss://a","wss://a/"]}'), { gateways: ['wss://a'] })
+})
+
+void test('nothing that is read makes it throw', async () => {
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+    const parsed = parseControlMessage(text)
+    return parsed === undefined || (parsed.gateways ?? []).every((url) => gatewayUrl(url) === url)
+  }))
+})
