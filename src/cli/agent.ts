@@ -3,23 +3,31 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { loadAgentConfig, type AgentConfig, type ProxyConfig } from '../config/agent-schema.ts'
+import { loadAgentConfig, type AgentConfig } from '../config/agent-schema.ts'
 import { ConfigError, formatProblems } from '../config/config-error.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
+import type { AgentObserver } from '../core/tunnel/agent-observer.ts'
 import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
-import { Agent, type AgentObserver } from '../tunnel/agent/agent.ts'
-import type { HttpProxy } from '../tunnel/agent/http-proxy.ts'
+import { AgentLog } from '../observe/agent-log.ts'
+import { programVersion } from '../observe/program-version.ts'
+import { Agent } from '../tunnel/agent/agent.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
-import { addAddresses, type AddedAddresses } from './added-addresses.ts'
+import { addAddresses, type AddedAddresses } from './agent/added-addresses.ts'
+import type { AgentAdmin } from './agent/admin.ts'
+import { FileError, httpProxy, readRequired } from './agent/files.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice agent --config FILE
+       sluice agent status [--config FILE | --admin ADDRESS:PORT] [--json]
 
 Carries the node's connections to its API server: it listens on addresses that kubelet, kube-proxy and pods dial, and takes
 what they say through one outbound connection to each gateway. No privilege is needed, but for ports below 1024, and
 CAP_NET_ADMIN where an address is to be put on the device lo (forward[].addAddress), which is taken off again at the end.
 
   --config FILE   the agent's configuration (see config/agent.yaml for an example)
+
+status asks the agent that runs here, at its admin.address (by default 127.0.0.1:9444), for its sessions and listeners, and what
+it waits for; it exits with 1 while no session is up. --json prints the answer as it came.
 
 At its first start it makes a key for the node, in state.directory, and enrols it with the join token of token.file. While no
 gateway is to be reached it tries again, for ever, and says what it waits for; connections wait with it for five seconds.
@@ -33,14 +41,19 @@ Environment
   SLUICE_LOG_LEVEL   trace debug info warn error fatal silent; default info
   SLUICE_…           overrides one value of the file: SLUICE_NODE_NAME=node1
 
-Exit codes: 0 ended by a signal, 1 failure, 2 wrong configuration or arguments.
+Exit codes: 0 ended by a signal, or a session is up; 1 failure, or none is up; 2 wrong configuration or arguments.
 
 Example
   sluice token create --config sluice.yaml --tenant acme > join-token     # beside the gateway
   sluice agent --config agent.yaml                                        # on the node
+  sluice agent status                                                     # beside it
 `
 
 export async function agentCommand(args: readonly string[], io: CliIo): Promise<number> {
+  if (args[0] === 'status') {
+    const { agentStatusCommand } = await import('./agent/status.ts')
+    return await agentStatusCommand(args.slice(1), { io, usage })
+  }
   const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } }, strict: true })
   if (values.config === undefined) {
     io.stderr.write(`sluice agent: --config FILE is needed\n\n${usage}`)
@@ -58,12 +71,15 @@ export async function agentCommand(args: readonly string[], io: CliIo): Promise<
   }
 }
 
-/** A file that the configuration names can't be read. */
-class FileError extends Error {
-  readonly code = 'FILE'
+interface Place {
+  /** That relative paths begin at. */
+  readonly folder: string
+  readonly logger: Logger
 }
 
-async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward, proxy }: AgentConfig, { folder, logger }: { readonly folder: string; readonly logger: Logger }): Promise<number> {
+async function run(config: AgentConfig, { folder, logger }: Place): Promise<number> {
+  const { gateways, caFile, tokenFile, stateDirectory, node, forward, proxy } = config
+  const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
     gateways, node,
     forward: forward.map(({ listen }) => listen),
@@ -71,80 +87,41 @@ async function run({ gateways, caFile, tokenFile, stateDirectory, node, forward,
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
     token: () => tokenFile === undefined ? undefined : readToken(resolve(folder, tokenFile), logger),
-    observer: observer(logger),
+    observer: {
+      linkChanged: (link) => observers.forEach((each) => each.linkChanged(link)),
+      linkRefused: (link, why) => observers.forEach((each) => each.linkRefused(link, why)),
+      connectionEnded: (record) => observers.forEach((each) => each.connectionEnded(record)),
+    },
+  })
+  const admin = await adminOf(config, agent, logger)
+  if (admin !== undefined) observers.push(admin.observer)
+  // From here on: what has been added by then must be taken off.
+  const signalled = new Promise<string>((resolve_) => {
+    for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => resolve_(each))
   })
   let addresses: AddedAddresses | undefined
   try {
+    const adminAddress = await admin?.listen()
     addresses = await addAddresses(forward, logger)
     const bound = await agent.start()
-    logger.info({ node, listening: bound.map(formatSocketAddress), gateways: gateways.map(({ host }) => host) }, 'agent started')
+    logger.info({ node, listening: bound.map(formatSocketAddress), gateways: gateways.map(({ host }) => host), ...(adminAddress === undefined ? {} : { admin: formatSocketAddress(adminAddress) }) }, 'agent started')
   } catch (error) {
     logger.fatal({ error: error instanceof Error ? error.message : String(error) }, 'not started')
+    await admin?.close()
     return 1
   }
-  const signal = await new Promise<string>((resolve_) => {
-    for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => resolve_(each))
-  })
-  logger.info({ signal, connections: agent.connectionCount }, 'agent ends')
+  logger.info({ signal: await signalled, connections: agent.connectionCount }, 'agent ends')
   agent.stop()
   addresses.remove()
+  await admin?.close()
   return 0
 }
 
-function observer(logger: Logger): AgentObserver {
-  return {
-    linkChanged: ({ gateway, state }) => {
-      switch (state.kind) {
-        case 'connecting': logger.debug({ gateway }, 'connecting'); break
-        case 'up': logger.info({ gateway }, 'session is up'); break
-        case 'draining': logger.info({ gateway }, 'the gateway goes: new connections go elsewhere'); break
-        case 'waiting': logger.warn({ gateway, why: state.why, retryInMs: Math.round(state.untilMs - performance.now()) }, 'no session'); break
-        case 'closed': break
-        default: state satisfies never
-      }
-    },
-    linkRefused: ({ gateway }, why) => logger.warn({ gateway, why, ...advice[why.split(' ')[1] ?? ''] }, 'the gateway refused'),
-    connectionEnded: (record) => {
-      if (record.end === 'refused' || record.end === 'no-session') logger.warn({ ...record }, 'connection reset')
-      else logger.debug({ ...record }, 'connection')
-    },
-  }
-}
-
-/** By what the gateway answered. */
-const advice: Readonly<Record<string, { readonly advice: string }>> = {
-  'node-unknown': { advice: 'the node is not enrolled: put a join token into token.file (sluice token create)' },
-  'node-revoked': { advice: 'the node was revoked: remove the agent’s state and enrol it with a new token, if it should be let in again' },
-  'name-mismatch': { advice: 'the key was enrolled under another node.name' },
-  'token-unknown': { advice: 'the token is not this gateway’s, or was copied wrongly' },
-  'token-expired': { advice: 'make a new token (sluice token create)' },
-  'token-used-up': { advice: 'make a new token, with --uses for as many nodes as there are' },
-  'token-revoked': { advice: 'make a new token (sluice token create)' },
-  'malformed': { advice: 'token.file must hold one token and nothing else' },
-}
-
-function readRequired(key: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new FileError(`${key}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
-  }
-}
-
-/** @throws {FileError} */
-function httpProxy({ url, credentialsFile, caFile }: ProxyConfig, folder: string): HttpProxy {
-  const credentials = (): string | undefined => credentialsFile === undefined ? undefined : readCredentials(resolve(folder, credentialsFile))
-  // What is wrong from the start is told at the start; later ones are read at each try.
-  credentials()
-  return { url, credentials, caPem: caFile === undefined ? undefined : readRequired('proxy.caFile', resolve(folder, caFile)) }
-}
-
-/** @throws {FileError} which does not repeat what is in it */
-function readCredentials(file: string): string {
-  const text = readRequired('proxy.credentialsFile', file).replace(/\r?\n$/, '')
-  // RFC 7617 §2: the user has no colon; neither has control characters.
-  if (!/^[^:\p{Cc}]+:\P{Cc}*$/u.test(text)) throw new FileError(`proxy.credentialsFile: ${file} must hold one line, USER:PASSWORD, and nothing else`)
-  return text
+async function adminOf({ admin, node, proxy }: AgentConfig, agent: Agent, logger: Logger): Promise<AgentAdmin | undefined> {
+  if (admin === undefined) return undefined
+  const { createAgentAdmin } = await import('./agent/admin.ts')
+  const facts = { node, version: programVersion(), startedAtMs: performance.now(), proxy: proxy?.url.host }
+  return createAgentAdmin({ address: admin.address, logger, facts: () => ({ ...facts, links: agent.links, forwards: agent.forwards }) })
 }
 
 /** Once the node is enrolled nobody needs it: it may be gone. */

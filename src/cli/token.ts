@@ -11,6 +11,7 @@ import { FileStore } from '../state/file/file-store.ts'
 import { Identities, IdentityError } from '../state/identities.ts'
 import { StoreUnavailableError } from '../state/store.ts'
 import type { CliIo } from './io.ts'
+import { formatTable } from './table.ts'
 
 export const tokenUsage = `Usage: sluice token create --config FILE --tenant NAME [--ttl 1h] [--uses 1]
        sluice token list --config FILE [--output json]
@@ -166,9 +167,7 @@ function print<Column extends string>(io: CliIo, rows: readonly Readonly<Record<
     io.stdout.write(`${JSON.stringify(rows)}\n`)
     return
   }
-  const widths = columns.map((column) => Math.max(column.length, ...rows.map((row) => row[column].length)))
-  const line = (cells: readonly string[]): string => `${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ').trimEnd()}\n`
-  io.stdout.write(line(columns.map((column) => column.toUpperCase())) + rows.map((row) => line(columns.map((column) => row[column]))).join(''))
+  io.stdout.write(formatTable(rows, columns))
 }
 
 function time(ms: number): string {

@@ -50,6 +50,9 @@ const agentSchema = z.strictObject({
     credentialsFile: z.string().min(1).optional().meta({ description: 'a file with one line, USER:PASSWORD; read at each try' }),
     caFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities that the certificate of an https:// proxy may come from; absent: the system’s' }),
   }).optional().meta({ description: 'the HTTP proxy on the way to the gateways, asked with CONNECT; absent: none, whatever HTTPS_PROXY says' }),
+  admin: z.strictObject({
+    address: bindAddress,
+  }).optional().meta({ description: 'where /healthz, /readyz, /metrics and /v1/status are served; absent: nowhere' }),
 }).meta({ title: 'Sluice agent', description: 'The configuration of sluice agent' })
 
 /** After it has been read: every default resolved. */
@@ -62,6 +65,7 @@ export interface AgentConfig {
   readonly node: string
   readonly forward: readonly ForwardConfig[]
   readonly proxy?: ProxyConfig
+  readonly admin?: { readonly address: SocketAddress }
 }
 
 export interface ForwardConfig {
@@ -78,7 +82,7 @@ export interface ProxyConfig {
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, caFile, token, state, node, forward, proxy } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
+  const { gateways, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
   return {
     gateways,
     ...(caFile === undefined ? {} : { caFile }),
@@ -87,6 +91,7 @@ export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
     node: node.name ?? systemHostname().toLowerCase(),
     forward: forward.map(({ listen, addAddress }) => ({ listen: listen.address, addAddress })),
     ...(proxy === undefined ? {} : { proxy: proxyConfig(proxy) }),
+    ...(admin === undefined ? {} : { admin: { address: admin.address.address } }),
   }
 }
 

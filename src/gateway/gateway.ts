@@ -5,7 +5,6 @@
 //
 // A reload is all or nothing: new listeners are bound first, and if one can't be, the running snapshot stays whole.
 
-import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
@@ -13,10 +12,12 @@ import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
-import { createAdminServer, type AdminServer, type LastReload, type SnapshotStatus } from '../observe/admin/server.ts'
+import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
+import type { LastReload, SnapshotStatus } from '../observe/admin/snapshot-status.ts'
 import type { Logger } from '../observe/log.ts'
 import type { SnapshotFacts } from '../observe/metrics.ts'
 import type { Observation } from '../observe/observation.ts'
+import { programVersion } from '../observe/program-version.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
@@ -358,9 +359,10 @@ export class Gateway {
 
   async #openAdmin(address: SocketAddress): Promise<BoundAdmin> {
     const server = createAdminServer({
+      readyWhen: '200 when it takes connections; 503 while it starts or drains',
       readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
-      snapshot: () => this.#status(),
       metrics: this.#observation.metrics,
+      page: { path: '/v1/snapshot', summary: 'what is running', answer: () => this.#status() },
       failed: (error, context) => this.#observation.driverError(error, context),
     })
     try {
@@ -402,9 +404,4 @@ function withoutReloadable(tunnel: TunnelConfig | undefined): unknown {
 function listenOptions({ address, port }: SocketAddress, listeners: readonly ListenerConfig[]): ListenOptions {
   const ipv6 = address.includes(':')
   return { ipv6Only: ipv6 && listeners.some((other) => other.address.port === port && !other.address.address.includes(':')) }
-}
-
-function programVersion(): string {
-  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
-  return manifest.version
 }

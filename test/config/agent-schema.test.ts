@@ -14,7 +14,7 @@ void test('a minimal file has every default, and the environment overrides singl
   const config = load(t, minimal, { SLUICE_NODE_NAME: 'node1' })
   t.match(config, { stateDirectory: '/var/lib/sluice-agent', node: 'node1', forward: [{ listen: { address: '127.0.0.1', port: 6443 }, addAddress: false }] })
   t.equal(config.gateways[0]?.host, 'tunnel.example.test:6443')
-  t.same([config.caFile, config.tokenFile], [undefined, undefined])
+  t.same([config.caFile, config.tokenFile, config.proxy, config.admin], [undefined, undefined, undefined, undefined])
   t.end()
 })
 
@@ -42,7 +42,7 @@ void test('no error repeats credentials that stand where they should not', (t) =
 
 void test('the example that is shipped is one', (t) => {
   const config = loadAgentConfig({ file: fileURLToPath(new URL('../../config/agent.yaml', import.meta.url)), env: {} })
-  t.match(config, { tokenFile: 'join-token', forward: [{ listen: { address: '172.30.0.1', port: 6443 }, addAddress: true }] })
+  t.match(config, { tokenFile: 'join-token', forward: [{ listen: { address: '172.30.0.1', port: 6443 }, addAddress: true }], admin: { address: { address: '127.0.0.1', port: 9444 } } })
   t.end()
 })
 

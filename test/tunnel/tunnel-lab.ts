@@ -13,7 +13,7 @@ import type { TenantSpec } from '../../src/core/snapshot.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
-import type { ForwardedRecord } from '../../src/tunnel/agent/forwarder.ts'
+import type { ForwardedRecord } from '../../src/core/tunnel/agent-observer.ts'
 import type { HttpProxy } from '../../src/tunnel/agent/http-proxy.ts'
 import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
 import type { ForwardRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
@@ -44,6 +44,8 @@ export interface TestAgent {
 }
 
 export interface Lab {
+  /** Of the test: the store and the agents' keys are in it. */
+  readonly directory: string
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
@@ -59,6 +61,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
   const identities = new Identities(store)
   let agents = 0
   return {
+    directory,
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,

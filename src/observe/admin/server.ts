@@ -7,33 +7,22 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 
-export type Readiness = { readonly kind: 'ready' } | { readonly kind: 'not-ready'; readonly reason: 'starting' | 'draining' }
+export type Readiness = { readonly kind: 'ready' } | { readonly kind: 'not-ready'; readonly reason: 'starting' | 'draining' | 'no-session' }
 
-export interface LastReload {
-  readonly result: 'reloaded' | 'kept'
-  /** ISO 8601 */
-  readonly at: string
-  /** Why the running snapshot was kept. */
-  readonly error?: string
-}
-
-/** The answer of `/v1/snapshot`. */
-export interface SnapshotStatus {
-  readonly version: number
-  /** ISO 8601 */
-  readonly publishedAt: string
-  readonly ageSeconds: number
-  readonly file: string
-  readonly listeners: readonly { readonly name: string; readonly address: string }[]
-  readonly tenants: number
-  readonly hostnames: number
-  readonly lastReload?: LastReload
+/** A path whose answer is JSON. */
+export interface AdminPage {
+  readonly path: `/v1/${string}`
+  /** In the index: what it tells. */
+  readonly summary: string
+  readonly answer: () => object
 }
 
 export interface AdminSources {
+  /** In the index: when `/readyz` is 200, and when 503. */
+  readonly readyWhen: string
   readonly readiness: () => Readiness
-  readonly snapshot: () => SnapshotStatus
   readonly metrics: { readonly contentType: string; text(): Promise<string> }
+  readonly page: AdminPage
   /** Told of an answer that one of these could not give (the client gets a 500), and of connections that could not be accepted. */
   readonly failed: (error: Error, context: string) => void
 }
@@ -71,13 +60,6 @@ const defaultLimits: AdminLimits = {
   checkIntervalMs: 1_000,
   closeMsMax: 1_000,
 }
-
-const index = `Sluice
-/healthz       200 while the process lives
-/readyz        200 when it takes connections; 503 while it starts or drains
-/metrics       Prometheus
-/v1/snapshot   what is running
-`
 
 /** @param limits only tests need others */
 export function createAdminServer(sources: AdminSources, limits: Partial<AdminLimits> = {}): AdminServer {
@@ -156,19 +138,24 @@ async function answerFor(request: IncomingMessage, sources: AdminSources): Promi
   }
 }
 
-async function route({ method, url = '' }: IncomingMessage, { readiness, snapshot, metrics }: AdminSources): Promise<Answer> {
+async function route({ method, url = '' }: IncomingMessage, { readyWhen, readiness, metrics, page }: AdminSources): Promise<Answer> {
   if (method !== 'GET' && method !== 'HEAD') return json(405, { error: 'method not allowed', allowed: ['GET', 'HEAD'] })
   switch (url.split('?', 1)[0]) {
-    case '/': return plain(200, index)
+    case '/': return plain(200, indexOf(readyWhen, page))
     case '/healthz': return plain(200, 'ok\n')
     case '/readyz': {
       const ready = readiness()
       return ready.kind === 'ready' ? plain(200, 'ok\n') : plain(503, `${ready.reason}\n`)
     }
     case '/metrics': return { status: 200, body: await metrics.text(), contentType: metrics.contentType }
-    case '/v1/snapshot': return json(200, snapshot())
-    default: return json(404, { error: 'not found', paths: ['/', '/healthz', '/readyz', '/metrics', '/v1/snapshot'] })
+    case page.path: return json(200, page.answer())
+    default: return json(404, { error: 'not found', paths: ['/', '/healthz', '/readyz', '/metrics', page.path] })
   }
+}
+
+function indexOf(readyWhen: string, { path, summary }: AdminPage): string {
+  const rows = [['/healthz', '200 while the process lives'], ['/readyz', readyWhen], ['/metrics', 'Prometheus'], [path, summary]] as const
+  return `Sluice\n${rows.map(([each, what]) => `${each.padEnd(15)}${what}\n`).join('')}`
 }
 
 function plain(status: number, body: string): Answer {

@@ -3,18 +3,11 @@
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { Forwarder, type ForwardedRecord } from './forwarder.ts'
+import type { AgentObserver, ForwardFacts } from '../../core/tunnel/agent-observer.ts'
+import { Forwarder } from './forwarder.ts'
 import { GatewayLink } from './gateway-link.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import { loadNodeKey } from './node-key.ts'
-
-export interface AgentObserver {
-  /** Its state is another one. */
-  linkChanged(link: GatewayLink): void
-  /** The gateway answered, and said no. */
-  linkRefused(link: GatewayLink, why: string): void
-  connectionEnded(record: ForwardedRecord): void
-}
 
 export interface AgentOptions {
   readonly gateways: readonly URL[]
@@ -55,7 +48,7 @@ export class Agent {
   async start(): Promise<readonly SocketAddress[]> {
     const bound: SocketAddress[] = []
     try {
-      for (const forwarder of this.#forwarders) bound.push(await forwarder.listen())
+      for (const forwarder of this.#forwarders) bound.push(await forwarder.bind())
     } catch (error) {
       this.stop()
       throw error
@@ -66,6 +59,10 @@ export class Agent {
 
   get isUp(): boolean {
     return this.links.some(({ state }) => state.kind === 'up')
+  }
+
+  get forwards(): readonly ForwardFacts[] {
+    return this.#forwarders
   }
 
   get connectionCount(): number {

@@ -8,8 +8,8 @@ import { once } from 'node:events'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
-import type { RelayEnd } from '../../core/tunnel/tunnel-observer.ts'
-import { SocketRelay } from '../socket-relay.ts'
+import type { ForwardFacts, ForwardedEnd, ForwardedRecord } from '../../core/tunnel/agent-observer.ts'
+import { SocketRelay, type SocketRelayTotals } from '../socket-relay.ts'
 
 /** The gateway sends every forward stream to its session's tenant; this says no more than that. */
 const connectTarget = 'kubernetes:6443'
@@ -18,15 +18,6 @@ const sessionWaitMs = 5_000
 /** Connections that wait for one; more are reset at once. */
 const waitingMax = 1_000
 
-export interface ForwardedRecord {
-  readonly client: SocketAddress
-  /** The gateway's answer; undefined: there was none. */
-  readonly status: number | undefined
-  readonly end: RelayEnd | 'refused' | 'no-session'
-  readonly toUpstreamBytes: number
-  readonly fromUpstreamBytes: number
-}
-
 export interface ForwarderOptions {
   readonly listen: SocketAddress
   /** @returns undefined while no session can carry one */
@@ -34,10 +25,16 @@ export interface ForwarderOptions {
   readonly ended: (record: ForwardedRecord) => void
 }
 
-export class Forwarder {
+export class Forwarder implements ForwardFacts {
   readonly #options: ForwarderOptions
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** Those that have a stream. */
+  readonly #streaming = new Set<ForwardedConnection>()
+  #bound: SocketAddress | undefined
+  /** Of those that have ended. */
+  #toUpstreamBytes = 0
+  #fromUpstreamBytes = 0
   #waiting: { readonly socket: Socket; readonly timer: NodeJS.Timeout }[] = []
 
   constructor(options: ForwarderOptions) {
@@ -46,7 +43,7 @@ export class Forwarder {
   }
 
   /** @throws an error that names the address */
-  async listen(): Promise<SocketAddress> {
+  async bind(): Promise<SocketAddress> {
     const { listen } = this.#options
     try {
       this.#server.listen({ host: listen.address, port: listen.port })
@@ -55,7 +52,28 @@ export class Forwarder {
       throw new Error(`forward: ${formatSocketAddress(listen)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
     const bound = this.#server.address()
-    return typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : listen
+    this.#bound = typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : listen
+    return this.#bound
+  }
+
+  get listen(): SocketAddress {
+    return this.#options.listen
+  }
+
+  get bound(): SocketAddress | undefined {
+    return this.#bound
+  }
+
+  get waitingCount(): number {
+    return this.#waiting.length
+  }
+
+  get toUpstreamBytes(): number {
+    return [...this.#streaming].reduce((sum, { totals }) => sum + totals.fromSocketBytes, this.#toUpstreamBytes)
+  }
+
+  get fromUpstreamBytes(): number {
+    return [...this.#streaming].reduce((sum, { totals }) => sum + totals.toSocketBytes, this.#fromUpstreamBytes)
   }
 
   get connectionCount(): number {
@@ -88,11 +106,16 @@ export class Forwarder {
 
   #begin(socket: Socket): void {
     const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
-    const forwarded = new ForwardedConnection(socket, (end, status, relay) => this.#options.ended({
-      client, status, end, toUpstreamBytes: relay?.totals.fromSocketBytes ?? 0, fromUpstreamBytes: relay?.totals.toSocketBytes ?? 0,
-    }))
+    const forwarded: ForwardedConnection = new ForwardedConnection(socket, (end, status) => {
+      const { fromSocketBytes: toUpstreamBytes, toSocketBytes: fromUpstreamBytes } = forwarded.totals
+      this.#streaming.delete(forwarded)
+      this.#toUpstreamBytes += toUpstreamBytes
+      this.#fromUpstreamBytes += fromUpstreamBytes
+      this.#options.ended({ client, status, end, toUpstreamBytes, fromUpstreamBytes })
+    })
     const stream = this.#options.open(forwarded)
     if (stream !== undefined) {
+      this.#streaming.add(forwarded)
       forwarded.begin(stream)
       return
     }
@@ -108,19 +131,25 @@ export class Forwarder {
   }
 }
 
+const nothingYet: Readonly<SocketRelayTotals> = { toSocketBytes: 0, fromSocketBytes: 0 }
+
 /** One of them, from the opening of its stream on. */
 class ForwardedConnection implements StreamHandler {
   readonly #socket: Socket
-  readonly #ended: (end: ForwardedRecord['end'], status: number | undefined, relay: SocketRelay | undefined) => void
+  readonly #ended: (end: ForwardedEnd, status: number | undefined) => void
   readonly #head = new ConnectHeadReader()
   #stream: MuxStream | undefined
   #relay: SocketRelay | undefined
   #status: number | undefined
   #isEnded = false
 
-  constructor(socket: Socket, ended: (end: ForwardedRecord['end'], status: number | undefined, relay: SocketRelay | undefined) => void) {
+  constructor(socket: Socket, ended: (end: ForwardedEnd, status: number | undefined) => void) {
     this.#socket = socket
     this.#ended = ended
+  }
+
+  get totals(): Readonly<SocketRelayTotals> {
+    return this.#relay?.totals ?? nothingYet
   }
 
   /** What the client says goes right behind the head: no round trip is waited for. */
@@ -164,9 +193,9 @@ class ForwardedConnection implements StreamHandler {
     this.#socket.resetAndDestroy()
   }
 
-  #end(end: ForwardedRecord['end']): void {
+  #end(end: ForwardedEnd): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#ended(end, this.#status, this.#relay)
+    this.#ended(end, this.#status)
   }
 }

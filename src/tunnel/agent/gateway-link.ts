@@ -10,7 +10,9 @@ import { WebSocket } from 'ws'
 import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
+import type { LinkFacts, LinkFault, LinkState } from '../../core/tunnel/agent-observer.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
+import { sessionRefusals } from '../../core/tunnel/tunnel-observer.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
 import { dialGateway } from './gateway-dial.ts'
@@ -24,14 +26,6 @@ const connectMsMax = 10_000
 const refusalBytesMax = 1_024
 /** A session that lived so long worked: the next wait is a first one. */
 const soundAfterMs = 10_000
-
-export type LinkState =
-  | { readonly kind: 'connecting' }
-  | { readonly kind: 'up'; readonly sinceMs: number }
-  | { readonly kind: 'draining' }
-  /** @property why the last try or session ended */
-  | { readonly kind: 'waiting'; readonly why: string; readonly untilMs: number }
-  | { readonly kind: 'closed' }
 
 export interface GatewayLinkOptions {
   /** wss://host:port */
@@ -49,11 +43,18 @@ export interface GatewayLinkOptions {
   readonly refused: (link: GatewayLink, why: string) => void
 }
 
-export class GatewayLink {
+/** @param fault @default the upgrade failed */
+type Fail = (why: string, fault?: LinkFault, atLeastMs?: number) => void
+
+const unupgraded: LinkFault = { kind: 'unreachable', step: 'upgrade' }
+
+export class GatewayLink implements LinkFacts {
   readonly gateway: string
   readonly #options: GatewayLinkOptions
   readonly #backoff = new Backoff({ random: Math.random })
   #state: LinkState = { kind: 'connecting' }
+  #sinceMs = performance.now()
+  #lastFault: LinkFacts['lastFault']
   #mux: MuxLink | undefined
   /** The try that is under way, or has brought the session. */
   #attempt = new AbortController()
@@ -71,6 +72,14 @@ export class GatewayLink {
 
   get state(): LinkState {
     return this.#state
+  }
+
+  get sinceMs(): number {
+    return this.#sinceMs
+  }
+
+  get lastFault(): LinkFacts['lastFault'] {
+    return this.#lastFault
   }
 
   /** Of the session's round trip; undefined while there is none that is known. */
@@ -112,9 +121,9 @@ export class GatewayLink {
     }
     try {
       const tls = await dialGateway({ gateway, caPem, proxy, session: this.#session, signal: attempt.signal })
-      const fail = (why: string, atLeastMs = 0): void => over(() => {
+      const fail: Fail = (why, fault = unupgraded, atLeastMs = 0) => over(() => {
         tls.destroy()
-        this.#wait(why, atLeastMs)
+        this.#wait(why, fault, atLeastMs)
       })
       tls.on('error', (error) => fail(`the connection to ${this.gateway} broke: ${reasonOf(error, attempt.signal)}`))
       tls.on('close', () => fail('closed before there was a session'))
@@ -125,11 +134,11 @@ export class GatewayLink {
       this.#upgrade(tls, { fail, up: (socket) => over(() => this.#began(socket)) })
     } catch (error) {
       if (!(error instanceof DialError)) throw error
-      over(() => this.#wait(error.message, 0))
+      over(() => this.#wait(error.message, { kind: 'unreachable', step: error.step }))
     }
   }
 
-  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: (why: string, atLeastMs?: number) => void; readonly up: (socket: WebSocket) => void }): void {
+  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: Fail; readonly up: (socket: WebSocket) => void }): void {
     const { gateway, node, key, token } = this.#options
     const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
     const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
@@ -146,9 +155,9 @@ export class GatewayLink {
       },
     })
     socket.on('error', (error) => fail(error.message))
-    socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(({ why, retryAfterMs }) => {
+    socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(({ why, reason, retryAfterMs }) => {
       this.#options.refused(this, why)
-      fail(why, retryAfterMs)
+      fail(why, { kind: 'refused', reason: sessionRefusals.find((known) => known === reason) ?? 'other' }, retryAfterMs)
       return undefined
     }))
     socket.once('open', () => up(socket))
@@ -166,7 +175,7 @@ export class GatewayLink {
       ended: (end) => {
         this.#mux = undefined
         if (performance.now() - sinceMs >= soundAfterMs) this.#backoff.succeeded()
-        if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, 0)
+        if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, { kind: 'ended', reason: end.reason })
       },
     })
     this.#mux = mux
@@ -174,22 +183,25 @@ export class GatewayLink {
     this.#to({ kind: 'up', sinceMs })
   }
 
-  #wait(why: string, atLeastMs: number): void {
+  #wait(why: string, fault: LinkFault, atLeastMs = 0): void {
     if (this.#state.kind === 'closed') return
     const waitMs = this.#backoff.failed(atLeastMs)
-    this.#to({ kind: 'waiting', why, untilMs: performance.now() + waitMs })
+    const atMs = performance.now()
+    this.#lastFault = { why, atMs }
+    this.#to({ kind: 'waiting', why, fault, untilMs: atMs + waitMs })
     this.#timer = setTimeout(() => void this.#connect(), waitMs)
   }
 
   #to(state: LinkState): void {
     if (this.#state.kind === 'closed') return
     this.#state = state
+    this.#sinceMs = performance.now()
     this.#options.changed(this)
   }
 }
 
 /** What a refusal says of itself. */
-async function refusalIn(response: IncomingMessage): Promise<{ readonly why: string; readonly retryAfterMs: number }> {
+async function refusalIn(response: IncomingMessage): Promise<{ readonly why: string; readonly reason: string | undefined; readonly retryAfterMs: number }> {
   let body = ''
   for await (const chunk of response) {
     body += String(chunk)
@@ -197,5 +209,5 @@ async function refusalIn(response: IncomingMessage): Promise<{ readonly why: str
   }
   const reason = /"reason":"([a-z-]{1,40})"/.exec(body)?.[1]
   const retryAfter = Number(response.headers['retry-after'] ?? 0)
-  return { why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`, retryAfterMs: Math.min(60, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000 }
+  return { why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`, reason, retryAfterMs: Math.min(60, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000 }
 }

@@ -4,16 +4,14 @@ import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-
-/** Which step of a dial failed. */
-export type DialStep = 'name' | 'tcp' | 'tls' | 'proxy-answer'
+import type { ConnectStep } from '../../core/tunnel/agent-observer.ts'
 
 /** A gateway can't be reached. The message is whole: who, what, why. */
 export class DialError extends Error {
   readonly code = 'DIAL'
-  readonly step: DialStep
+  readonly step: ConnectStep
 
-  constructor(step: DialStep, message: string) {
+  constructor(step: ConnectStep, message: string) {
     super(message)
     this.step = step
   }

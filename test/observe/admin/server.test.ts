@@ -16,8 +16,9 @@ interface Started {
 async function start(t: Test, sources: Partial<AdminSources> = {}, limits: Partial<AdminLimits> = {}): Promise<Started> {
   const failures: string[] = []
   const server = createAdminServer({
+    readyWhen: 'always',
     readiness: () => ({ kind: 'ready' }),
-    snapshot: () => ({ version: 3, publishedAt: '2026-01-01T00:00:00.000Z', ageSeconds: 1, file: 'sluice.yaml', listeners: [], tenants: 1, hostnames: 2 }),
+    page: { path: '/v1/snapshot', summary: 'a page', answer: () => ({ version: 3 }) },
     metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: async () => await Promise.resolve('up 1\n') },
     failed: (error, context) => failures.push(`${context}: ${error.message}`),
     ...sources,
@@ -30,7 +31,7 @@ async function start(t: Test, sources: Partial<AdminSources> = {}, limits: Parti
 void test('each path has its answer', async (t) => {
   const { url } = await start(t)
   for (const [path, status, type, body] of [
-    ['/', 200, /text\/plain/, /\/readyz/], ['/healthz', 200, /text\/plain/, /^ok\n$/], ['/readyz', 200, /text\/plain/, /^ok\n$/],
+    ['/', 200, /text\/plain/, /\/readyz +always\n[^]*\/v1\/snapshot +a page\n/], ['/healthz', 200, /text\/plain/, /^ok\n$/], ['/readyz', 200, /text\/plain/, /^ok\n$/],
     ['/metrics', 200, /version=0\.0\.4/, /^up 1\n$/], ['/v1/snapshot', 200, /application\/json/, /"version":3/], ['/readyz?verbose', 200, /text\/plain/, /ok/],
     ['/nothing', 404, /application\/json/, /"error":"not found"/], ['/readyz/', 404, /json/, /not found/],
   ] as const) {
@@ -42,7 +43,7 @@ void test('each path has its answer', async (t) => {
 })
 
 void test('it says why it is not ready', async (t) => {
-  for (const reason of ['starting', 'draining'] as const) {
+  for (const reason of ['starting', 'draining', 'no-session'] as const) {
     const { url } = await start(t, { readiness: () => ({ kind: 'not-ready', reason }) })
     const response = await fetch(`${url}/readyz`)
     t.same({ status: response.status, body: await response.text() }, { status: 503, body: `${reason}\n` })
@@ -102,7 +103,7 @@ void test('an address that is taken rejects with the system’s error', async (t
   const unasked = (): never => {
     throw new Error('asked of a server that never listened')
   }
-  const second = createAdminServer({ readiness: unasked, snapshot: unasked, metrics: { contentType: '', text: unasked }, failed: unasked })
+  const second = createAdminServer({ readyWhen: '', readiness: unasked, page: { path: '/v1/nothing', summary: '', answer: unasked }, metrics: { contentType: '', text: unasked }, failed: unasked })
   await t.rejects(second.listen({ address: '127.0.0.1', port }), { code: 'EADDRINUSE' })
   await second.close()
 })

@@ -1,7 +1,7 @@
 // The forward addresses that an agent puts on its node. What does it is loaded only where it is asked for.
 
-import type { ForwardConfig } from '../config/agent-schema.ts'
-import type { Logger } from '../observe/log.ts'
+import type { ForwardConfig } from '../../config/agent-schema.ts'
+import type { Logger } from '../../observe/log.ts'
 
 export interface AddedAddresses {
   /** Takes off what was added. Once more does nothing. */
@@ -16,7 +16,7 @@ export async function addAddresses(forward: readonly ForwardConfig[], logger: Lo
   const wanted = [...new Set(forward.filter(({ addAddress }) => addAddress).map(({ listen }) => listen.address))]
   if (wanted.length === 0) return { remove: () => undefined }
   if (process.platform !== 'linux') throw new Error(`forward[].addAddress: not known how on ${process.platform}; add ${wanted.join(', ')} to the loopback device, and leave addAddress out`)
-  const { LoopbackAddresses } = await import('../relay/linux/loopback-addresses.ts')
+  const { LoopbackAddresses } = await import('../../relay/linux/loopback-addresses.ts')
   const addresses = new LoopbackAddresses()
   const remove = (): void => {
     try {

@@ -1,0 +1,24 @@
+// What to do about a gateway that refuses an agent, by the reason that it gave.
+
+import type { SessionRefusal } from './tunnel-observer.ts'
+
+const advice: Readonly<Record<SessionRefusal, string>> = {
+  'malformed': 'token.file must hold one token and nothing else',
+  'proof-wrong': 'something between agent and gateway ends TLS: it must pass through (no inspection of the tunnel’s name)',
+  'node-unknown': 'the node is not enrolled: put a join token into token.file (sluice token create)',
+  'node-revoked': 'the node was revoked: remove the agent’s state and enrol it with a new token, if it should be let in again',
+  'name-mismatch': 'the key was enrolled under another node.name',
+  'token-unknown': 'the token is not this gateway’s, or was copied wrongly',
+  'token-expired': 'make a new token (sluice token create)',
+  'token-used-up': 'make a new token, with --uses for as many nodes as there are',
+  'token-revoked': 'make a new token (sluice token create)',
+  'paced': 'many agents come at once: this one is let in when its turn comes',
+  'draining': 'the gateway goes: give the agent more than one, or wait for the next',
+  'too-many-sessions': 'the gateway has all the sessions that it can have: add gateways',
+  'not-a-tunnel': 'agent and gateway are of versions that don’t know each other',
+}
+
+/** @returns undefined for a reason that we don't know */
+export function refusalAdvice(reason: string): string | undefined {
+  return Object.hasOwn(advice, reason) ? advice[reason as SessionRefusal] : undefined
+}

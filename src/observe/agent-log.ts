@@ -1,0 +1,46 @@
+// An agent in its log: a line for each session that begins or is not to be had, and for connections of the node that got
+// nowhere one at warn, within a budget; for the others at debug.
+
+import type { AgentObserver, ForwardedRecord, LinkFacts } from '../core/tunnel/agent-observer.ts'
+import { refusalAdvice } from '../core/tunnel/refusal-advice.ts'
+import { LineBudget } from './line-budget.ts'
+import type { Logger } from './log.ts'
+
+/** Lines about connections that were reset: clients that try again and again must not fill the log. */
+const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
+
+export class AgentLog implements AgentObserver {
+  readonly #logger: Logger
+  readonly #lines = new LineBudget<ForwardedRecord['end']>(lineLimits)
+  #suppressed = 0
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  linkChanged({ gateway, state }: LinkFacts): void {
+    const logger = this.#logger
+    switch (state.kind) {
+      case 'connecting': logger.debug({ gateway }, 'connecting'); break
+      case 'up': logger.info({ gateway }, 'session is up'); break
+      case 'draining': logger.info({ gateway }, 'the gateway goes: new connections go elsewhere'); break
+      case 'waiting': logger.warn({ gateway, why: state.why, retryInMs: Math.round(state.untilMs - performance.now()) }, 'no session'); break
+      case 'closed': break
+      default: state satisfies never
+    }
+  }
+
+  linkRefused({ gateway }: LinkFacts, why: string): void {
+    const advice = refusalAdvice(why.split(' ')[1] ?? '')
+    this.#logger.warn({ gateway, why, ...(advice === undefined ? {} : { advice }) }, 'the gateway refused')
+  }
+
+  connectionEnded(record: ForwardedRecord): void {
+    if (record.end !== 'refused' && record.end !== 'no-session') {
+      this.#logger.debug({ ...record }, 'connection')
+    } else if (this.#lines.take(record.end, performance.now())) {
+      this.#logger.warn({ ...record, ...(this.#suppressed === 0 ? {} : { linesSuppressedBefore: this.#suppressed }) }, 'connection reset')
+      this.#suppressed = 0
+    } else this.#suppressed += 1
+  }
+}

@@ -1,0 +1,111 @@
+// Prometheus metrics of an agent. Label values come from the configuration and from our own unions; every series that can be
+// foreseen is there from the start: a rate over a counter that appears late misses its first count.
+
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import { sessionEndReasons, sessionRefusals } from '../core/tunnel/tunnel-observer.ts'
+import { connectSteps, forwardedEnds, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts } from '../core/tunnel/agent-observer.ts'
+
+/** Asked at each scrape. */
+export interface AgentMetricSources {
+  readonly links: () => readonly LinkFacts[]
+  readonly forwards: () => readonly ForwardFacts[]
+}
+
+export class AgentMetrics implements AgentObserver {
+  readonly #registry = new Registry()
+  readonly #started: Counter
+  readonly #ended: Counter<'reason'>
+  readonly #refused: Counter<'reason'>
+  readonly #failed: Counter<'step'>
+  readonly #connections: Counter<'end'>
+
+  constructor({ version, sources }: { readonly version: string; readonly sources: AgentMetricSources }) {
+    const registers = [this.#registry]
+    collectDefaultMetrics({ register: this.#registry })
+    new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
+    this.#started = new Counter({ name: 'sluice_agent_sessions_started_total', help: 'Sessions that began: the first with each gateway, and each that came after one was lost', registers })
+    this.#ended = this.#counter('sluice_agent_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)
+    this.#refused = this.#counter('sluice_agent_sessions_refused_total', 'Times that a gateway gave no session, by the reason that it gave', 'reason', [...sessionRefusals, 'other'])
+    this.#failed = this.#counter('sluice_agent_connect_failures_total', 'Times that no gateway was reached, by the step that failed', 'step', connectSteps)
+    this.#connections = this.#counter('sluice_agent_connections_total', 'Connections of the node that ended, by how', 'end', forwardedEnds)
+    this.#linkGauges(sources)
+    this.#forwardMetrics(sources)
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  /** In Prometheus' text format. */
+  async text(): Promise<string> {
+    return await this.#registry.metrics()
+  }
+
+  linkChanged({ state }: LinkFacts): void {
+    if (state.kind === 'up') this.#started.inc()
+    if (state.kind !== 'waiting') return
+    const { fault } = state
+    switch (fault.kind) {
+      case 'unreachable': this.#failed.inc({ step: fault.step }); break
+      case 'refused': this.#refused.inc({ reason: fault.reason }); break
+      case 'ended': this.#ended.inc({ reason: fault.reason }); break
+      default: fault satisfies never
+    }
+  }
+
+  linkRefused(): void {
+    // The state that follows says the same.
+  }
+
+  connectionEnded({ end }: ForwardedRecord): void {
+    this.#connections.inc({ end })
+  }
+
+  #linkGauges({ links }: AgentMetricSources): void {
+    const registers = [this.#registry]
+    const sessions = new Gauge({
+      name: 'sluice_agent_sessions', help: 'Gateways, by how the session with them stands', labelNames: ['state'], registers,
+      collect: () => {
+        for (const kind of linkStates) sessions.set({ state: kind }, links().filter(({ state }) => state.kind === kind).length)
+      },
+    })
+    const streams = new Gauge({
+      name: 'sluice_agent_streams', help: 'Open streams of the session with each gateway', labelNames: ['gateway'], registers,
+      collect: () => {
+        streams.reset()
+        for (const { gateway, streamCount } of links()) streams.set({ gateway }, streamCount)
+      },
+    })
+    const rtt = new Gauge({
+      name: 'sluice_agent_session_rtt_seconds', help: 'Round trip of the session with each gateway, where one is known', labelNames: ['gateway'], registers,
+      collect: () => {
+        rtt.reset()
+        for (const { gateway, rttMs } of links()) if (rttMs !== undefined) rtt.set({ gateway }, rttMs / 1_000)
+      },
+    })
+  }
+
+  #forwardMetrics({ forwards }: AgentMetricSources): void {
+    const registers = [this.#registry]
+    const total = (read: (facts: ForwardFacts) => number): number => forwards().reduce((sum, facts) => sum + read(facts), 0)
+    const gauge = (name: string, help: string, read: (facts: ForwardFacts) => number): void => {
+      const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(total(read)) })
+    }
+    gauge('sluice_agent_connections_open', 'Open connections of the node', ({ connectionCount }) => connectionCount)
+    gauge('sluice_agent_connections_waiting', 'Of these, those that wait for a session', ({ waitingCount }) => waitingCount)
+    const bytes = new Counter({
+      name: 'sluice_agent_bytes_total', help: 'Bytes carried to the API server and to the node’s clients, of open connections too', labelNames: ['to'], registers,
+      collect: () => {
+        bytes.reset()
+        bytes.inc({ to: 'upstream' }, total(({ toUpstreamBytes }) => toUpstreamBytes))
+        bytes.inc({ to: 'client' }, total(({ fromUpstreamBytes }) => fromUpstreamBytes))
+      },
+    })
+  }
+
+  #counter<Label extends string>(name: string, help: string, label: Label, values: readonly string[]): Counter<Label> {
+    const made = new Counter({ name, help, labelNames: [label], registers: [this.#registry] })
+    for (const value of values) made.labels(value).inc(0)
+    return made
+  }
+}
