@@ -78,10 +78,10 @@ interface Place {
 }
 
 async function run(config: AgentConfig, { folder, logger }: Place): Promise<number> {
-  const { gateways, caFile, tokenFile, stateDirectory, node, forward, proxy } = config
+  const { gateways, sessions, caFile, tokenFile, stateDirectory, node, forward, proxy } = config
   const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
-    gateways, node,
+    gateways, sessions, node,
     forward: forward.map(({ listen }) => listen),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
@@ -92,6 +92,7 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
       linkRefused: (link, why) => observers.forEach((each) => each.linkRefused(link, why)),
       connectionEnded: (record) => observers.forEach((each) => each.connectionEnded(record)),
     },
+    failed: (error, context) => logger.error({ error: error instanceof Error ? error.message : String(error) }, context),
   })
   const admin = await adminOf(config, agent, logger)
   if (admin !== undefined) observers.push(admin.observer)

@@ -28,7 +28,8 @@ const proxyUrl = text('a proxy: http://HOST:PORT or https://HOST:PORT', '^https?
 })
 
 const agentSchema = z.strictObject({
-  gateways: z.array(gateway).min(1).max(gatewaysMax).meta({ description: 'the gateways: a session is held with each' }),
+  gateways: z.array(gateway).min(1).max(gatewaysMax).meta({ description: 'gateways to begin with; they tell of the others' }),
+  sessions: z.union([z.literal('all'), z.int().min(1).max(gatewaysMax)]).default('all').meta({ description: 'all (gateways that there are), or how many: then each node picks its own' }),
   caFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities that gateways’ certificates may come from; absent: the system’s' }),
   token: z.strictObject({
     file: z.string().min(1).meta({ description: 'a file with a join token' }),
@@ -58,6 +59,8 @@ const agentSchema = z.strictObject({
 /** After it has been read: every default resolved. */
 export interface AgentConfig {
   readonly gateways: readonly URL[]
+  /** Infinity: all. */
+  readonly sessions: number
   /** Paths as written. */
   readonly caFile?: string
   readonly tokenFile?: string
@@ -82,9 +85,10 @@ export interface ProxyConfig {
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
+  const { gateways, sessions, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
   return {
     gateways,
+    sessions: sessions === 'all' ? Infinity : sessions,
     ...(caFile === undefined ? {} : { caFile }),
     ...(token === undefined ? {} : { tokenFile: token.file }),
     stateDirectory: state.directory,

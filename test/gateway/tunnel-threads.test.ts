@@ -18,7 +18,7 @@ interface Place {
   readonly identities: Identities
   readonly lines: Readonly<Record<string, unknown>>[]
   /** @returns the port that its forwarder listens on */
-  readonly agent: (node: string, token: string, sessions?: number) => Promise<{ readonly agent: Agent; readonly port: number }>
+  readonly agent: (node: string, token: string) => Promise<{ readonly agent: Agent; readonly port: number }>
   readonly metric: (name: string) => Promise<number>
 }
 
@@ -47,11 +47,12 @@ admin: { address: 127.0.0.1:0 }
   return {
     gateway, lines,
     identities: new Identities(store),
-    agent: async (node, token, sessions = 1) => {
+    agent: async (node, token) => {
       const agent = new Agent({
-        gateways: Array.from({ length: sessions }, () => url), caPem: ca.certificatePem, node, token: () => token, stateDirectory: join(folder, node),
+        gateways: [url], caPem: ca.certificatePem, node, token: () => token, stateDirectory: join(folder, node),
         forward: [{ address: '127.0.0.1', port: 0 }],
         observer: { linkChanged: () => undefined, linkRefused: () => undefined, connectionEnded: () => undefined },
+        failed: (error) => t.fail(String(error)),
       })
       t.teardown(() => agent.stop())
       const [bound] = await agent.start()
@@ -85,12 +86,13 @@ void test('sessions are shared by the threads and counted together', { skip }, a
 void test('a node has no more sessions than it may, over all threads, and is revoked on all', { skip }, async (t) => {
   const { identities, agent, metric, lines } = await place(t)
   const { text: token } = await identities.createToken({ tenant: 'acme', ttlMs: 60_000, usesMax: 1 })
-  const many = await agent('many', token, sessionsPerNodeMax + 1)
+  const many: Agent[] = []
+  for (let count = 0; count <= sessionsPerNodeMax; count++) many.push((await agent('many', token)).agent)
   await until(() => lines.some(({ detail }) => detail === 'a newer session of the node takes its place'))
   t.ok(await metric('sluice_tunnel_sessions') <= sessionsPerNodeMax)
   const [node] = await identities.nodes()
   await identities.revokeNode(node?.keyId ?? '')
-  await until(() => !many.agent.isUp)
+  await until(() => many.every(({ isUp }) => !isUp))
   while (await metric('sluice_tunnel_sessions') !== 0) await delay(20)
 })
 

@@ -50,7 +50,7 @@ export interface Lab {
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
   gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[] }): Promise<TestGateway>
-  agent(options: { readonly gateways: readonly URL[]; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
+  agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
 }
 
 export async function tunnelLab(t: Test): Promise<Lab> {
@@ -98,11 +98,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       t.teardown(close)
       return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
     },
-    agent: async ({ gateways, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy }) => {
+    agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy }) => {
       const records: ForwardedRecord[] = []
       const refusals: string[] = []
       const agent = new Agent({
-        gateways, caPem, proxy, node, token: () => token,
+        gateways, caPem, proxy, node, ...(sessions === undefined ? {} : { sessions }), token: () => token,
         stateDirectory: join(directory, node),
         forward: [{ address: '127.0.0.1', port: 0 }],
         observer: {
@@ -110,6 +110,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
           linkRefused: (_link, why) => refusals.push(why),
           connectionEnded: (record) => records.push(record),
         },
+        failed: (error) => t.fail(String(error)),
       })
       t.teardown(() => agent.stop())
       const [bound] = await agent.start()

@@ -1,16 +1,19 @@
 // The agent: sessions with all its gateways, and listeners whose connections go through the healthiest of them.
 
-import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import type { AgentObserver, ForwardFacts } from '../../core/tunnel/agent-observer.ts'
+import type { AgentObserver, ForwardFacts, LinkFacts } from '../../core/tunnel/agent-observer.ts'
 import { Forwarder } from './forwarder.ts'
-import { GatewayLink } from './gateway-link.ts'
+import { GatewayLinks } from './gateway-links.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import { loadNodeKey } from './node-key.ts'
+import { ToldGateways } from './told-gateways.ts'
 
 export interface AgentOptions {
+  /** Of the configuration; gateways tell of others. */
   readonly gateways: readonly URL[]
+  /** To hold at one time. @default Infinity: with all gateways */
+  readonly sessions?: number
   /** PEM; undefined: the system's. */
   readonly caPem: string | undefined
   /** On the way to the gateways. @default none */
@@ -20,25 +23,28 @@ export interface AgentOptions {
   readonly token: () => string | undefined
   readonly forward: readonly SocketAddress[]
   readonly observer: AgentObserver
+  /** A failure that belongs to no link and no connection. */
+  readonly failed: (error: unknown, context: string) => void
 }
 
 export class Agent {
-  readonly links: readonly GatewayLink[]
+  readonly #links: GatewayLinks
   readonly #forwarders: readonly Forwarder[]
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, caPem, proxy, node, stateDirectory, token, forward, observer }: AgentOptions) {
-    const key = loadNodeKey(stateDirectory)
-    const budget = new WindowBudget()
-    this.links = gateways.map((gateway) => new GatewayLink({
-      gateway, caPem, proxy, node, key, token, budget,
+  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, forward, observer, failed }: AgentOptions) {
+    this.#links = new GatewayLinks({
+      configured: gateways, sessions, caPem, proxy, node, token,
+      key: loadNodeKey(stateDirectory),
+      budget: new WindowBudget(),
+      told: new ToldGateways(stateDirectory, (error) => failed(error, 'the list of gateways could not be kept for the next start')),
       changed: (link) => {
         observer.linkChanged(link)
         if (link.state.kind === 'up') for (const forwarder of this.#forwarders) forwarder.sessionUp()
       },
       refused: (link, why) => observer.linkRefused(link, why),
-    }))
-    this.#forwarders = forward.map((listen) => new Forwarder({ listen, open: (handler) => this.#open(handler), ended: (record) => observer.connectionEnded(record) }))
+    })
+    this.#forwarders = forward.map((listen) => new Forwarder({ listen, open: (handler) => this.#links.open(handler), ended: (record) => observer.connectionEnded(record) }))
   }
 
   /**
@@ -53,12 +59,16 @@ export class Agent {
       this.stop()
       throw error
     }
-    for (const link of this.links) link.start()
+    this.#links.start()
     return bound
   }
 
   get isUp(): boolean {
-    return this.links.some(({ state }) => state.kind === 'up')
+    return this.#links.isUp
+  }
+
+  get links(): readonly LinkFacts[] {
+    return this.#links.all
   }
 
   get forwards(): readonly ForwardFacts[] {
@@ -71,16 +81,6 @@ export class Agent {
 
   stop(): void {
     for (const forwarder of this.#forwarders) forwarder.close()
-    for (const link of this.links) link.close()
-  }
-
-  /** Through the session with the shortest round trip; of equals, the one with the fewest streams. */
-  #open(handler: StreamHandler): MuxStream | undefined {
-    const byHealth = this.links.filter(({ state }) => state.kind === 'up').toSorted((one, other) => (one.rttMs ?? Infinity) - (other.rttMs ?? Infinity) || one.streamCount - other.streamCount)
-    for (const link of byHealth) {
-      const stream = link.open(handler)
-      if (stream !== undefined) return stream
-    }
-    return undefined
+    this.#links.close()
   }
 }

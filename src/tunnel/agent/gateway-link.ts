@@ -12,6 +12,7 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { LinkFacts, LinkFault, LinkState } from '../../core/tunnel/agent-observer.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
+import { parseControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { sessionRefusals } from '../../core/tunnel/tunnel-observer.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
@@ -24,6 +25,8 @@ import { DialError, reasonOf } from './open-connection.ts'
 const connectMsMax = 10_000
 /** Of a refusal's body that is read for its reason. */
 const refusalBytesMax = 1_024
+/** How often a link that takes no new streams is looked at for its last one. */
+const retiredCheckMs = 500
 /** A session that lived so long worked: the next wait is a first one. */
 const soundAfterMs = 10_000
 
@@ -39,6 +42,8 @@ export interface GatewayLinkOptions {
   /** Read at each try: it may come later, or change. Undefined: there is none. */
   readonly token: () => string | undefined
   readonly budget: WindowBudget
+  /** What the gateway tells beside the session. */
+  readonly told: (message: ControlMessage) => void
   readonly changed: (link: GatewayLink) => void
   readonly refused: (link: GatewayLink, why: string) => void
 }
@@ -96,6 +101,22 @@ export class GatewayLink implements LinkFacts {
     if (this.#state.kind !== 'up') return undefined
     const stream = this.#mux?.session.open(handler)
     return typeof stream === 'object' ? stream : undefined
+  }
+
+  /** No new streams; it is closed with its last one. */
+  retire(): void {
+    if (this.#state.kind !== 'up' || this.streamCount === 0) {
+      this.close()
+      return
+    }
+    this.#mux?.session.goAway(performance.now())
+    this.#to({ kind: 'draining' })
+    const timer = setInterval(() => {
+      if (this.streamCount > 0) return
+      clearInterval(timer)
+      this.close()
+    }, retiredCheckMs)
+    timer.unref()
   }
 
   close(): void {
@@ -179,7 +200,11 @@ export class GatewayLink implements LinkFacts {
       },
     })
     this.#mux = mux
-    linkWebSocket(socket, mux)
+    linkWebSocket(socket, mux, (text) => {
+      const message = parseControlMessage(text)
+      if (message === undefined) mux.closed('a text message that is none of ours')
+      else this.#options.told(message)
+    })
     this.#to({ kind: 'up', sinceMs })
   }
 
