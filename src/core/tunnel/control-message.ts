@@ -32,7 +32,7 @@ export function parseControlMessage(text: string): ControlMessage | undefined {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined
   const gateways = 'gateways' in message ? gatewaysIn(message.gateways) : undefined
   if ('gateways' in message && gateways === undefined) return undefined
-  return { ...(gateways === undefined ? {} : { gateways }) }
+  return gateways === undefined ? {} : { gateways }
 }
 
 function gatewaysIn(value: unknown): readonly string[] | undefined {
