@@ -28,6 +28,8 @@ export interface TunnelConfig {
   /** Sessions begun in a second, at most. */
   /** wss://HOST[:PORT], as `gatewayUrl` writes it; empty: agents are told of none. */
   readonly gateways: readonly string[]
+  /** Agents may come by TCP connections with a ticket, on the tenants' listeners. */
+  readonly directLane: boolean
   readonly threads: number | 'auto'
   readonly handshakesPerSecond: number
 }

@@ -175,6 +175,7 @@ const tunnelSchema = z.strictObject({
   hostnames: z.array(exactHostname).min(1).max(tunnelHostnamesMax).meta({ description: 'the names that agents ask for, on the listeners of the tenants' }),
   certificate: certificateSchema,
   gateways: z.array(gatewayAddress).max(gatewaysToldMax).default([]).meta({ description: 'all gateways of the installation, this one too: agents are told, and hold sessions with them; absent: they keep to their own configuration' }),
+  directLane: z.boolean().default(true).meta({ description: 'true or false: agents may also open a TCP connection for each stream, on the listeners of the tenants, let in by a ticket of their session' }),
   threads: z.union([z.literal('auto'), z.int().min(1).max(64)]).default('auto').meta({ description: 'auto (one for every two cores), or how many; they share the sessions' }),
   handshakesPerSecond: z.int().min(1).max(100_000).default(200).meta({ description: 'sessions begun in a second, at most; agents that come faster are told to come later' }),
 }).meta({ description: 'agents on customers’ nodes reach their API server through it; absent: none can' })

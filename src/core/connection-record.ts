@@ -24,6 +24,8 @@ export interface ConnectionRecord {
   /** The hello carried an encrypted_client_hello extension: a real one or GREASE, nobody but the client can tell. */
   readonly encryptedClientHello: boolean
   readonly tenant?: string
+  /** Key id of the node whose agent's ticket brought it. */
+  readonly node?: string
   /** The endpoint of the last attempt, `address:port`. */
   readonly endpoint?: string
   /** Endpoints dialled. */

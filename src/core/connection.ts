@@ -1,25 +1,30 @@
 // One connection's state machine: an event goes in, effects come out. Every driver runs this one.
 //
 //   proxy-header ─▶ hello ─▶ route, admission ─▶ dialing ⇄ (next endpoint) ─▶ awaiting-answer ─▶ relaying ─▶ ended
-//                                                   ▲                              │
+//                     └─▶ ticket ─▶ its tenant ──┘  ▲                              │
 //                                                   └── closed before its first byte ┘
+//
+// A connection of an agent's node, which a ticket brings (core/tunnel/ticket.ts), needs no hello; nor do connections of an
+// agent's own listeners, which go to a gateway, or are handed over where none answers.
 //
 // It decides and keeps nothing but a few numbers and, until the API server's first byte, the bytes that a further
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
-import type { Endpoint } from './balance/endpoint.ts'
+import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
+import { v2Signature } from './proxy-protocol/v2.ts'
 import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from './relayed.ts'
 import { decideRoute } from './route/decide.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
 import { terminationOf, type TerminationReason } from './termination.ts'
 import { encodeFatalAlert } from './tls/alert.ts'
+import type { JudgedTicket } from './tunnel/ticket.ts'
 import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/client-hello.ts'
 
 /**
@@ -27,6 +32,9 @@ import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/clie
  * While dialling, reading stops here; afterwards, more than this makes the attempt the last one.
  */
 export const replayBytesMax = 64 * 1024
+
+/** From a client's first bytes to an answer, on a listener without hello: then the next endpoint is tried. */
+export const answerMsMax = 5_000
 
 export interface ConnectionOrigin {
   readonly id: string
@@ -37,6 +45,10 @@ export interface ConnectionOrigin {
    * @default false
    */
   readonly handsOver?: boolean
+  /** Judges tickets of the tunnel's direct lane; absent: there is none. */
+  readonly judgeTicket?: (ticket: Uint8Array) => JudgedTicket
+  /** For an endpoint with a grant. */
+  readonly makeTicket?: (grant: EndpointGrant) => Uint8Array
   readonly downstream: SocketAddress
   /** The address that was connected to, the PROXY header's destination: asked for where one is sent. */
   readonly local: () => SocketAddress
@@ -57,7 +69,7 @@ export interface RelayedFacts {
   readonly connectMs: number
 }
 
-type State = 'new' | 'proxy-header' | 'hello' | 'dialing' | 'awaiting-answer' | 'relaying' | 'ended'
+type State = 'new' | 'proxy-header' | 'hello' | 'ticket' | 'dialing' | 'awaiting-answer' | 'relaying' | 'ended'
 
 const none: readonly ConnectionEffect[] = []
 
@@ -87,6 +99,7 @@ export class Connection {
   #client: SocketAddress
   #clientDestination: SocketAddress | undefined
   #hello: ClientHello | undefined
+  #node: string | undefined
   #tenant: TenantPolicy | undefined
 
   /** What the client has sent and no API server has answered; undefined once it can't be replayed any more. */
@@ -104,6 +117,8 @@ export class Connection {
   #helloMs: number | undefined
   #firstDialMs: number | undefined
   #connectMs: number | undefined
+  /** What the client has sent went to the endpoint of this attempt; Infinity: nothing yet. */
+  #askedMs = Infinity
 
   #reason: TerminationReason | undefined
   #detail: string | undefined
@@ -124,7 +139,12 @@ export class Connection {
 
   /** Not yet routed. */
   get beforeHello(): boolean {
-    return this.#state === 'new' || this.#state === 'proxy-header' || this.#state === 'hello'
+    return this.#state === 'new' || this.#state === 'proxy-header' || this.#state === 'hello' || this.#state === 'ticket'
+  }
+
+  /** Key id of the node whose agent's ticket brought it; undefined while none was found good. */
+  get node(): string | undefined {
+    return this.#node
   }
 
   /**
@@ -139,6 +159,9 @@ export class Connection {
       this.#refuse('connection-limit', nowMs)
     } else if (trusted !== undefined && !trusted.contains(downstream.address)) {
       this.#refuse('proxy-source-untrusted', nowMs, `${downstream.address} is not in proxyProtocol.trustedSources`)
+    } else if (listener.withoutHello === true) {
+      this.#helloReader = undefined
+      this.#routeTo(listener.defaultTenant, nowMs)
     } else {
       this.#state = trusted === undefined ? 'hello' : 'proxy-header'
       if (trusted !== undefined) this.#proxyReader = new ProxyHeaderReader()
@@ -197,6 +220,7 @@ export class Connection {
       ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
+      ...(this.#node === undefined ? {} : { node: this.#node }),
       ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
       attempts: this.#attempt,
       snapshotVersion: this.#snapshotVersion,
@@ -239,6 +263,7 @@ export class Connection {
     switch (this.#state) {
       case 'proxy-header': this.#readProxyHeader(bytes, nowMs); break
       case 'hello': this.#readHello(bytes, nowMs); break
+      case 'ticket': this.#readTicket(bytes, nowMs); break
       case 'dialing':
         this.#replay?.append(bytes)
         if (!this.#downstreamPaused && this.#replayBytes() >= replayBytesMax) {
@@ -249,6 +274,7 @@ export class Connection {
       case 'awaiting-answer':
         this.#effects.push({ kind: 'send-upstream', bytes })
         this.#replay?.append(bytes)
+        this.#asked(nowMs)
         if (this.#replayBytes() > replayBytesMax) this.#beginRelay()
         break
       case 'relaying':
@@ -282,6 +308,13 @@ export class Connection {
   }
 
   #readHello(bytes: Uint8Array, nowMs: number): void {
+    if (bytes[0] === v2Signature[0] && this.#replayBytes() === 0 && this.#origin.judgeTicket !== undefined) {
+      this.#proxyReader = new ProxyHeaderReader()
+      this.#helloReader = undefined
+      this.#state = 'ticket'
+      this.#readTicket(bytes, nowMs)
+      return
+    }
     this.#replay?.append(bytes)
     const progress = (this.#helloReader ??= new ClientHelloReader()).push(bytes)
     switch (progress.kind) {
@@ -295,6 +328,41 @@ export class Connection {
         break
       default: progress satisfies never
     }
+  }
+
+  /** What no TLS record begins with begins a PROXY header, whose ticket says what a hello's name would. */
+  #readTicket(bytes: Uint8Array, nowMs: number): void {
+    const progress = this.#proxyReader?.push(bytes)
+    if (progress === undefined || progress.kind === 'incomplete') return
+    if (progress.kind === 'refused') {
+      this.#refuse('proxy-header-invalid', nowMs, progress.detail)
+      return
+    }
+    this.#proxyReader = undefined
+    const { ticket } = progress.header.tlvs
+    const judged = ticket === undefined ? undefined : this.#origin.judgeTicket?.(ticket)
+    if (judged?.kind !== 'good') {
+      this.#detail = judged?.detail ?? 'a PROXY header without a ticket, from a source that is not in proxyProtocol.trustedSources'
+      this.#end('ticket-refused', 'gateway', nowMs, { how: 'reset' })
+      return
+    }
+    this.#node = judged.identity
+    this.#replay?.append(bytes.subarray(progress.consumedBytes))
+    this.#routeTo(this.#snapshot?.tenants.get(judged.tenant), nowMs)
+  }
+
+  /** Without a hello. */
+  #routeTo(tenant: TenantPolicy | undefined, nowMs: number): void {
+    this.#helloMs = nowMs - this.#origin.nowMs
+    this.#snapshot = undefined
+    this.#tenant = tenant
+    const endpoint = tenant?.scheduler.pick(this.#tried)
+    if (tenant === undefined || endpoint === undefined) {
+      this.#refuse('no-endpoint', nowMs, tenant === undefined ? 'its tenant is no longer in the configuration' : undefined)
+      return
+    }
+    this.#firstDialMs = nowMs
+    this.#dial(endpoint, tenant, nowMs)
   }
 
   #route(nowMs: number): void {
@@ -351,14 +419,25 @@ export class Connection {
       this.#downstreamPaused = false
       this.#effects.push({ kind: 'resume-downstream' })
     }
+    this.#askedMs = Infinity
+    if (this.#replayBytes() > 0) this.#asked(nowMs)
+    else this.#armRelayDeadline()
+  }
+
+  #asked(nowMs: number): void {
+    if (this.#askedMs !== Infinity) return
+    this.#askedMs = nowMs
     this.#armRelayDeadline()
   }
 
-  /** What an endpoint is sent first, in one piece: the PROXY header where its tenant wants one, then the hello. */
+  /** What an endpoint is sent first, in one piece: the PROXY header where its tenant or a ticket wants one, then the hello. */
   #firstBytes(hello: Uint8Array): Uint8Array {
+    const grant = this.#endpoint?.grant
+    const ticket = grant === undefined ? undefined : this.#origin.makeTicket?.(grant)
     const version = this.#tenant?.sendProxyProtocol
-    if (version === undefined) return hello
-    const header = encodeProxyHeader({ version, source: this.#client, destination: this.#clientDestination ?? this.#origin.local() })
+    if (ticket === undefined && version === undefined) return hello
+    const ends = { source: this.#client, destination: this.#clientDestination ?? this.#origin.local() }
+    const header = encodeProxyHeader(ticket !== undefined || version === undefined ? { version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) } : { version, ...ends })
     const bytes = new Uint8Array(header.byteLength + hello.byteLength)
     bytes.set(header)
     bytes.set(hello, header.byteLength)
@@ -378,6 +457,7 @@ export class Connection {
     switch (this.#state) {
       case 'proxy-header':
       case 'hello':
+      case 'ticket':
         this.#end('closed-before-hello', 'downstream', nowMs, { how: 'close' })
         break
       case 'dialing':
@@ -432,6 +512,7 @@ export class Connection {
     switch (this.#state) {
       case 'proxy-header':
       case 'hello':
+      case 'ticket':
         this.#end('closed-before-hello', 'downstream', nowMs, { how: 'close' })
         break
       case 'dialing':
@@ -454,6 +535,7 @@ export class Connection {
     switch (this.#state) {
       case 'proxy-header': this.#refuseAtDeadline('proxy-header-timeout', nowMs); break
       case 'hello': this.#refuseAtDeadline('hello-timeout', nowMs); break
+      case 'ticket': this.#refuseAtDeadline('proxy-header-timeout', nowMs); break
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
@@ -462,7 +544,8 @@ export class Connection {
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
+        if (nowMs >= this.#answerDeadlineMs()) this.#onClosedBeforeAnswer('silent', nowMs)
+        else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
         else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }
@@ -475,7 +558,11 @@ export class Connection {
   }
 
   #armRelayDeadline(): void {
-    this.#effects.push({ kind: 'deadline', atMs: this.#relayDeadlineMs() })
+    this.#effects.push({ kind: 'deadline', atMs: Math.min(this.#relayDeadlineMs(), this.#answerDeadlineMs()) })
+  }
+
+  #answerDeadlineMs(): number {
+    return this.#state === 'awaiting-answer' && this.#origin.listener.withoutHello === true ? this.#askedMs + answerMsMax : Infinity
   }
 
   #relayDeadlineMs(): number {
@@ -489,8 +576,18 @@ export class Connection {
 
   /** Ends it before any byte of an answer: the client is told why, in TLS where it speaks that. */
   #refuse(reason: TerminationReason, nowMs: number, detail?: string): void {
-    const { alert } = terminationOf(reason)
+    const { alert, outcome } = terminationOf(reason)
+    if (outcome === 'failed' && this.#origin.listener.withoutHello === true && this.#origin.handsOver === true && this.#replay !== undefined) {
+      this.#detail = detail === undefined ? reason : `${reason}: ${detail}`
+      this.#end('handed-over', 'gateway', nowMs, { how: 'hand-over', bytes: this.#replay.bytes() })
+      return
+    }
     this.#detail = detail
+    if (this.#node !== undefined || this.#state === 'ticket' || this.#origin.listener.withoutHello === true) {
+      // Who sent a ticket is an agent, which has another way to go; its client may speak anything.
+      this.#end(reason, 'gateway', nowMs, { how: 'reset' })
+      return
+    }
     this.#end(reason, 'gateway', nowMs, alert === undefined ? { how: 'close' } : { how: 'send', bytes: encodeFatalAlert(alert) })
   }
 

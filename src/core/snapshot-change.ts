@@ -87,6 +87,7 @@ function listenerPolicy(spec: ListenerSpec, tenants: ShardedMap<TenantPolicy>, c
     name: spec.name,
     helloTimeoutMs: spec.helloTimeoutMs,
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
+    ...(spec.withoutHello === true ? { withoutHello: true } : {}),
     ...(spec.proxyProtocol === undefined ? {} : { proxyProtocolTrustedSources: cidrSets.setOf(spec.proxyProtocol.trustedSources) }),
   }
 }
@@ -115,6 +116,6 @@ function schedulerFor({ scheduler, endpoints }: TenantSpec, firstIndex: number, 
 function sameEndpoints(left: readonly Endpoint[], right: readonly Endpoint[]): boolean {
   return left.length === right.length && left.every((endpoint, index) => {
     const other = right[index]
-    return other !== undefined && endpoint.name === other.name && endpoint.weight === other.weight
+    return other !== undefined && endpoint.name === other.name && endpoint.weight === other.weight && endpoint.grant === other.grant
   })
 }

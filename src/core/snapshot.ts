@@ -31,6 +31,11 @@ export interface ListenerPolicy {
   readonly name: string
   /** Takes hellos without a name; absent: they are refused. */
   readonly defaultTenant?: TenantPolicy
+  /**
+   * No hello is read: every connection goes to `defaultTenant` as soon as it is accepted, and is handed over where no endpoint
+   * answers. For an agent's listeners.
+   */
+  readonly withoutHello?: boolean
   /** Present: every connection must come from one of these and begin with a PROXY header. */
   readonly proxyProtocolTrustedSources?: CidrSet
   /** From the accept to the whole hello, PROXY header included. */
@@ -73,6 +78,8 @@ export interface ListenerSpec {
   readonly name: string
   /** The tenant that hellos without a name go to; absent, or no tenant's name: they are refused. */
   readonly defaultTenant?: string
+  /** As in `ListenerPolicy`. @default false */
+  readonly withoutHello?: boolean
   /** Networks in CIDR notation. */
   readonly proxyProtocol?: { readonly trustedSources: readonly string[] }
   readonly helloTimeoutMs: number

@@ -28,6 +28,7 @@ export const terminations = {
   'worker-failed': { outcome: 'aborted', meaning: 'a bug ended the thread that relayed it' },
   'system-limit': { outcome: 'aborted', meaning: 'the system has no room to watch one more connection' },
   'gateway-stopped': { outcome: 'aborted', meaning: 'the gateway was told to end at once' },
+  'node-revoked': { outcome: 'aborted', meaning: 'the node whose ticket had brought it was revoked' },
 
   // Before the route: the client's own bytes.
   'proxy-header-timeout': { outcome: 'refused', meaning: 'no whole PROXY header within timeouts.hello of the accept' },
@@ -37,10 +38,11 @@ export const terminations = {
   'hello-not-tls': { outcome: 'refused', meaning: 'the first bytes are no TLS handshake record' },
   'hello-malformed': { outcome: 'refused', alert: 'decode_error', meaning: 'the ClientHello breaks RFC 8446 or RFC 6066' },
   'hello-too-large': { outcome: 'refused', alert: 'decode_error', meaning: 'the ClientHello exceeds a limit on bytes or records' },
+  'ticket-refused': { outcome: 'refused', meaning: 'the ticket of a node’s agent is none that lets it through' },
   'closed-before-hello': { outcome: 'refused', meaning: 'the client left before its ClientHello was whole' },
 
   // Routing and admission.
-  'handed-over': { outcome: 'completed', meaning: 'a tunnel hostname: the tunnel has the connection from here on' },
+  'handed-over': { outcome: 'completed', meaning: 'a tunnel hostname, or no way for an agent’s connection: the tunnel has it from here on' },
   'no-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no name in the hello, and no defaultTenant' },
   'invalid-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'the name in the hello is no hostname' },
   'unknown-server-name': { outcome: 'refused', alert: 'unrecognized_name', meaning: 'no tenant has this hostname' },

@@ -132,7 +132,7 @@ export class Gateway {
 
   constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation }, tunnel }: GatewayParts) {
     this.#tunnel = tunnel
-    tunnel?.observe(observation, driver.kind === 'linux' ? 'descriptors' : 'sockets')
+    tunnel?.begin(observation, driver)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher

@@ -11,10 +11,13 @@ import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import type { LinuxDriver } from '../relay/linux/linux-driver.ts'
+import type { TicketSecrets } from '../relay/tickets.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 
 /** Takes connections to the tunnel's hostnames, in either driver's kind. */
 export interface TunnelTaker {
+  /** For its direct lane; undefined: there is none. */
+  readonly tickets: TicketSecrets | undefined
   takeSocket(connection: HandedOver, socket: Socket): void
   takeDescriptor(connection: HandedOver, fd: number): void
 }
@@ -59,6 +62,7 @@ export async function createRelay(
   const relay = new NodeDriver({
     observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, socket: Socket) => tunnel.takeSocket(connection, socket) }),
+    ...(tunnel?.tickets === undefined ? {} : { tickets: tunnel.tickets }),
   })
   return { driver: relay, observation }
 }
@@ -71,6 +75,7 @@ function linuxDriver(
   return new linux.LinuxDriver({
     ...options,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, fd: number) => tunnel.takeDescriptor(connection, fd) }),
+    ...(tunnel?.tickets === undefined ? {} : { tickets: tunnel.tickets }),
     workerEntry: new URL('relay-worker.ts', import.meta.url),
     workerObserver: (worker) => observation.workers[worker],
     listenerTable: observation.listeners,

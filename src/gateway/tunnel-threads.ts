@@ -33,6 +33,8 @@ export interface TunnelThreadsOptions {
   readonly certificate: Certificate
   readonly gateways: readonly string[]
   readonly handshakesPerSecond: number
+  /** For grants; absent: there is no direct lane. */
+  readonly ticketSecret: Uint8Array | undefined
   readonly admit: (claim: Claim) => Promise<Admission>
   readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly observer: TunnelObserver
@@ -153,9 +155,9 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, admit, isRevoked, observer } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, admit, isRevoked, observer } = this.#options
     const data: TunnelWorkerData = {
-      thread, threads, handshakesPerSecond,
+      thread, threads, handshakesPerSecond, ticketSecret,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
     }

@@ -8,6 +8,7 @@ import type { SnapshotChange } from '../core/snapshot.ts'
 import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
 import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { laneGrants } from './lane-grants.ts'
 import { ThreadCalls } from './thread-calls.ts'
 import { TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
 
@@ -19,6 +20,8 @@ export interface TunnelWorkerData {
   readonly certificate: Certificate
   readonly gateways: readonly string[]
   readonly handshakesPerSecond: number
+  /** For grants; absent: there is no direct lane. */
+  readonly ticketSecret: Uint8Array | undefined
   /** For `SharedPace`, over all threads. */
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
   /** For `WindowBudget`, by thread. */
@@ -55,7 +58,7 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, paceCell, windowBytes }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, paceCell, windowBytes }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const gateway = new TunnelGateway({
     certificate, gateways, threads, idPrefix,
@@ -64,6 +67,7 @@ function run(): void {
     admit: async (claim) => await main.call('admit', claim),
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
     observer: events,
+    ...laneGrants(ticketSecret),
   })
   const main: ThreadCalls<TunnelThreadMethods, TunnelMainMethods> = new ThreadCalls<TunnelThreadMethods, TunnelMainMethods>(port, {
     publish: (changes) => {

@@ -14,10 +14,12 @@ import type { SnapshotChange } from '../core/snapshot.ts'
 import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
-import type { HandedOver } from '../relay/driver.ts'
+import type { HandedOver, RelayDriver } from '../relay/driver.ts'
+import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
 import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { laneGrants } from './lane-grants.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
 
 const noGauges: TunnelGauges = { sessions: 0, streams: 0, windowGrowthBytes: 0, windowGrowthRefusals: 0 }
@@ -61,6 +63,9 @@ export class Tunnel {
   readonly #logger: Logger
   readonly #parts: Pick<TunnelParts, 'tunnel' | 'certificate'>
   readonly #identities: Identities
+  /** For the driver; undefined: there is no direct lane. */
+  readonly tickets: TicketSecrets | undefined
+  #driver: RelayDriver | undefined
   #side: TunnelGateway | TunnelThreads | undefined
   #watch: { close(): void } | undefined
 
@@ -70,12 +75,13 @@ export class Tunnel {
     this.#store = store
     this.#logger = logger
     this.#identities = new Identities(store)
+    this.tickets = tunnel.directLane ? createTicketSecrets() : undefined
   }
 
   static async open(parts: TunnelParts): Promise<Tunnel> {
     const tunnel = new Tunnel(parts)
     tunnel.#watch = await tunnel.#identities.watchRevocations(
-      (keyId) => tunnel.#side?.revoke(keyId),
+      (keyId) => tunnel.#revoke(keyId),
       (error) => tunnel.#logger.error({ error: String(error) }, 'whether a node was revoked can not be read'),
     )
     return tunnel
@@ -83,9 +89,11 @@ export class Tunnel {
 
   /**
    * Once, before the driver accepts.
-   * @param handsOver what the driver hands over: descriptors, which threads can take, or sockets of the main thread
+   * @param driver hands over descriptors, which threads can take, or sockets of this one
    */
-  observe(observation: Observation, handsOver: 'descriptors' | 'sockets'): void {
+  begin(observation: Observation, driver: RelayDriver): void {
+    this.#driver = driver
+    const ticketSecret = this.tickets?.secret
     const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.gauges() ?? noGauges)
     const options = {
@@ -93,9 +101,14 @@ export class Tunnel {
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
-    this.#side = handsOver === 'descriptors'
-      ? new TunnelThreads({ ...options, handshakesPerSecond, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
-      : new TunnelGateway({ ...options, threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget() })
+    this.#side = driver.kind === 'linux'
+      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
+      : new TunnelGateway({ ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget() })
+  }
+
+  #revoke(keyId: string): void {
+    this.#side?.revoke(keyId)
+    this.#driver?.revoke(keyId).catch((error: unknown) => this.#logger.error({ error: String(error), node: keyId }, 'a revoked node’s direct connections could not be cut'))
   }
 
   publish(change: SnapshotChange): void {

@@ -16,13 +16,14 @@ const base = JSON.stringify(logBase).slice(1, -1)
  * @param nowMs Unix epoch
  */
 export function formatAccessLine(record: ConnectionRecord, nowMs: number): string {
-  const { client, downstream, serverName, detail, tenant, endpoint, helloMs, connectMs } = record
+  const { client, downstream, serverName, detail, tenant, node, endpoint, helloMs, connectMs } = record
   let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${JSON.stringify(record.id)}`
   line += `,"listener":${JSON.stringify(record.listener)},"client":"${formatSocketAddress(client)}"`
   if (client !== downstream) line += `,"downstream":"${formatSocketAddress(downstream)}"`
   if (serverName !== undefined) line += `,"sni":${JSON.stringify(escapeText(serverName))}`
   if (record.encryptedClientHello) line += ',"ech":true'
   if (tenant !== undefined) line += `,"tenant":${JSON.stringify(tenant)}`
+  if (node !== undefined) line += `,"node":"${node}"`
   if (endpoint !== undefined) line += `,"endpoint":${JSON.stringify(endpoint)}`
   line += `,"attempts":${record.attempts},"outcome":"${terminationOf(record.reason).outcome}","reason":"${record.reason}"`
   if (detail !== undefined) line += `,"detail":${JSON.stringify(escapeText(detail))}`

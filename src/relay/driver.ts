@@ -45,6 +45,8 @@ export interface RelayDriver {
    * theirs at once. Resolves when no connection is left.
    */
   drain(): Promise<void>
+  /** Tickets of this node let nobody through from now on, and who came with one is cut, with reason `node-revoked`. */
+  revoke(node: string): Promise<void>
   /** Ends everything now: listeners, and each connection with reason `gateway-stopped`. Resolves when all is closed. */
   stop(): Promise<void>
   counters(): RelayCounters

@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads'
+import { socketOf } from '../../src/relay/linux/handed-over-socket.ts'
 import { driverName } from '../support/linux-only.ts'
 import { createLinuxDriver } from '../support/linux-driver.ts'
 import type { HandedOverDescriptor } from '../support/tunnel-thread.ts'
+import { directLaneSuite } from './direct-lane-suite.ts'
 import { handOverSuite } from './hand-over-suite.ts'
 import { relaySuite } from './relay-suite.ts'
 
@@ -15,3 +17,5 @@ handOverSuite(driverName, (t, certificate) => {
     handOver: ({ head }, fd) => thread.postMessage({ fd, head } satisfies HandedOverDescriptor),
   })
 })
+
+directLaneSuite(driverName, (options, taken) => createLinuxDriver({ ...options, handOver: ({ head }, fd) => taken(socketOf(fd, head)) }))

@@ -1,5 +1,6 @@
 import { NodeDriver } from '../../src/relay/node/node-driver.ts'
 import { createTunnelServer } from '../support/tunnel-server.ts'
+import { directLaneSuite } from './direct-lane-suite.ts'
 import { handOverSuite } from './hand-over-suite.ts'
 import { relaySuite } from './relay-suite.ts'
 
@@ -15,3 +16,8 @@ handOverSuite('node driver', (_t, certificate) => {
     },
   })
 })
+
+directLaneSuite('node driver', (options, taken) => new NodeDriver({ ...options, handOver: ({ head }, socket) => {
+  socket.unshift(head)
+  taken(socket)
+} }))

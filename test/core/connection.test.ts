@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { Connection, replayBytesMax } from '../../src/core/connection.ts'
+import { answerMsMax, Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
@@ -22,6 +22,9 @@ interface MachineOptions {
   readonly listener?: Partial<ListenerConfig>
   readonly endpoints?: number
   readonly handsOver?: boolean
+  readonly judgeTicket?: ConnectionOrigin['judgeTicket']
+  /** An agent's listener. */
+  readonly withoutHello?: boolean
 }
 
 function machine(options: MachineOptions = {}): Connection {
@@ -33,7 +36,9 @@ function machine(options: MachineOptions = {}): Connection {
   })
   const policy = [...snapshot.listeners.values()][0]
   if (policy === undefined) throw new Error('no listener')
-  return new Connection({ id: 'c1', listener: policy, snapshot, handsOver: options.handsOver ?? true, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
+  const acme = snapshot.tenants.get('acme')
+  const its = options.withoutHello === true && acme !== undefined ? { ...policy, withoutHello: true, defaultTenant: acme } : policy
+  return new Connection({ id: 'c1', listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -121,6 +126,11 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
   'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', reason: 'gateway-stopped', nowMs: 4 }] },
   'system-limit': { connection: relaying, events: [{ kind: 'stop', reason: 'system-limit', nowMs: 4 }] },
   'worker-failed': { connection: relaying, events: [{ kind: 'stop', reason: 'worker-failed', nowMs: 4 }] },
+  'node-revoked': { connection: relaying, events: [{ kind: 'stop', reason: 'node-revoked', nowMs: 4 }] },
+  'ticket-refused': {
+    connection: () => started({ judgeTicket: () => ({ kind: 'refused', detail: 'none of ours' }) }),
+    events: [{ kind: 'downstream-bytes', bytes: encodeProxyHeader({ version: 'v2', source: client, destination: local, ticket: Buffer.from('x') }), nowMs: 1 }],
+  },
   'proxy-header-timeout': {
     connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } }),
     events: [{ kind: 'downstream-bytes', bytes: Buffer.from('PROXY '), nowMs: 4_999 }, { kind: 'deadline', lastActivityMs: 0, nowMs: 5_000 }],
@@ -377,4 +387,25 @@ void test('any order of events: a connection ends at most once, with a reason, a
     reasonOf(connection)
   }), { numRuns: 2_000 })
   t.pass()
+})
+
+void test('on a listener without hello the endpoint is dialled at once, and asked when the client speaks', async (t) => {
+  const connection = machine({ withoutHello: true })
+  t.same(kinds(connection.start({ atConnectionLimit: false })), ['dial', 'deadline'])
+  t.same(kinds(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })), ['send-upstream', 'deadline'])
+  t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerMsMax }])
+  t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerMsMax })), ['deadline'], 'an answer was all that was waited for')
+})
+
+void test('on a listener without hello silence is no answer: the next endpoint is asked, and then it is handed over', async (t) => {
+  const connection = machine({ withoutHello: true })
+  connection.start({ atConnectionLimit: false })
+  connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1 })
+  connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerMsMax })), ['drop-upstream', 'dial', 'deadline'])
+  connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6_000 })
+  const end = endOf(connection.step({ kind: 'deadline', lastActivityMs: 6_000, nowMs: 6_000 + answerMsMax }))
+  t.same(end, { kind: 'end', downstream: { how: 'hand-over', bytes: Buffer.from('anything') }, upstream: 'reset' })
+  t.match(connection.record({ bytesFromDownstream: 8, bytesFromUpstream: 0 }), { reason: 'handed-over', detail: 'reset-before-answer: silent before its first byte', attempts: 2 })
 })

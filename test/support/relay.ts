@@ -6,10 +6,12 @@ import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import type { RelayObserver } from '../../src/core/relay-observer.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { RelayDriver } from '../../src/relay/driver.ts'
+import type { TicketSecrets } from '../../src/relay/tickets.ts'
 import { changeOf, listener, listenerName } from './config.ts'
 import { until } from './sockets.ts'
 
 export interface DriverOptions {
+  readonly tickets?: TicketSecrets
   readonly observer: RelayObserver
   readonly connectionsMax: number
   readonly newConnectionId: () => string
@@ -22,6 +24,8 @@ export interface RelayOptions {
   readonly createDriver: CreateDriver
   readonly tenants: readonly TenantSpec[]
   readonly listener?: Partial<ListenerConfig>
+  /** An agent's listener, for this tenant. */
+  readonly withoutHello?: string
   readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
   readonly connectionsMax?: number
@@ -59,12 +63,14 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     if (openConnections + openConnectionsBeforeHello !== 0) throw new Error(`connections were left open: ${openConnections}, ${openConnectionsBeforeHello} of them before their hello`)
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
-  await driver.publish(changeOf({
+  const change = changeOf({
     tenants: options.tenants,
     listeners: [listener(options.listener)],
     ...(options.tunnelHostnames === undefined ? {} : { tunnelHostnames: options.tunnelHostnames }),
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
-  }))
+  })
+  const { withoutHello: defaultTenant } = options
+  await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => ({ ...each, withoutHello: true, defaultTenant })) })
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
   return {
     driver,

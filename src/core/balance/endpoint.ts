@@ -1,3 +1,5 @@
+import type { LaneGrant } from '../tunnel/ticket.ts'
+
 /** One API server's address, `10.1.0.11:31443`. Weight 0 is quiesced: no new connections, old ones stay (IPVS). */
 export interface Endpoint {
   /** `address:port`, IPv6 in brackets: the name in logs and the API. */
@@ -6,4 +8,11 @@ export interface Endpoint {
   readonly address: string
   readonly port: number
   readonly weight: number
+  /** A gateway that lets an agent's connections through by ticket: what to make them of. */
+  readonly grant?: EndpointGrant
+}
+
+export interface EndpointGrant extends LaneGrant {
+  /** The gateway's clock less this machine's, in milliseconds. */
+  readonly clockOffsetMs: number
 }

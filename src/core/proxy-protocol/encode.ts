@@ -1,6 +1,6 @@
 // Writes PROXY protocol headers for the API servers and balancers behind us: §2.1's line, or §2.2's block with the TLVs
 //
-//   AUTHORITY, UNIQUE_ID, CRC32C
+//   AUTHORITY, UNIQUE_ID, a ticket, CRC32C
 //
 // in this order, each when asked for. The checksum comes last, so that its place is known once all else is written.
 
@@ -23,6 +23,8 @@ interface ProxyHeaderExtras {
   readonly authority?: string
   /** At most 128 bytes. */
   readonly uniqueId?: Uint8Array
+  /** Of the tunnel's direct lane. */
+  readonly ticket?: Uint8Array
   /** A checksum over the whole header. @default false */
   readonly crc32c?: boolean
 }
@@ -44,11 +46,12 @@ export function encodeProxyHeader(options: ProxyHeaderOptions): Uint8Array {
   return ascii(`PROXY ${protocol} ${formatIpAddress(from)} ${formatIpAddress(to)} ${source.port} ${destination.port}\r\n`)
 }
 
-function encodeV2({ source, destination, authority, uniqueId, crc32c: withChecksum }: ProxyHeaderEnds & ProxyHeaderExtras, from: IpAddress, to: IpAddress): Uint8Array {
+function encodeV2({ source, destination, authority, uniqueId, ticket, crc32c: withChecksum }: ProxyHeaderEnds & ProxyHeaderExtras, from: IpAddress, to: IpAddress): Uint8Array {
   if (uniqueId !== undefined && uniqueId.byteLength > uniqueIdBytesMax) throw new ProxyHeaderError(`a unique id of ${uniqueId.byteLength} bytes`)
   const tlvs = [
     ...(authority === undefined ? [] : [tlv(tlvType.authority, new TextEncoder().encode(authority))]),
     ...(uniqueId === undefined ? [] : [tlv(tlvType.uniqueId, uniqueId)]),
+    ...(ticket === undefined ? [] : [tlv(tlvType.ticket, ticket)]),
     ...(withChecksum === true ? [tlv(tlvType.crc32c, new Uint8Array(4))] : []),
   ]
   const block = concat([from.bytes, to.bytes, uint16(source.port), uint16(destination.port), ...tlvs])

@@ -30,6 +30,8 @@ export interface ProxyTlvs {
   /** At most 128 bytes. */
   readonly uniqueId?: Uint8Array
   readonly netns?: string
+  /** Of the tunnel's direct lane (core/tunnel/ticket.ts). */
+  readonly ticket?: Uint8Array
   readonly ssl?: ProxySsl
 }
 

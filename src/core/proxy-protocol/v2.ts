@@ -11,12 +11,13 @@ import { refusedHeader, type DecodedProxyHeader, type ProxySsl, type ProxyTlvs, 
 export const v2Signature = Uint8Array.of(0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a)
 export const v2FixedBytes = 16
 
-export const tlvType = { alpn: 0x01, authority: 0x02, crc32c: 0x03, uniqueId: 0x05, ssl: 0x20, netns: 0x30 } as const
+/** 0xe0 to 0xef are for everybody's own use (§2.2.7, PP2_TYPE_MIN_CUSTOM): `ticket` is one of the tunnel's direct lane. */
+export const tlvType = { alpn: 0x01, authority: 0x02, crc32c: 0x03, uniqueId: 0x05, ssl: 0x20, netns: 0x30, ticket: 0xe5 } as const
 const sslSubType = { version: 0x21, commonName: 0x22, cipher: 0x23 } as const
 const tlvFixedBytes = 3
 const sslFixedBytes = 5
 /** What is read of them; NOOP and types that nobody here knows are passed over, and may repeat. */
-const knownTypes: ReadonlySet<number> = new Set([tlvType.alpn, tlvType.authority, tlvType.crc32c, tlvType.uniqueId, tlvType.ssl, tlvType.netns])
+const knownTypes: ReadonlySet<number> = new Set([tlvType.alpn, tlvType.authority, tlvType.crc32c, tlvType.uniqueId, tlvType.ssl, tlvType.netns, tlvType.ticket])
 const knownSslSubTypes: ReadonlySet<number> = new Set(Object.values(sslSubType))
 export const uniqueIdBytesMax = 128
 /** PP2_CLIENT_SSL, PP2_CLIENT_CERT_CONN, PP2_CLIENT_CERT_SESS */
@@ -77,6 +78,7 @@ function withTlvs(bytes: Uint8Array, tlvsAt: number, ends: { readonly source?: S
       case tlvType.alpn: tlvs.alpn = textOf(value); break
       case tlvType.authority: tlvs.authority = textOf(value); break
       case tlvType.netns: tlvs.netns = textOf(value); break
+      case tlvType.ticket: tlvs.ticket = value.slice(); break
       case tlvType.uniqueId:
         if (value.byteLength > uniqueIdBytesMax) return refusedHeader(`a unique id of ${value.byteLength} bytes; at most ${uniqueIdBytesMax} are allowed`)
         tlvs.uniqueId = value.slice()

@@ -2,6 +2,10 @@
 // messages, so a yamux peer that knows nothing of these has only to leave them alone.
 //
 //   { "gateways": ["wss://a.example.com:6443", …] }        all that there are; in place of what was said before
+//   { "lane": { "descriptor": …, "key": …, "clockMs": … } } a grant for the direct lane (ticket.ts), base64url, and the
+//                                                           gateway's clock when it was told, milliseconds of Unix time
+
+import type { LaneGrant } from './ticket.ts'
 
 /** Of a text message. */
 export const controlBytesMax = 16 * 1024
@@ -11,10 +15,21 @@ export const gatewaysToldMax = 64
 export interface ControlMessage {
   /** Each wss://HOST:PORT, at most `gatewaysToldMax`. */
   readonly gateways?: readonly string[]
+  readonly lane?: LaneOffer
 }
 
-export function encodeControlMessage(message: ControlMessage): string {
-  return JSON.stringify(message)
+export interface LaneOffer extends LaneGrant {
+  readonly clockMs: number
+}
+
+const keyBytes = 32
+const descriptorBytesMax = 300
+
+export function encodeControlMessage({ gateways, lane }: ControlMessage): string {
+  return JSON.stringify({
+    ...(gateways === undefined ? {} : { gateways }),
+    ...(lane === undefined ? {} : { lane: { descriptor: toBase64Url(lane.descriptor), key: toBase64Url(lane.key), clockMs: lane.clockMs } }),
+  })
 }
 
 /**
@@ -32,7 +47,26 @@ export function parseControlMessage(text: string): ControlMessage | undefined {
   if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined
   const gateways = 'gateways' in message ? gatewaysIn(message.gateways) : undefined
   if ('gateways' in message && gateways === undefined) return undefined
-  return gateways === undefined ? {} : { gateways }
+  const lane = 'lane' in message ? laneIn(message.lane) : undefined
+  if ('lane' in message && lane === undefined) return undefined
+  return { ...(gateways === undefined ? {} : { gateways }), ...(lane === undefined ? {} : { lane }) }
+}
+
+function laneIn(value: unknown): LaneOffer | undefined {
+  if (typeof value !== 'object' || value === null || !('descriptor' in value && 'key' in value && 'clockMs' in value)) return undefined
+  const [descriptor, key] = [fromBase64Url(value.descriptor), fromBase64Url(value.key)]
+  const { clockMs } = value
+  if (descriptor === undefined || key?.length !== keyBytes || typeof clockMs !== 'number' || !Number.isFinite(clockMs)) return undefined
+  return { descriptor, key, clockMs }
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+}
+
+function fromBase64Url(text: unknown): Uint8Array | undefined {
+  if (typeof text !== 'string' || !/^[A-Za-z0-9_-]+$/.test(text) || text.length > 2 * descriptorBytesMax || text.length % 4 === 1) return undefined
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0))
 }
 
 function gatewaysIn(value: unknown): readonly string[] | undefined {

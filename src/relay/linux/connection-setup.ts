@@ -195,6 +195,7 @@ export class ConnectionSetup {
     }
     if (this.#beforeHello[slot] === 1 && !machine.beforeHello) {
       this.#beforeHello[slot] = 0
+      if (machine.node !== undefined) table.nodes.set(slot, machine.node)
       this.#parts.routed()
     }
   }

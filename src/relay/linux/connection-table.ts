@@ -94,6 +94,8 @@ export class ConnectionTable {
   readonly listenerNames: (string | undefined)[] = []
   /** Where a PROXY header named another address than the peer's. */
   readonly clients = new Map<number, SocketAddress>()
+  /** Key ids of the nodes whose agents' tickets brought them. */
+  readonly nodes = new Map<number, string>()
   readonly #downstreamAddress: Uint8Array
   readonly #downstreamPort: Uint16Array
 
@@ -157,6 +159,7 @@ export class ConnectionTable {
     this.endpoints[slot] = undefined
     this.serverNames[slot] = undefined
     this.clients.delete(slot)
+    this.nodes.delete(slot)
     this.relayBits[slot] = 0
     this.attempts[slot] = 0
     for (let token = 2 * slot; token <= 2 * slot + 1; token++) {

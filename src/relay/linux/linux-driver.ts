@@ -13,6 +13,7 @@ import { SnapshotMemory } from '../../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import { reservedDescriptors } from '../descriptor-limit.ts'
 import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
+import { RevokedNodes, type TicketSecrets } from '../tickets.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
 import { pipesMax, pipesOfAllMax } from './descriptors.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
@@ -47,6 +48,8 @@ export interface LinuxDriverOptions {
    * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
    */
   readonly handOver?: (connection: HandedOver, fd: number) => void
+  /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
+  readonly tickets?: TicketSecrets
   /** What a worker's observer has posted. */
   readonly observed: (message: unknown, worker: number) => void
   /** A worker has no io_uring, and why: it makes one system call for each read and write. */
@@ -74,6 +77,7 @@ export class LinuxDriver implements RelayDriver {
   readonly #listening = new Map<string, ListeningSockets>()
   readonly #lookup = sharedLookup(lookup)
   readonly #memory = new SnapshotMemory()
+  readonly #revoked = new RevokedNodes()
   #restarts = 0
   #stopping = false
   readonly #stopAtExit = (): void => {
@@ -114,6 +118,11 @@ export class LinuxDriver implements RelayDriver {
 
   async drain(): Promise<void> {
     await Promise.all(this.#seats.map(async (seat) => await this.#drain(seat)))
+  }
+
+  async revoke(node: string): Promise<void> {
+    this.#revoked.add(node)
+    await this.#all(() => ({ kind: 'revoke', node }))
   }
 
   async stop(): Promise<void> {
@@ -166,7 +175,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -175,6 +184,7 @@ export class LinuxDriver implements RelayDriver {
         pipes: Math.max(1, Math.min(pipesMax, Math.floor(pipesOfAllMax / workers))),
         connectionsMax,
         handsOver: handOver !== undefined,
+        ...(tickets === undefined ? {} : { tickets }),
         warmUpMs: this.#restarts === 0 ? warmUpMs : 0,
         // A successor counts from 1 again.
         idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
@@ -234,6 +244,7 @@ export class LinuxDriver implements RelayDriver {
     seat.handle = this.#start(seat.worker)
     try {
       await seat.handle.request({ kind: 'publish', changes: [this.#memory.whole()] })
+      for (const node of this.#revoked.all) await seat.handle.request({ kind: 'revoke', node })
       for (const [listener, { fds }] of this.#listening) await seat.handle.request({ kind: 'listen', listener, fd: fds[seat.worker] ?? -1 })
     } catch (error) {
       if (!(error instanceof WorkerDiedError)) throw error

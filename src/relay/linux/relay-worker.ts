@@ -159,6 +159,7 @@ export class RelayWorker {
           this.#end('gateway-stopped')
           this.#stopped = true
           break
+        case 'revoke': this.#connections.revoke(request.node); break
         case 'crash': throw new Error('told to crash')
         default: request satisfies never
       }

@@ -151,6 +151,7 @@ export class RelayedConnections implements RelayEvents {
     const { table, clock, connectionId, ended } = this.#parts
     const downstream = table.downstreamAddress(slot)
     const serverName = table.serverNames[slot]
+    const node = table.nodes.get(slot)
     const totalMs = clock.nowMs - (table.acceptedMs[slot] ?? 0)
     ended(slot, {
       id: connectionId(table.number[slot] ?? 0),
@@ -162,6 +163,7 @@ export class RelayedConnections implements RelayEvents {
       ...(serverName === undefined ? {} : { serverName }),
       encryptedClientHello: table.encryptedClientHello[slot] === 1,
       tenant: table.tenants[slot]?.name ?? '',
+      ...(node === undefined ? {} : { node }),
       endpoint: table.endpoints[slot]?.name ?? '',
       attempts: table.attempts[slot] ?? 0,
       snapshotVersion: table.snapshotVersion[slot] ?? 0,

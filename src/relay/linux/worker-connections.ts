@@ -12,6 +12,7 @@ import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
+import { ticketFor, TicketJudge } from '../tickets.ts'
 import { BatchRelay } from './batch-relay.ts'
 import type { BatchRing } from './batch-ring.ts'
 import { ByteRelay } from './byte-relay.ts'
@@ -47,6 +48,7 @@ export interface WorkerConnectionsParts {
 export class WorkerConnections {
   readonly #parts: WorkerConnectionsParts
   readonly #table: ConnectionTable
+  readonly #tickets: TicketJudge | undefined
   readonly #wheel: TimerWheel
   readonly #deferred: DeferredCalls
   readonly #queue: TurnQueue
@@ -73,6 +75,7 @@ export class WorkerConnections {
     const watch = (token: number): void => this.#watch(token)
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
     this.#table = table
+    this.#tickets = data.tickets === undefined ? undefined : new TicketJudge(data.tickets)
     this.#wheel = wheel
     this.#queue = queue
     this.#deferred = new DeferredCalls({ epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
@@ -137,6 +140,8 @@ export class WorkerConnections {
       listener,
       snapshot,
       handsOver: data.handsOver,
+      makeTicket: ticketFor,
+      ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
       downstream: peer.decode(),
       local: () => this.#localAddress(fd),
       acceptedAtMs: Date.now(),
@@ -189,6 +194,11 @@ export class WorkerConnections {
 
   end(reason: StopReason): void {
     for (let slot = 0; slot < this.#table.used; slot++) this.#endSlot(slot, reason)
+  }
+
+  revoke(node: string): void {
+    this.#tickets?.revoke(node)
+    for (const [slot, its] of this.#table.nodes) if (its === node) this.#endSlot(slot, 'node-revoked')
   }
 
   resolved({ dial, answer }: ToWorker & { readonly kind: 'resolved' }): void {

@@ -5,12 +5,14 @@ import type { MessagePort } from 'node:worker_threads'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
+import type { TicketSecrets } from '../tickets.ts'
 
 export type WorkerRequest =
   | { readonly kind: 'publish'; readonly changes: readonly SnapshotChange[] }
   /** The descriptor stays the main thread's. */
   | { readonly kind: 'listen'; readonly listener: string; readonly fd: number }
   | { readonly kind: 'unlisten'; readonly listener: string }
+  | { readonly kind: 'revoke'; readonly node: string }
   /** Answered once no connection is left. */
   | { readonly kind: 'drain' }
   /** Answered once everything is closed; the worker then ends. */
@@ -54,6 +56,8 @@ export interface RelayWorkerData {
   readonly connectionsMax: number
   /** Somebody takes the tunnel's connections. */
   readonly handsOver: boolean
+  /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
+  readonly tickets?: TicketSecrets
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
   /** To rehearse for before it is there for others (warm-up.ts); 0: not at all. */

@@ -15,6 +15,7 @@ import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { RelayedConnection, type ConnectionHost, type RelayTotals } from './relayed-connection.ts'
 import { sharedLookup } from './shared-lookup.ts'
+import { ticketFor, TicketJudge, type TicketSecrets } from '../tickets.ts'
 import { SocketCloser } from './socket-closer.ts'
 
 /** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
@@ -34,6 +35,8 @@ export interface NodeDriverOptions {
    * thread. What `socket.unshift(head)` puts in front, a TLS server reads first. Absent: such connections are refused.
    */
   readonly handOver?: (connection: HandedOver, socket: Socket) => void
+  /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
+  readonly tickets?: TicketSecrets
 }
 
 export class NodeDriver implements RelayDriver {
@@ -42,6 +45,7 @@ export class NodeDriver implements RelayDriver {
   readonly #connectionsMax: number
   readonly #newConnectionId: () => string
   readonly #handsOver: boolean
+  readonly #tickets: TicketJudge | undefined
   readonly #host: ConnectionHost
   readonly #closer = new SocketCloser()
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
@@ -54,11 +58,12 @@ export class NodeDriver implements RelayDriver {
   #draining = false
   #whenEmpty: (() => void)[] = []
 
-  constructor({ observer, connectionsMax, newConnectionId, handOver }: NodeDriverOptions) {
+  constructor({ observer, connectionsMax, newConnectionId, handOver, tickets }: NodeDriverOptions) {
     this.#observer = observer
     this.#connectionsMax = connectionsMax
     this.#newConnectionId = newConnectionId
     this.#handsOver = handOver !== undefined
+    this.#tickets = tickets === undefined ? undefined : new TicketJudge(tickets)
     this.#host = {
       closer: this.#closer,
       peerWatch: new PeerWatch(),
@@ -124,6 +129,13 @@ export class NodeDriver implements RelayDriver {
     await this.#closer.whenEmpty()
   }
 
+  async revoke(node: string): Promise<void> {
+    this.#tickets?.revoke(node)
+    const nowMs = this.#host.nowMs()
+    for (const connection of Array.from(this.#connections.keys())) if (connection.machine.node === node) connection.step({ kind: 'stop', reason: 'node-revoked', nowMs })
+    return await Promise.resolve()
+  }
+
   async stop(): Promise<void> {
     await Promise.all(Array.from(this.#servers.keys()).map((name) => this.unlisten(name)))
     const nowMs = this.#host.nowMs()
@@ -157,6 +169,8 @@ export class NodeDriver implements RelayDriver {
       listener,
       snapshot,
       handsOver: this.#handsOver,
+      makeTicket: ticketFor,
+      ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
       downstream: peerOf(socket),
       local: () => ({ address: addressOf(socket.localAddress), port: socket.localPort ?? 0 }),
       acceptedAtMs: Date.now(),

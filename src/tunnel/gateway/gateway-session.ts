@@ -54,6 +54,10 @@ export class GatewaySession {
     this.link.session.goAway(performance.now())
   }
 
+  get isOver(): boolean {
+    return this.link.session.end !== undefined
+  }
+
   tell(message: ControlMessage): void {
     this.#socket.send(encodeControlMessage(message))
   }

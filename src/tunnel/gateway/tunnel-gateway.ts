@@ -22,6 +22,7 @@ import { messageBytesMax } from '../websocket-wire.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { SessionRegistry } from './session-registry.ts'
+import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
 import type { SessionFacts, SessionRefusal, TunnelGauges, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 const tunnelPath = '/v1/tunnel'
@@ -47,6 +48,8 @@ export interface TunnelGatewayOptions {
   readonly certificate: Certificate
   /** That agents are told of; empty: they are told nothing. */
   readonly gateways: readonly string[]
+  /** For a session's agent, to come by the direct lane; absent: there is none. */
+  readonly grant?: (session: SessionFacts) => LaneGrant
   /** Sessions begun in a second, over all threads. */
   readonly pace: SharedPace
   /** Of the windows' growth, over all threads. */
@@ -215,6 +218,7 @@ export class TunnelGateway {
     this.#sessions.add(session)
     observer.sessionStarted(facts, enrolled)
     if (this.#gateways.length > 0) session.tell({ gateways: this.#gateways })
+    this.#offerLane(session)
     if (this.#phase !== 'open') this.#sendAway(session)
     this.#options.isRevoked(facts.keyId).then((revoked) => {
       if (revoked) this.revoke(facts.keyId)
@@ -224,6 +228,15 @@ export class TunnelGateway {
       observer.failed(error, 'whether a node was revoked can not be read: its session ends')
       session.close('its node could not be looked up')
     })
+  }
+
+  /** Now, and again before the grant expires. */
+  #offerLane(session: GatewaySession): void {
+    const { grant } = this.#options
+    if (grant === undefined || session.isOver) return
+    session.tell({ lane: { ...grant(session.facts), clockMs: Date.now() } })
+    // Half its life, less some: those that came together are not told together again.
+    setTimeout(() => this.#offerLane(session), ticketLimits.grantLifeMs * (0.3 + 0.2 * Math.random())).unref()
   }
 
   #sendAway(session: GatewaySession): void {

@@ -7,12 +7,19 @@ void test('what was encoded is parsed', async (t) => {
   t.same(parseControlMessage(encodeControlMessage(message)), message)
 })
 
+void test('a grant of any bytes crosses', async () => {
+  fc.assert(fc.property(fc.uint8Array({ minLength: 1, maxLength: 278 }), fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.integer({ min: 0 }), (descriptor, key, clockMs) => {
+    const { lane } = parseControlMessage(encodeControlMessage({ lane: { descriptor, key, clockMs } })) ?? {}
+    return lane !== undefined && Buffer.from(lane.descriptor).equals(descriptor) && Buffer.from(lane.key).equals(key) && lane.clockMs === clockMs
+  }))
+})
+
 void test('facts of a later version are passed over', async (t) => {
   t.same(parseControlMessage('{"weather":"fine"}'), {})
 })
 
 void test('what is no message', async (t) => {
-  for (const text of ['', 'null', '[]', '7', '"x"', '{', '{"gateways":"wss://a"}', '{"gateways":[7]}', '{"gateways":["https://a"]}', '{"gateways":["wss://a/path"]}', '{"gateways":["wss://user@a"]}', `{"gateways":[],"x":"${'x'.repeat(controlBytesMax)}"}`]) {
+  for (const text of ['', 'null', '[]', '7', '"x"', '{', '{"gateways":"wss://a"}', '{"gateways":[7]}', '{"gateways":["https://a"]}', '{"gateways":["wss://a/path"]}', '{"gateways":["wss://user@a"]}', '{"lane":{}}', '{"lane":{"descriptor":"AA","key":"AA","clockMs":1}}', '{"lane":{"descriptor":"!","key":"AA","clockMs":1}}', `{"gateways":[],"x":"${'x'.repeat(controlBytesMax)}"}`]) {
     t.equal(parseControlMessage(text), undefined, text.slice(0, 40))
   }
 })
