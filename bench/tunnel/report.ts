@@ -25,7 +25,7 @@ export interface TunnelBenchResult {
 
 /** @returns Markdown, a line a line */
 export function renderTunnelReport(result: TunnelBenchResult): string {
-  const { startedAt, tookSeconds, machine, options, targets, absent, workloads, measurements } = result
+  const { startedAt, tookSeconds, machine, options, targets, absent, measurements } = result
   return [
     `# Tunnels, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
     '',
@@ -39,7 +39,7 @@ export function renderTunnelReport(result: TunnelBenchResult): string {
     '|---|---|---|',
     ...targets.map(({ name, version, settings }) => row([name, version, settings])),
     ...absent.map(({ name, reason }) => row([name, '–', reason])),
-    ...workloads.flatMap((workload) => ['', ...section(result, workload)]),
+    ...result.workloads.flatMap((workload) => ['', ...section(result, workload)]),
     ...problems(result),
     '',
   ].join('\n')

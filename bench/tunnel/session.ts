@@ -55,7 +55,7 @@ export async function runTunnelSession({ options, workloads, candidates, onMeasu
 }
 
 /** All tunnels have the same one, where they have TLS of that kind. */
-function issueCertificate(): TunnelFacts['certificate'] {
+export function issueCertificate(): TunnelFacts['certificate'] {
   const ca = createCa('bench CA')
   return { caPem: ca.certificatePem, ...ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] }) }
 }

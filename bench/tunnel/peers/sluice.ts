@@ -10,6 +10,8 @@ import type { TunnelFacts, TunnelPeer } from './tunnel-peer.ts'
 const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
 const manifestFile = new URL('../../../package.json', import.meta.url)
 const tenant = 'bench'
+/** The default, written out: what sessions begun in a second are judged by. */
+export const handshakesPerSecond = 200
 
 export interface SluicePeerOptions {
   /** `sluice`, or `sluice-VARIANT` for another way to forward. */
@@ -19,17 +21,20 @@ export interface SluicePeerOptions {
   readonly forward?: readonly string[]
 }
 
+export type GatewayFacts = Pick<TunnelFacts, 'serverDirectory' | 'linkPort' | 'upstreamPort' | 'certificate' | 'otherPorts'>
+
 export function sluicePeer({ name, settings, forward = [] }: SluicePeerOptions): TunnelPeer {
   return {
     name, settings,
     find: () => {
       const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
-      return { version, launch: (facts) => ({ server: gateway(facts), client: () => agent(facts, forward) }) }
+      return { version, launch: (facts) => ({ server: gatewayLaunch(facts), client: () => agent(facts, forward) }) }
     },
   }
 }
 
-function gateway({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: TunnelFacts): Launch {
+/** Ready when its admin address says so. */
+export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: GatewayFacts): Launch {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'gateway', '--config', join(serverDirectory, 'sluice.yaml')],
@@ -45,6 +50,7 @@ tenants:
 tunnel:
   hostnames: [localhost]
   certificate: { certFile: link.crt, keyFile: link.key }
+  handshakesPerSecond: ${handshakesPerSecond}
 state: { directory: state }
 relay: { workers: 1 }
 admin: { address: 127.0.0.1:${adminPort} }
@@ -62,7 +68,7 @@ async function agent({ serverDirectory, clientDirectory, dialPort, entryPort, ce
     arguments_: [mainFile, 'agent', '--config', join(clientDirectory, 'agent.yaml')],
     files: {
       'ca.crt': certificate.caPem,
-      'join-token': await createToken(join(serverDirectory, 'sluice.yaml')),
+      'join-token': await createJoinToken(serverDirectory),
       'agent.yaml': `gateways: ["wss://localhost:${dialPort}"]
 caFile: ca.crt
 token: { file: join-token }
@@ -76,12 +82,15 @@ ${forward.map((key) => `    ${key}\n`).join('')}`,
   }
 }
 
-/** @param configFile the gateway's */
-async function createToken(configFile: string): Promise<string> {
+/**
+ * @param serverDirectory the gateway's, which has its configuration
+ * @param uses how many nodes may enrol with it
+ */
+export async function createJoinToken(serverDirectory: string, uses = 1): Promise<string> {
   let [token, complaint] = ['', '']
-  const code = await tokenCommand(['create', '--config', configFile, '--tenant', tenant], {
+  const code = await tokenCommand(['create', '--config', join(serverDirectory, 'sluice.yaml'), '--tenant', tenant, '--uses', String(uses)], {
     stdout: { write: (text) => (token += text) }, stderr: { write: (text) => (complaint += text) }, env: {},
   })
   if (code !== 0) throw new Error(`sluice token create: ${complaint}`)
-  return token
+  return token.trim()
 }
