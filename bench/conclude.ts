@@ -37,7 +37,7 @@ export interface Edge {
 }
 
 export interface Readings {
-  readonly workload: Workload
+  readonly workload: Pick<Workload, 'spec'>
   readonly tallies: readonly LoadTally[]
   /** Before the first connection. */
   readonly before: readonly BackendCounters[]
@@ -46,12 +46,14 @@ export interface Readings {
   readonly hasRelay: boolean
   readonly pssBeforeBytes: number | undefined
   readonly pssAfterBytes: number | undefined
+  /** Of the connections to the backend, those that are not the load's. @default 0 */
+  readonly standing?: number
   /** When all connections have ended, or when that took too long. */
   readonly after: readonly BackendCounters[]
 }
 
 export function conclude(readings: Readings): Measured {
-  const { workload: { spec }, tallies, hasRelay } = readings
+  const { workload: { spec }, tallies, hasRelay, standing = 0 } = readings
   const cores = coresOf(readings)
   const opened = sum(tallies, ({ opened }) => opened)
   const failures = sum(tallies, ({ failures }) => failures)
@@ -61,7 +63,7 @@ export function conclude(readings: Readings): Measured {
   }, difference(readings.before, readings.after))
   const failure = failures > 0 ? `${failures} failed: ${firstFailure ?? 'unknown'}` : mismatch
   const perSecond = operationsPerSecond(readings)
-  const leftOpen = sum(readings.after, ({ open }) => open)
+  const leftOpen = sum(readings.after, ({ open }) => open) - standing
   const caveats = [
     ...(cores.busiestGeneratorThread > fullCore ? ['generator full'] : []),
     ...(cores.busiestBackendProcess > fullCore ? ['backend full'] : []),

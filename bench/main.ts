@@ -7,6 +7,7 @@ import { describeMachine } from './machine.ts'
 import { type Options, OptionsError, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
 import type { Installation } from './peers/peer.ts'
+import { columnsOf } from './metrics.ts'
 import { duration, progressLine, renderReport } from './report.ts'
 import { type BenchResult, direct, type Measurement, type TargetFacts } from './result.ts'
 import { runSession } from './session.ts'
@@ -93,7 +94,7 @@ function tellProgress(measurement: Measurement, workloads: readonly Workload[], 
   const workload = workloads.find(({ name }) => name === measurement.workload)
   if (workload === undefined) return
   const place = `${duration(elapsedMs / 1000).padStart(9)}  run ${measurement.run}/${runs}  ${workload.name.padEnd(10)} ${measurement.target.padEnd(14)}`
-  tell(`${place} ${progressLine(measurement, workload)}`)
+  tell(`${place} ${progressLine(measurement, columnsOf[workload.spec.kind])}`)
 }
 
 /** The table goes to standard output, all else here. */

@@ -139,7 +139,7 @@ export function whole(name: string, text: string, bounds: { min: number, max: nu
   return value
 }
 
-function list<T extends string>(name: string, text: string, known: readonly T[]): readonly T[] {
+export function list<T extends string>(name: string, text: string, known: readonly T[]): readonly T[] {
   return text.split(',').map((each) => {
     const found = known.find((one) => one === each)
     if (found === undefined) throw new OptionsError(`--${name}: there is no ${JSON.stringify(each)}; there are ${known.join(', ')}`)

@@ -21,7 +21,6 @@ export function renderReport(result: BenchResult): string {
 }
 
 function header({ startedAt, tookSeconds, machine, options, targets, absent, measurements }: BenchResult): string[] {
-  const others = measurements.flatMap(({ metrics }) => metrics.otherCores ?? [])
   return [
     `# Bench, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
     '',
@@ -29,7 +28,7 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
     + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `
     + 'Cells are medians over the runs, with (least–most).',
     `**×** is the multiple of ${multipleOf(options)} in the same run; more is better unless it says ↓.`,
-    ...(others.length === 0 ? [] : [noise(others)]),
+    ...noise(measurements),
     '',
     '| | version | settings |',
     '|---|---|---|',
@@ -38,24 +37,37 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
   ]
 }
 
-function noise(otherCores: readonly number[]): string {
+/** @returns what other programs did meanwhile; [] where nobody has looked */
+export function noise(measurements: readonly Measurement[]): string[] {
+  const otherCores = measurements.flatMap(({ metrics }) => metrics.otherCores ?? [])
+  if (otherCores.length === 0) return []
   const mean = otherCores.reduce((sum, each) => sum + each, 0) / otherCores.length
   const verdict = mean > noisyCores ? ': **a noisy machine**, compare only within a table.' : '.'
-  return `Processes that have nothing to do with this used ${mean.toFixed(2)} cores meanwhile, up to ${Math.max(...otherCores).toFixed(2)}${verdict}`
+  return [`Processes that have nothing to do with this used ${mean.toFixed(2)} cores meanwhile, up to ${Math.max(...otherCores).toFixed(2)}${verdict}`]
 }
 
 function section(result: BenchResult, workload: Workload): string[] {
   const columns = columnsOf[workload.spec.kind]
   const measured = result.measurements.filter((each) => each.workload === workload.name)
-  const targets = result.targets.filter(({ name }) => measured.some((each) => each.target === name))
+  return [`## ${workload.title}`, '', workload.explanation, '', ...table({ columns, targets: result.targets, measured, rivalsOf: (target) => rivalsOf(target, result) })]
+}
+
+export interface TableOptions<Target> {
+  readonly columns: readonly Column[]
+  /** Those without a measurement have no row. */
+  readonly targets: readonly Target[]
+  /** Of one workload. */
+  readonly measured: readonly Measurement[]
+  /** @returns names of the targets that a row's multiples are of */
+  readonly rivalsOf: (target: Target) => readonly string[]
+}
+
+/** @returns Markdown, a line a line */
+export function table<Target extends { readonly name: string }>({ columns, targets, measured, rivalsOf }: TableOptions<Target>): string[] {
   return [
-    `## ${workload.title}`,
-    '',
-    workload.explanation,
-    '',
     row(['', ...columns.flatMap((column) => (column.compared === undefined ? [column.title] : [column.title, column.compared === 'less' ? '× ↓' : '×'])), 'note']),
     `|---|${columns.map(({ compared }) => (compared === undefined ? '--:|' : '--:|--:|')).join('')}---|`,
-    ...targets.map((target) => targetRow(target, { columns, measured, rivals: rivalsOf(target, result) })),
+    ...targets.filter(({ name }) => measured.some(({ target }) => target === name)).map((target) => targetRow(target.name, { columns, measured, rivals: rivalsOf(target) })),
   ]
 }
 
@@ -75,7 +87,7 @@ interface RowContext {
   readonly rivals: readonly string[]
 }
 
-function targetRow({ name }: TargetFacts, { columns, measured, rivals }: RowContext): string {
+function targetRow(name: string, { columns, measured, rivals }: RowContext): string {
   const ofTarget = measured.filter(({ target }) => target === name)
   const ofRivals = measured.filter(({ target }) => rivals.includes(target))
   const cells = columns.flatMap((column) => {
@@ -103,7 +115,7 @@ function notesOf(measurements: readonly Measurement[]): string {
   return [...failures, ...caveats].join('; ')
 }
 
-function problems(result: BenchResult): string[] {
+export function problems(result: Pick<BenchResult, 'problems'>): string[] {
   return result.problems.length === 0 ? [] : ['', '## Problems', '', ...result.problems.map((problem) => `- ${problem.replaceAll('\n', '\n  ')}`)]
 }
 
@@ -127,8 +139,8 @@ export function duration(seconds: number): string {
 }
 
 /** One measurement in a line, for whoever waits. */
-export function progressLine({ metrics, caveats, failure }: Measurement, { spec: { kind } }: Workload): string {
-  const figures = columnsOf[kind].filter(({ compared }) => compared !== undefined).flatMap(({ metric, title, digits }) => {
+export function progressLine({ metrics, caveats, failure }: Measurement, columns: readonly Column[]): string {
+  const figures = columns.filter(({ compared }) => compared !== undefined).flatMap(({ metric, title, digits }) => {
     const value = metrics[metric]
     return value === undefined ? [] : [`${format(value, digits)} ${title}`]
   })

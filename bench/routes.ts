@@ -1,7 +1,10 @@
 // The tenants that all relays have in their configurations. Pure.
 
-import type { BackendPorts } from './load/backend-protocol.ts'
+import type { BackendRole } from './load/backend-protocol.ts'
 import type { Route } from './peers/peer.ts'
+
+/** Of the servers that the routes lead to. */
+export type RolePorts = Readonly<Record<BackendRole, number>>
 
 const roles = ['echo', 'source', 'sink'] as const
 
@@ -9,7 +12,7 @@ const roles = ['echo', 'source', 'sink'] as const
 export const hostnamesMin = roles.length
 
 /** The name that connections to a role's backend ask for. */
-export function serverNameOf(role: keyof BackendPorts): string {
+export function serverNameOf(role: BackendRole): string {
   return `${role}.bench.example`
 }
 
@@ -18,7 +21,7 @@ export function serverNameOf(role: keyof BackendPorts): string {
  * relay looks through its list. The others have endpoints of their own, which nobody is at.
  * @param portOf the others' API servers, by index
  */
-export function routesOf(backendPorts: BackendPorts, hostnames: number, portOf: (index: number) => number = () => 6443): readonly Route[] {
+export function routesOf(backendPorts: RolePorts, hostnames: number, portOf: (index: number) => number = () => 6443): readonly Route[] {
   const used = roles.map((role) => ({ serverName: serverNameOf(role), endpoint: `127.0.0.1:${backendPorts[role]}` }))
   const others = Array.from({ length: hostnames - used.length }, (_, index) => ({
     serverName: `tenant-${index}.bench.example`,

@@ -106,11 +106,10 @@ class Session {
 
   async #load(workload: Workload, target: Target): Promise<Measured> {
     const { generator, backends, hellos, options } = this.#parts
-    const { relayPid } = target
     return await measure({
       workload, generator, backends,
       target: { port: target.portFor(workload.role), hello: hellos[workload.role] },
-      ...(relayPid === undefined ? {} : { relayPid }),
+      relayPids: target.relayPids,
       warmUpMs: options.warmUpMs,
       durationMs: options.durationMs,
     })
@@ -128,7 +127,7 @@ class Session {
   }
 }
 
-function turned<T>(values: readonly T[], by: number): readonly T[] {
+export function turned<T>(values: readonly T[], by: number): readonly T[] {
   const first = by % values.length
   return [...values.slice(first), ...values.slice(0, first)]
 }

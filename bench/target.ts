@@ -3,7 +3,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { once } from 'node:events'
-import type { BackendPorts } from './load/backend-protocol.ts'
+import type { BackendPorts, BackendRole } from './load/backend-protocol.ts'
 import type { Installation, PeerFacts } from './peers/peer.ts'
 import { RelayProcess } from './peers/relay-process.ts'
 import { firstEphemeralPort } from './proc.ts'
@@ -69,13 +69,13 @@ export class Target {
     return this.#relay?.ending
   }
 
-  /** Of the first of its processes; undefined for a direct connection. */
-  get relayPid(): number | undefined {
-    return this.#relay?.pid
+  /** The first of its processes; none for a direct connection. */
+  get relayPids(): readonly number[] {
+    return this.#relay === undefined ? [] : [this.#relay.pid]
   }
 
   /** The port that a client connects to. */
-  portFor(role: keyof BackendPorts): number {
+  portFor(role: BackendRole): number {
     return this.isDirect ? this.#options.backendPorts[role] : this.#listenPort
   }
 }

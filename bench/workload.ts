@@ -1,6 +1,6 @@
 // What is measured: the loads of a run, what each says, and what each needs. Pure.
 
-import type { BackendPorts } from './load/backend-protocol.ts'
+import type { BackendRole } from './load/backend-protocol.ts'
 import type { LoadSpec } from './load/load.ts'
 import type { Options } from './options.ts'
 
@@ -11,7 +11,7 @@ export interface Workload {
   readonly explanation: string
   readonly spec: LoadSpec
   /** The backend that the connections' hello names. */
-  readonly role: keyof BackendPorts
+  readonly role: BackendRole
 }
 
 const payloadBytes = 128

@@ -24,6 +24,13 @@ const commands: Readonly<Record<string, Command>> = {
       return { run: agentCommand, usage }
     },
   },
+  doctor: {
+    summary: 'on a customer\'s node: what an agent lacks, and what to do about it',
+    load: async () => {
+      const { doctor, usage } = await import('./cli/doctor.ts')
+      return { run: doctor, usage }
+    },
+  },
   token: {
     summary: 'make, list and revoke join tokens, that let nodes\' agents in',
     load: async () => {

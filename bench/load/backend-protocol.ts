@@ -5,7 +5,12 @@ export interface BackendPorts {
   readonly echo: number
   readonly source: number
   readonly sink: number
+  /** Any of them, as the first byte of what a client sends asks: see greeting.ts. */
+  readonly byGreeting: number
 }
+
+/** What a server does with a connection. */
+export type BackendRole = Exclude<keyof BackendPorts, 'byGreeting'>
 
 /** Sums since the process began. */
 export interface BackendCounters {

@@ -4,6 +4,8 @@
 //   source   after the first bytes (the hello) sends without end
 //   sink     reads without end
 //
+// and one that becomes any of these by the first byte that it reads (greeting.ts).
+//
 // Tokens are descriptors. Echo connections are watched edge-triggered: a short read has emptied the socket, so a request
 // costs one recv and one send. The others and the listeners are level-triggered, and take turns by that. What source and
 // sink read is not looked at: recv with MSG_TRUNC discards it (tcp(7)).
@@ -14,8 +16,9 @@ import {
   SO_REUSEPORT, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddrInBytes, socket, SOL_SOCKET, SystemError, TCP_NODELAY,
 } from '../../src/relay/linux/libc.ts'
 import { SocketAddressCell } from '../../src/relay/linux/socket-address.ts'
-import type { BackendCounters, BackendPorts } from './backend-protocol.ts'
+import type { BackendCounters, BackendPorts, BackendRole } from './backend-protocol.ts'
 import { type EventHandler, type EventLoop, MSG_TRUNC, waitMsMax } from './event-loop.ts'
+import { greetings } from './greeting.ts'
 
 const listenBacklog = 4096
 const chunkFill = 0x53
@@ -26,7 +29,13 @@ const endingEvents = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 const outOfResources: ReadonlySet<number> = new Set([EMFILE, ENFILE, ENOBUFS, ENOMEM])
 
 /** What a descriptor is; a listener's is `listener` more than that of its connections. */
-const kind = { none: 0, echo: 1, source: 2, sink: 3, listener: 4 } as const
+const kind = { none: 0, echo: 1, source: 2, sink: 3, byGreeting: 4, listener: 5 } as const
+const roles: ReadonlyMap<number, BackendRole> = new Map(Object.entries(greetings).map(([server, byte]) => [byte, server === 'boundedSource' ? 'source' : server as BackendRole]))
+/** <sys/socket.h> */
+const MSG_PEEK = 2
+const SO_SNDBUF = 7
+/** In the socket of a `boundedSource`. */
+const boundedSendBytes = 64 * 1024
 
 export class BackendServers implements EventHandler {
   readonly counters: { -readonly [K in Exclude<keyof BackendCounters, 'atMs' | 'cpuMs'>]: number } = { connections: 0, open: 0, receivedBytes: 0, sentBytes: 0 }
@@ -67,12 +76,12 @@ export class BackendServers implements EventHandler {
   }
 
   ready(fd: number, events: number): void {
-    const of = this.#kinds[fd] ?? kind.none
+    const of = this.#kinds[fd] === kind.byGreeting ? this.#chosen(fd) : this.#kinds[fd] ?? kind.none
     if (of > kind.listener) {
       this.#accept(fd, of - kind.listener)
     } else if (of === kind.echo) {
       this.#echo(fd, (events & endingEvents) !== 0)
-    } else {
+    } else if (of !== kind.none) {
       if ((events & readableEvents) !== 0 && !this.#discard(fd)) return
       if (of === kind.source) this.#pour(fd, events)
     }
@@ -91,6 +100,26 @@ export class BackendServers implements EventHandler {
       this.counters.open += 1
       this.#watch(fd, of, of === kind.echo ? EPOLLIN | EPOLLRDHUP | EPOLLET : EPOLLIN | EPOLLRDHUP)
     }
+  }
+
+  /** @returns what it is from now on; none while nothing has come, or when it has gone */
+  #chosen(fd: number): number {
+    const { address, bytes } = this.#loop.incoming
+    const received = recv(fd, address, 1, MSG_PEEK)
+    if (received <= 0) {
+      this.#readNothing(fd, received)
+      return kind.none
+    }
+    const role = roles.get(bytes[0] ?? 0)
+    if (role === undefined) {
+      setResetOnClose(fd)
+      this.#close(fd)
+      return kind.none
+    }
+    if (bytes[0] === greetings.boundedSource) check(setIntOption(fd, SOL_SOCKET, SO_SNDBUF, boundedSendBytes), 'setsockopt')
+    this.#kinds[fd] = kind[role]
+    if (role === 'echo') check(this.#loop.change(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, fd), 'epoll_ctl')
+    return kind[role]
   }
 
   #echo(fd: number, ending: boolean): void {

@@ -13,8 +13,11 @@ function readCounters(): BackendCounters {
   return { ...servers.counters, atMs: performance.now(), cpuMs: (user + system) / 1000 }
 }
 
-function listenSet({ echo, source, sink }: BackendPorts): BackendPorts {
-  return { echo: servers.listen('echo', echo), source: servers.listen('source', source), sink: servers.listen('sink', sink) }
+function listenSet({ echo, source, sink, byGreeting }: BackendPorts): BackendPorts {
+  return {
+    echo: servers.listen('echo', echo), source: servers.listen('source', source), sink: servers.listen('sink', sink),
+    byGreeting: servers.listen('byGreeting', byGreeting),
+  }
 }
 
 function answer(request: BackendRequest): BackendReply {

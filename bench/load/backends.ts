@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { BackendCounters, BackendPorts, BackendReply, BackendRequest } from './backend-protocol.ts'
 
-const anyPort: BackendPorts = { echo: 0, source: 0, sink: 0 }
+const anyPort: BackendPorts = { echo: 0, source: 0, sink: 0, byGreeting: 0 }
 const settlePollMs = 20
 
 export class Backends {
@@ -41,12 +41,16 @@ export class Backends {
     }))
   }
 
-  /** Waits until all connections have ended, at most so long. @returns the counters then */
-  async settle(timeoutMs: number): Promise<readonly BackendCounters[]> {
+  /**
+   * Waits until all connections have ended, at most so long.
+   * @param standing connections that stay
+   * @returns the counters then
+   */
+  async settle(timeoutMs: number, standing = 0): Promise<readonly BackendCounters[]> {
     const deadlineMs = performance.now() + timeoutMs
     for (;;) {
       const counters = await this.counters()
-      if (counters.every(({ open }) => open === 0) || performance.now() > deadlineMs) return counters
+      if (counters.reduce((sum, { open }) => sum + open, 0) <= standing || performance.now() > deadlineMs) return counters
       await delay(settlePollMs)
     }
   }

@@ -1,18 +1,19 @@
 // The connections of a generator's thread, by slot: connects them, sends the hello, and tells of what comes.
 //
 //   closed ─open─▶ connecting ─hello sent─▶ open ─reset, or broken─▶ closed        a slot can be opened again
+//                      └─CONNECT sent─▶ asking ─200: hello sent─▶ open             where the target has a proxy
 //
 // `requests` are watched edge-triggered: a short read has emptied the socket, so an answer costs one recv. `bulk` is watched
 // level-triggered, which takes turns by itself, and what is read is not looked at: recv with MSG_TRUNC discards it (tcp(7)).
 
 import {
-  AF_INET, allocate, close, connect, EAGAIN, EINPROGRESS, EINTR, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, errno, free,
+  allocate, close, connect, EAGAIN, EINPROGRESS, EINTR, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, errno, free,
   IPPROTO_TCP, MSG_NOSIGNAL, type NativeMemory, recv, send, setIntOption, setResetOnClose, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM,
-  sockaddrInBytes, socket, SystemError, TCP_NODELAY,
+  socket, SystemError, TCP_NODELAY,
 } from '../../src/relay/linux/libc.ts'
-import { SocketAddressCell } from '../../src/relay/linux/socket-address.ts'
 import { type EventHandler, type EventLoop, MSG_TRUNC } from './event-loop.ts'
 import type { LoadTarget } from './load.ts'
+import { connectFault, connectHead, type TargetAddress, targetAddress } from './target-address.ts'
 
 const writableEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP
 const readableEvents = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR
@@ -39,17 +40,18 @@ export interface ClientsOptions {
   readonly owner: ClientOwner
 }
 
-/** The target's: a thread has one load at a time. */
-const address = new SocketAddressCell()
-
-const slotState = { closed: 0, connecting: 1, open: 2 } as const
+const slotState = { closed: 0, connecting: 1, asking: 2, open: 3 } as const
 
 export class Clients implements EventHandler {
   readonly #loop: EventLoop
   readonly #owner: ClientOwner
   readonly #bulk: boolean
+  readonly #address: TargetAddress
   readonly #hello: NativeMemory
   readonly #helloBytes: number
+  /** The CONNECT; empty where there is no proxy. */
+  readonly #head: NativeMemory
+  readonly #headBytes: number
   readonly #fds: Int32Array
   readonly #state: Uint8Array
   /** Times that the slot was opened: whether it is still the same connection. */
@@ -65,7 +67,11 @@ export class Clients implements EventHandler {
     this.#helloBytes = target.hello.length
     this.#hello = allocate(this.#helloBytes)
     this.#hello.bytes.set(target.hello)
-    address.encode({ address: '127.0.0.1', port: target.port })
+    this.#address = targetAddress(target)
+    const head = connectHead(target)
+    this.#headBytes = head.length
+    this.#head = allocate(Math.max(1, head.length))
+    this.#head.bytes.set(head)
     this.#fds = new Int32Array(slots).fill(-1)
     this.#state = new Uint8Array(slots)
     this.#openings = new Uint32Array(slots)
@@ -73,13 +79,14 @@ export class Clients implements EventHandler {
   }
 
   open(slot: number): void {
-    const fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    const { family, address, addressBytes } = this.#address
+    const fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
     this.#fds[slot] = fd
     this.#state[slot] = slotState.connecting
     this.#openings[slot] = (this.#openings[slot] ?? 0) + 1
     if (fd === -1) this.#failLater(slot, 'socket')
-    else if (setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) === -1) this.#failLater(slot, 'setsockopt')
-    else if (connect(fd, address.address, sockaddrInBytes) === -1 && errno() !== EINPROGRESS) this.#failLater(slot, 'connect')
+    else if (this.#address.isTcp && setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) === -1) this.#failLater(slot, 'setsockopt')
+    else if (connect(fd, address, addressBytes) === -1 && errno() !== EINPROGRESS) this.#failLater(slot, 'connect')
     // On the loopback interface the handshake is over by now.
     else if (!this.#greet(slot) && errno() !== EAGAIN) this.#failLater(slot, 'connect')
     else if (this.#loop.add(fd, this.#events(slot), slot) === -1) this.#failLater(slot, 'epoll_ctl')
@@ -117,6 +124,8 @@ export class Clients implements EventHandler {
     this.#fds.forEach((_fd, slot) => this.reset(slot))
     this.#loop.stop()
     free(this.#hello)
+    free(this.#head)
+    this.#address.free()
   }
 
   beforeWait(nowMs: number): number {
@@ -132,6 +141,10 @@ export class Clients implements EventHandler {
     if (this.#state[slot] === slotState.connecting) {
       if (this.#greet(slot)) this.#change(slot, this.#events(slot))
       else if (errno() !== EAGAIN) this.fail(slot, new SystemError('connect', errno()).message)
+      return
+    }
+    if (this.#state[slot] === slotState.asking) {
+      this.#readAnswer(slot)
       return
     }
     if ((events & readableEvents) !== 0) this.#read(slot, (events & endingEvents) !== 0)
@@ -151,11 +164,25 @@ export class Clients implements EventHandler {
   /** @returns false where `errno` tells why not */
   #greet(slot: number): boolean {
     const fd = this.#fds[slot] ?? -1
+    if (this.#headBytes > 0 && this.#state[slot] === slotState.connecting) {
+      if (send(fd, this.#head.address, this.#headBytes, MSG_NOSIGNAL) === -1) return false
+      this.#state[slot] = slotState.asking
+      return true
+    }
     // A fresh socket has room for more than any hello.
     if (send(fd, this.#hello.address, this.#helloBytes, MSG_NOSIGNAL) === -1) return false
     this.#state[slot] = slotState.open
     this.#owner.connected(slot)
     return true
+  }
+
+  #readAnswer(slot: number): void {
+    const { address: buffer, bytes } = this.#loop.incoming
+    const received = recv(this.#fds[slot] ?? -1, buffer, bytes.length, 0)
+    if (received === -1 && (errno() === EAGAIN || errno() === EINTR)) return
+    const fault = received === -1 ? new SystemError('recv', errno()).message : connectFault(bytes.subarray(0, received))
+    if (fault !== undefined) this.fail(slot, fault)
+    else if (!this.#greet(slot)) this.fail(slot, new SystemError('send', errno()).message)
   }
 
   #read(slot: number, ending: boolean): void {

@@ -28,6 +28,8 @@ export interface LoadTarget {
   readonly port: number
   /** The first bytes of each connection. */
   readonly hello: Uint8Array
+  /** Path of a Unix socket: the port is reached through it, by an HTTP CONNECT whose answer is waited for. */
+  readonly connectProxy?: string
 }
 
 /** What a load is made of. */

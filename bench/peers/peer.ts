@@ -34,7 +34,7 @@ export interface Launch {
   readonly files: Readonly<Record<string, string>>
   /** Ends it at once, its workers too. */
   readonly stopSignal: 'SIGTERM' | 'SIGKILL'
-  /** Answers 200 when it is ready; absent: it is as soon as the port accepts. */
+  /** Answers 200 when it is ready; absent: see `LaunchPlace`. */
   readonly readyUrl?: string
 }
 

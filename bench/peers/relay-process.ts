@@ -7,7 +7,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Launch, PeerFacts } from './peer.ts'
+import type { Launch } from './peer.ts'
 
 /** Some take ten seconds to read 100,000 tenants. */
 const readyTimeoutMs = 60_000
@@ -20,15 +20,24 @@ export class RelayStartError extends Error {
   readonly code = 'RELAY_START'
 }
 
+export interface LaunchPlace {
+  /** For its files and its output; it must be there. */
+  readonly directory: string
+  /** Ready when it accepts here, unless the launch says otherwise; absent: at once. */
+  readonly listenPort?: number
+}
+
 export class RelayProcess {
   readonly pid: number
   readonly #child: ChildProcess
   readonly #killGroup: () => void
   readonly #stopSignal: Launch['stopSignal']
+  readonly #logFile: string
   #ending: string | undefined
 
-  private constructor(child: ChildProcess, pid: number, stopSignal: Launch['stopSignal']) {
+  private constructor(child: ChildProcess, pid: number, { stopSignal, logFile }: { readonly stopSignal: Launch['stopSignal'], readonly logFile: string }) {
     this.#child = child
+    this.#logFile = logFile
     this.#stopSignal = stopSignal
     this.pid = pid
     this.#killGroup = () => {
@@ -41,10 +50,10 @@ export class RelayProcess {
   }
 
   /** @throws {RelayStartError} */
-  static async start(name: string, launch: Launch, facts: PeerFacts): Promise<RelayProcess> {
+  static async start(name: string, launch: Launch, { directory, listenPort }: LaunchPlace): Promise<RelayProcess> {
     const { executable, arguments_, environment, files, readyUrl } = launch
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(facts.directory, file), text)
-    const logFile = join(facts.directory, 'output.log')
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text)
+    const logFile = join(directory, 'output.log')
     const log = openSync(logFile, 'a')
     const child = spawn(executable, arguments_, { stdio: ['ignore', log, log], env: { ...ownEnvironment(), ...environment }, detached: true })
     closeSync(log)
@@ -52,8 +61,8 @@ export class RelayProcess {
       const [error] = await once(child, 'error') as [Error]
       throw new RelayStartError(`${name}: ${error.message}`)
     }
-    const relay = new RelayProcess(child, child.pid, launch.stopSignal)
-    const ready = readyUrl === undefined ? () => accepts(facts.listenPort) : () => answersOk(readyUrl)
+    const relay = new RelayProcess(child, child.pid, { stopSignal: launch.stopSignal, logFile })
+    const ready = readyUrl !== undefined ? () => answersOk(readyUrl) : listenPort === undefined ? () => true : () => accepts(listenPort)
     const deadlineMs = performance.now() + readyTimeoutMs
     while (!await ready()) {
       const failure = relay.#ending ?? (performance.now() > deadlineMs ? `not ready within ${readyTimeoutMs / 1000} s` : undefined)
@@ -64,6 +73,11 @@ export class RelayProcess {
       await delay(readyPollMs)
     }
     return relay
+  }
+
+  /** The last lines of its output. */
+  get logTail(): string {
+    return tailOf(this.#logFile)
   }
 
   /** How it ended; undefined while it runs. */

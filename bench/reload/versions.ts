@@ -1,9 +1,8 @@
 // The configurations that follow one another: of each hundred tenants the next one has moved to another port, and the
 // probed tenant to the other one of its two endpoints. Pure.
 
-import type { BackendPorts } from '../load/backend-protocol.ts'
 import type { Route } from '../peers/peer.ts'
-import { routesOf } from '../routes.ts'
+import { type RolePorts, routesOf } from '../routes.ts'
 
 /** The name that probes ask for. */
 export const probedName = 'probe.bench.example'
@@ -12,7 +11,7 @@ const firstPort = 6443
 const changedOf = 100
 
 export interface VersionFacts {
-  readonly backendPorts: BackendPorts
+  readonly backendPorts: RolePorts
   /** Of the probed tenant, in even and in odd versions. */
   readonly probePorts: readonly [even: number, odd: number]
   readonly hostnames: number

@@ -19,7 +19,7 @@ function edge(atMs: number, rest: Partial<Edge> = {}): Edge {
 
 function readings(spec: LoadSpec, rest: Partial<Readings> = {}): Readings {
   return {
-    workload: { name: 'x', title: 'x', explanation: 'x', role: 'echo', spec },
+    workload: { spec },
     tallies: [tally()],
     before: [nothing],
     open: edge(0),

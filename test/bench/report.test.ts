@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import type { Metrics } from '../../bench/metrics.ts'
 import { parseOptions } from '../../bench/options.ts'
+import { columnsOf } from '../../bench/metrics.ts'
 import { progressLine, renderReport } from '../../bench/report.ts'
 import type { BenchResult, Measurement } from '../../bench/result.ts'
 import { workloadsOf } from '../../bench/workload.ts'
@@ -98,5 +99,5 @@ void test('a noisy machine is told of', async (t) => {
 void test('a line of progress has what is compared', async (t) => {
   const [workload] = workloads
   if (workload === undefined) throw new Error('unreachable')
-  t.equal(progressLine(download(1, 'nginx', { gigabytesPerSecond: 1.234, memoryMib: 5 }, { failure: 'lost' }), workload), '1.23 GB/s · FAILED: lost')
+  t.equal(progressLine(download(1, 'nginx', { gigabytesPerSecond: 1.234, memoryMib: 5 }, { failure: 'lost' }), columnsOf[workload.spec.kind]), '1.23 GB/s · FAILED: lost')
 })

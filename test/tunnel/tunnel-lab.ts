@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { createCa } from '../../src/cli/demo/certificates.ts'
+import { createCa, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import { SharedPace } from '../../src/core/limit/shared-pace.ts'
 import type { SessionEnd } from '../../src/core/mux/limits.ts'
@@ -21,7 +21,7 @@ import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { startEcho, until, type Backend } from '../support/sockets.ts'
 
 export const ca = createCa('tunnel CA')
-const certificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
+const ownCertificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
 
 export interface TestGateway {
   readonly tunnel: TunnelGateway
@@ -49,7 +49,7 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[] }): Promise<TestGateway>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate }): Promise<TestGateway>
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
 }
 
@@ -65,7 +65,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [] } = {}) => {
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate } = {}) => {
       const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], streams: [] as ForwardRecord[] }
       const tunnel = new TunnelGateway({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },

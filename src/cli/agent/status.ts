@@ -55,7 +55,11 @@ function adminIn(file: string, { env }: CliIo): SocketAddress {
   return admin.address
 }
 
-async function statusFrom(admin: SocketAddress): Promise<AgentStatus> {
+/**
+ * What the agent with this admin address tells of itself.
+ * @throws an error that says why there is no answer
+ */
+export async function statusFrom(admin: SocketAddress): Promise<AgentStatus> {
   const host = admin.address === '0.0.0.0' ? '127.0.0.1' : admin.address === '::' ? '::1' : admin.address
   const at = formatSocketAddress({ address: host, port: admin.port })
   const body = await answerOf(host, admin.port).catch((error: unknown) => {

@@ -10,6 +10,7 @@ import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } fr
 import { isIPv4 } from 'node:net'
 
 const lifetimeDays = 30
+const dayMs = 86_400_000
 /** Other machines' clocks may be behind ours. */
 const backdateMs = 3_600_000
 
@@ -23,6 +24,8 @@ interface CertificateRequest {
   /** IPv4 or IPv6 literals. */
   readonly ipAddresses?: readonly string[]
   readonly usages: readonly CertificateUsage[]
+  /** From now to its end; below 0: it has ended. @default 30 */
+  readonly daysLeft?: number
 }
 
 /** PEM texts: the certificate and its PKCS #8 key. */
@@ -74,6 +77,7 @@ function issue(request: CertificateRequest, { issuer, issuerKey, issuerKeyId }: 
     issuerKey,
     subject: distinguishedName(request),
     publicKey,
+    ...(request.daysLeft === undefined ? {} : { daysLeft: request.daysLeft }),
     extensions: [
       extension(oids.keyUsage, keyUsageBits({ digitalSignature: true, keyCertSign: false }), { critical: true }),
       extension(oids.extendedKeyUsage, sequence(...request.usages.map(usage => objectIdentifier(usageOids[usage])))),
@@ -91,17 +95,19 @@ interface CertificateFields {
   readonly subject: Buffer
   readonly publicKey: KeyObject
   readonly extensions: readonly Buffer[]
+  readonly daysLeft?: number
 }
 
-function certificate({ issuer, issuerKey, subject, publicKey, extensions }: CertificateFields): string {
+function certificate({ issuer, issuerKey, subject, publicKey, extensions, daysLeft = lifetimeDays }: CertificateFields): string {
   const nowMs = Date.now()
+  const endMs = nowMs + daysLeft * dayMs
   const algorithm = sequence(objectIdentifier(oids.ecdsaWithSha256))
   const toBeSigned = sequence(
     element(0xa0, integer(Buffer.of(2))),
     integer(serialNumber()),
     algorithm,
     issuer,
-    sequence(time(nowMs - backdateMs), time(nowMs + lifetimeDays * 86_400_000)),
+    sequence(time(Math.min(nowMs, endMs) - backdateMs), time(endMs)),
     subject,
     publicKey.export({ type: 'spki', format: 'der' }),
     element(0xa3, sequence(...extensions)),

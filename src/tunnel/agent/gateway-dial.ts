@@ -14,15 +14,18 @@ export interface GatewayDialOptions {
   readonly session: Buffer | undefined
   /** undefined: straight to the gateway. */
   readonly proxy: HttpProxy | undefined
+  /** As in `TlsOptions`. */
+  readonly mustBeTrusted?: boolean
+  readonly hasSmallHello?: boolean
   /** Its reason, an Error, is told as why there is no connection. */
   readonly signal: AbortSignal
 }
 
 /** @throws {DialError} */
-export async function dialGateway({ gateway, caPem, session, proxy, signal }: GatewayDialOptions): Promise<TLSSocket> {
+export async function dialGateway({ gateway, caPem, session, proxy, mustBeTrusted = true, hasSmallHello = false, signal }: GatewayDialOptions): Promise<TLSSocket> {
   const { host, port } = hostAndPort(gateway)
   const address = formatSocketAddress({ address: host, port })
   const peer = { host, port, title: `the gateway ${address}` }
   const below = proxy === undefined ? await openTcp(peer, signal) : await openThroughProxy(proxy, address, signal)
-  return await openTls(below, peer, { caPem, signal, session, minVersion: 'TLSv1.3' })
+  return await openTls(below, peer, { caPem, signal, session, mustBeTrusted, hasSmallHello, minVersion: 'TLSv1.3' })
 }

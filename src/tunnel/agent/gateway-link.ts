@@ -4,10 +4,7 @@
 //   connecting ─▶ up ─▶ draining (the gateway goes; no new streams) ─▶ waiting ─▶ connecting
 //       └───────────── refused, unreachable ─────────────────────────────┘
 
-import type { IncomingMessage } from 'node:http'
-import type { TLSSocket } from 'node:tls'
-import { WebSocket } from 'ws'
-import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
+import type { WebSocket } from 'ws'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { LinkFacts, LinkFault, LinkState } from '../../core/tunnel/agent-observer.ts'
@@ -15,16 +12,15 @@ import { Backoff } from '../../core/tunnel/backoff.ts'
 import { parseControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { sessionRefusals } from '../../core/tunnel/tunnel-observer.ts'
 import { MuxLink } from '../mux-link.ts'
-import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
+import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { dialGateway } from './gateway-dial.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import type { NodeKey } from './node-key.ts'
 import { DialError, reasonOf } from './open-connection.ts'
+import { requestSession } from './session-upgrade.ts'
 
 /** For TCP, the proxy, TLS and the upgrade together. */
 const connectMsMax = 10_000
-/** Of a refusal's body that is read for its reason. */
-const refusalBytesMax = 1_024
 /** How often a link that takes no new streams is looked at for its last one. */
 const retiredCheckMs = 500
 /** A session that lived so long worked: the next wait is a first one. */
@@ -127,7 +123,7 @@ export class GatewayLink implements LinkFacts {
   }
 
   async #connect(): Promise<void> {
-    const { gateway, caPem, proxy } = this.#options
+    const { gateway, caPem, proxy, node, key, token } = this.#options
     this.#to({ kind: 'connecting' })
     const attempt = new AbortController()
     this.#attempt = attempt
@@ -152,36 +148,18 @@ export class GatewayLink implements LinkFacts {
         this.#session = session
       })
       attempt.signal.addEventListener('abort', () => fail(`no answer to the upgrade: ${reasonOf(undefined, attempt.signal)}`))
-      this.#upgrade(tls, { fail, up: (socket) => over(() => this.#began(socket)) })
+      requestSession(tls, { gateway, node, key, token: token() }, {
+        opened: (socket) => over(() => this.#began(socket)),
+        refused: ({ why, reason, retryAfterMs }) => {
+          this.#options.refused(this, why)
+          fail(why, { kind: 'refused', reason: sessionRefusals.find((known) => known === reason) ?? 'other' }, retryAfterMs)
+        },
+        failed: fail,
+      })
     } catch (error) {
       if (!(error instanceof DialError)) throw error
       over(() => this.#wait(error.message, { kind: 'unreachable', step: error.step }))
     }
-  }
-
-  #upgrade(tls: TLSSocket, { fail, up }: { readonly fail: Fail; readonly up: (socket: WebSocket) => void }): void {
-    const { gateway, node, key, token } = this.#options
-    const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
-    const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
-    const tokenText = token()
-    const socket = new WebSocket(new URL('/v1/tunnel', gateway), {
-      createConnection: () => tls,
-      perMessageDeflate: false,
-      maxPayload: messageBytesMax,
-      // TLS has sealed it already (RFC 6455 §5.3 guards proxies that see plain text).
-      generateMask: (mask) => mask.fill(0),
-      headers: {
-        'Sluice-Node': node, 'Sluice-Key': key.publicKey.toString('base64url'), 'Sluice-Proof': proof.toString('base64url'),
-        ...(tokenText === undefined ? {} : { Authorization: `Bearer ${tokenText}` }),
-      },
-    })
-    socket.on('error', (error) => fail(error.message))
-    socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(({ why, reason, retryAfterMs }) => {
-      this.#options.refused(this, why)
-      fail(why, { kind: 'refused', reason: sessionRefusals.find((known) => known === reason) ?? 'other' }, retryAfterMs)
-      return undefined
-    }))
-    socket.once('open', () => up(socket))
   }
 
   #began(socket: WebSocket): void {
@@ -223,16 +201,4 @@ export class GatewayLink implements LinkFacts {
     this.#sinceMs = performance.now()
     this.#options.changed(this)
   }
-}
-
-/** What a refusal says of itself. */
-async function refusalIn(response: IncomingMessage): Promise<{ readonly why: string; readonly reason: string | undefined; readonly retryAfterMs: number }> {
-  let body = ''
-  for await (const chunk of response) {
-    body += String(chunk)
-    if (body.length > refusalBytesMax) break
-  }
-  const reason = /"reason":"([a-z-]{1,40})"/.exec(body)?.[1]
-  const retryAfter = Number(response.headers['retry-after'] ?? 0)
-  return { why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`, reason, retryAfterMs: Math.min(60, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000 }
 }

@@ -17,12 +17,36 @@ export class NodeKeyError extends Error {
   readonly code = 'NODE_KEY'
 }
 
-/** @throws {NodeKeyError} */
+/**
+ * The node's key, which is made where there is none.
+ * @throws {NodeKeyError}
+ */
 export function loadNodeKey(directory: string): NodeKey {
-  const file = join(directory, 'node-key.pem')
-  try {
+  return withKeyFile(directory, (file) => {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     return keyOf(createPrivateKey(readOrCreate(file)))
+  })
+}
+
+/**
+ * @returns undefined where there is none
+ * @throws {NodeKeyError}
+ */
+export function findNodeKey(directory: string): NodeKey | undefined {
+  return withKeyFile(directory, (file) => {
+    const pem = readIfThere(file)
+    return pem === undefined ? undefined : keyOf(createPrivateKey(pem))
+  })
+}
+
+export function nodeKeyFile(directory: string): string {
+  return join(directory, 'node-key.pem')
+}
+
+function withKeyFile<Result>(directory: string, use: (file: string) => Result): Result {
+  const file = nodeKeyFile(directory)
+  try {
+    return use(file)
   } catch (error) {
     throw new NodeKeyError(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
   }

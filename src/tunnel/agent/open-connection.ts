@@ -52,19 +52,24 @@ export interface TlsOptions {
   readonly signal: AbortSignal
   /** To be resumed. */
   readonly session?: Buffer | undefined
+  /** Of the peer: false: whoever it is, for a look at its certificate. @default true */
+  readonly mustBeTrusted?: boolean
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** For a hello that fits one packet: without the key share of X25519MLKEM768, which takes 1,200 bytes. @default false */
+  readonly hasSmallHello?: boolean
 }
 
 /**
  * TLS on a connection; its end is the end of the connection below.
  * @throws {DialError}
  */
-export async function openTls(below: Duplex, { host, title }: Peer, { caPem, signal, session, minVersion = 'TLSv1.2' }: TlsOptions): Promise<TLSSocket> {
+export async function openTls(below: Duplex, { host, title }: Peer, { caPem, signal, session, mustBeTrusted = true, minVersion = 'TLSv1.2', hasSmallHello = false }: TlsOptions): Promise<TLSSocket> {
   const socket = connectTls({
     // The host is what the certificate is checked against.
-    socket: below, host, servername: isIP(host) === 0 ? host : '', minVersion, ALPNProtocols: ['http/1.1'],
+    socket: below, host, servername: isIP(host) === 0 ? host : '', minVersion, ALPNProtocols: ['http/1.1'], rejectUnauthorized: mustBeTrusted,
     ...(caPem === undefined ? {} : { ca: caPem }),
     ...(session === undefined ? {} : { session }),
+    ...(hasSmallHello ? { ecdhCurve: 'X25519' } : {}),
   })
   try {
     await once(socket, 'secureConnect', { signal })

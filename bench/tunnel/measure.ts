@@ -1,0 +1,96 @@
+// One measurement of a tunnel: a load; a load without and with stalled readers beside it; or the memory of stalled readers.
+
+import type { Measured } from '../conclude.ts'
+import type { Backends } from '../load/backends.ts'
+import type { Generator } from '../load/generator.ts'
+import { measure, type MeasureOptions } from '../measure.ts'
+import { processTree, pssBytes } from '../proc.ts'
+import type { TunnelOptions } from './options.ts'
+import { StalledReaders } from './stalled-readers.ts'
+import type { TunnelTarget } from './tunnel-target.ts'
+import type { TunnelWorkload } from './workloads.ts'
+
+const newStreamMsMax = 3_000
+const settleTimeoutMs = 3_000
+const kibibyte = 1024
+const mebibyte = 1024 * 1024
+
+export interface MeasureTunnelOptions {
+  readonly workload: TunnelWorkload
+  readonly target: TunnelTarget
+  readonly options: Pick<TunnelOptions, 'warmUpMs' | 'durationMs'>
+  readonly generator: Generator
+  readonly backends: Backends
+}
+
+export async function measureTunnel(options: MeasureTunnelOptions): Promise<Measured> {
+  const { workload: { name, stalled } } = options
+  if (stalled === 0) return withMegabytes(await load(options))
+  return name === 'stalled-memory' ? await stalledMemory(options) : await besideStalled(options)
+}
+
+async function load({ workload, target, options: { warmUpMs, durationMs }, generator, backends }: MeasureTunnelOptions, more: Partial<MeasureOptions> = {}): Promise<Measured> {
+  // A stream's window takes several round trips to grow.
+  const growMs = 12 * workload.roundTripMs
+  return await measure({ workload, target: target.loadTarget(workload.role), relayPids: target.pids, generator, backends, warmUpMs: warmUpMs + growMs, durationMs, ...more })
+}
+
+function withMegabytes(measured: Measured): Measured {
+  const { gigabytesPerSecond } = measured.metrics
+  return gigabytesPerSecond === undefined ? measured : { ...measured, metrics: { ...measured.metrics, megabytesPerSecond: gigabytesPerSecond * 1000 } }
+}
+
+async function besideStalled(options: MeasureTunnelOptions): Promise<Measured> {
+  const { workload, target, backends } = options
+  const before = await load(options)
+  if (before.failure !== undefined) return { ...before, failure: `before any reader stopped: ${before.failure}` }
+  const readers = new StalledReaders(target.loadTarget('boundedSource'))
+  let fault: string | undefined
+  let newStreamMs: number | undefined
+  try {
+    const measured = await load(options, {
+      standing: () => readers.count,
+      interlude: async () => {
+        fault = await readers.open(workload.stalled, backends)
+        newStreamMs = await target.probe(newStreamMsMax)
+        // Its connection to the backend ends a moment later.
+        await backends.settle(settleTimeoutMs, workload.spec.connections + readers.count)
+      },
+    })
+    const { p50Us: beforeP50Us, p99Us: beforeP99Us } = before.metrics
+    return {
+      ...measured,
+      metrics: {
+        ...measured.metrics,
+        ...(beforeP50Us === undefined ? {} : { beforeP50Us }), ...(beforeP99Us === undefined ? {} : { beforeP99Us }), ...(newStreamMs === undefined ? {} : { newStreamMs }),
+      },
+      caveats: [
+        ...measured.caveats,
+        ...(fault === undefined ? [] : [`${readers.count} of ${workload.stalled} stalled: ${fault}`]),
+        ...(newStreamMs === undefined ? [`no new stream within ${newStreamMsMax / 1000} s`] : []),
+      ],
+    }
+  } finally {
+    readers.close()
+  }
+}
+
+async function stalledMemory({ workload: { stalled }, target, backends }: MeasureTunnelOptions): Promise<Measured> {
+  const pids = target.pids.flatMap(processTree)
+  const readers = new StalledReaders(target.loadTarget('boundedSource'))
+  try {
+    const beforeBytes = pssBytes(pids)
+    const fault = await readers.open(stalled, backends)
+    const afterBytes = pssBytes(pids)
+    const streams = readers.count
+    const caveats = fault === undefined ? [] : [`${streams} of ${stalled} stalled: ${fault}`]
+    if (beforeBytes === undefined || afterBytes === undefined || streams === 0) return { metrics: { stalledStreams: streams }, caveats }
+    const grownBytes = afterBytes - beforeBytes
+    return {
+      metrics: { stalledStreams: streams, stalledMib: grownBytes / mebibyte, stalledKibPerStream: grownBytes / kibibyte / streams, memoryMib: afterBytes / mebibyte },
+      caveats,
+    }
+  } finally {
+    readers.close()
+  }
+}

@@ -1,0 +1,96 @@
+// Sluice's tunnel as it is in this work tree: `sluice gateway` and `sluice agent`, run by the Node that runs the bench.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { tokenCommand } from '../../../src/cli/token.ts'
+import type { Launch } from '../../peers/peer.ts'
+import type { TunnelFacts, TunnelPeer } from './tunnel-peer.ts'
+
+const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
+const manifestFile = new URL('../../../package.json', import.meta.url)
+const tenant = 'bench'
+/** The default, written out: what sessions begun in a second are judged by. */
+export const handshakesPerSecond = 200
+
+export interface SluicePeerOptions {
+  /** `sluice`, or `sluice-VARIANT` for another way to forward. */
+  readonly name: string
+  readonly settings: string
+  /** Further keys of the agent's forward entry, as YAML: `lane: direct`. */
+  readonly forward?: readonly string[]
+}
+
+export type GatewayFacts = Pick<TunnelFacts, 'serverDirectory' | 'linkPort' | 'upstreamPort' | 'certificate' | 'otherPorts'>
+
+export function sluicePeer({ name, settings, forward = [] }: SluicePeerOptions): TunnelPeer {
+  return {
+    name, settings,
+    find: () => {
+      const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
+      return { version, launch: (facts) => ({ server: gatewayLaunch(facts), client: () => agent(facts, forward) }) }
+    },
+  }
+}
+
+/** Ready when its admin address says so. */
+export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: GatewayFacts): Launch {
+  return {
+    executable: process.execPath,
+    arguments_: [mainFile, 'gateway', '--config', join(serverDirectory, 'sluice.yaml')],
+    files: {
+      'link.crt': certificate.certificatePem,
+      'link.key': certificate.keyPem,
+      'sluice.yaml': `listeners:
+  - address: 127.0.0.1:${linkPort}
+tenants:
+  - name: ${tenant}
+    hostnames: [${tenant}.example]
+    apiServer: { endpoints: ["127.0.0.1:${upstreamPort}"] }
+tunnel:
+  hostnames: [localhost]
+  certificate: { certFile: link.crt, keyFile: link.key }
+  handshakesPerSecond: ${handshakesPerSecond}
+state: { directory: state }
+relay: { workers: 1 }
+admin: { address: 127.0.0.1:${adminPort} }
+`,
+    },
+    // On SIGTERM it would drain.
+    stopSignal: 'SIGKILL',
+    readyUrl: `http://127.0.0.1:${adminPort}/readyz`,
+  }
+}
+
+async function agent({ serverDirectory, clientDirectory, dialPort, entryPort, certificate }: TunnelFacts, forward: readonly string[]): Promise<Launch> {
+  return {
+    executable: process.execPath,
+    arguments_: [mainFile, 'agent', '--config', join(clientDirectory, 'agent.yaml')],
+    files: {
+      'ca.crt': certificate.caPem,
+      'join-token': await createJoinToken(serverDirectory),
+      'agent.yaml': `gateways: ["wss://localhost:${dialPort}"]
+caFile: ca.crt
+token: { file: join-token }
+state: { directory: state }
+node: { name: node1 }
+forward:
+  - listen: 127.0.0.1:${entryPort}
+${forward.map((key) => `    ${key}\n`).join('')}`,
+    },
+    stopSignal: 'SIGKILL',
+  }
+}
+
+/**
+ * @param serverDirectory the gateway's, which has its configuration
+ * @param uses how many nodes may enrol with it
+ */
+export async function createJoinToken(serverDirectory: string, uses = 1): Promise<string> {
+  let [token, complaint] = ['', '']
+  const code = await tokenCommand(['create', '--config', join(serverDirectory, 'sluice.yaml'), '--tenant', tenant, '--uses', String(uses)], {
+    stdout: { write: (text) => (token += text) }, stderr: { write: (text) => (complaint += text) }, env: {},
+  })
+  if (code !== 0) throw new Error(`sluice token create: ${complaint}`)
+  return token.trim()
+}

@@ -1,0 +1,74 @@
+// From a TLS connection with a gateway to a session's WebSocket: the request that proves the node's key, and the answer.
+
+import type { IncomingMessage } from 'node:http'
+import type { TLSSocket } from 'node:tls'
+import { WebSocket } from 'ws'
+import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
+import { messageBytesMax } from '../websocket-wire.ts'
+import type { NodeKey } from './node-key.ts'
+
+/** Of a refusal's body that is read for its reason. */
+const refusalBytesMax = 1_024
+/** What a gateway may ask us to wait. */
+const retryAfterSecondsMax = 60
+
+export interface SessionRequest {
+  /** wss://host:port */
+  readonly gateway: URL
+  readonly node: string
+  readonly key: NodeKey
+  /** undefined: the key must be enrolled already */
+  readonly token: string | undefined
+}
+
+export interface GatewayRefusal {
+  /** `401 node-unknown` */
+  readonly why: string
+  readonly status: number | undefined
+  /** As the gateway named it. */
+  readonly reason: string | undefined
+  readonly retryAfterMs: number
+}
+
+/** One of these is called, in the same turn as the answer comes. */
+export interface SessionAnswer {
+  readonly opened: (socket: WebSocket) => void
+  readonly refused: (refusal: GatewayRefusal) => void
+  readonly failed: (why: string) => void
+}
+
+export function requestSession(tls: TLSSocket, { gateway, node, key, token }: SessionRequest, { opened, refused, failed }: SessionAnswer): void {
+  const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
+  const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
+  const socket = new WebSocket(new URL('/v1/tunnel', gateway), {
+    createConnection: () => tls,
+    perMessageDeflate: false,
+    maxPayload: messageBytesMax,
+    // TLS has sealed it already (RFC 6455 §5.3 guards proxies that see plain text).
+    generateMask: (mask) => mask.fill(0),
+    headers: {
+      'Sluice-Node': node, 'Sluice-Key': key.publicKey.toString('base64url'), 'Sluice-Proof': proof.toString('base64url'),
+      ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+    },
+  })
+  socket.on('error', (error) => failed(error.message))
+  socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(refused, (error: unknown) => failed(String(error))))
+  socket.once('open', () => opened(socket))
+}
+
+/** What a refusal says of itself. */
+async function refusalIn(response: IncomingMessage): Promise<GatewayRefusal> {
+  let body = ''
+  for await (const chunk of response) {
+    body += String(chunk)
+    if (body.length > refusalBytesMax) break
+  }
+  const reason = /"reason":"([a-z-]{1,40})"/.exec(body)?.[1]
+  const retryAfter = Number(response.headers['retry-after'] ?? 0)
+  return {
+    why: `${response.statusCode}${reason === undefined ? '' : ` ${reason}`}`,
+    status: response.statusCode,
+    reason,
+    retryAfterMs: Math.min(retryAfterSecondsMax, Number.isFinite(retryAfter) ? retryAfter : 0) * 1_000,
+  }
+}
