@@ -38,7 +38,7 @@ const packageOwners: Readonly<Record<string, string>> = {
 }
 
 /** What the platform lends to core: pure functions of bytes and text. */
-const pureGlobals: ReadonlySet<string> = new Set(['TextDecoder', 'TextEncoder', 'decode', 'encode'])
+const pureGlobals: ReadonlySet<string> = new Set(['TextDecoder', 'TextEncoder', 'atob', 'btoa', 'decode', 'encode'])
 
 /** What the language itself has that makes a decision depend on when and where it is made. */
 const impureOfLanguage: ReadonlySet<string> = new Set(['Date', 'random', 'Intl', 'localeCompare', 'WeakRef', 'FinalizationRegistry'])

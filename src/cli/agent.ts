@@ -82,7 +82,8 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
   const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
     gateways, sessions, node,
-    forward: forward.map(({ listen }) => listen),
+    forward,
+    createLaneRelay: async (events) => await (await import('./agent/lane-relay.ts')).createLaneRelay(events, logger),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
@@ -112,7 +113,7 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
     return 1
   }
   logger.info({ signal: await signalled, connections: agent.connectionCount }, 'agent ends')
-  agent.stop()
+  await agent.stop()
   addresses.remove()
   await admin?.close()
   return 0

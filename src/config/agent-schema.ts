@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { namePattern } from '../core/name.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import { parseText, type LoadOptions } from './load.ts'
+import type { PathProblem } from './resolve.ts'
 import { readConfigFile } from './read-file.ts'
 import { bindAddress, text, Wrong } from './schema.ts'
 
@@ -43,6 +44,7 @@ const agentSchema = z.strictObject({
   forward: z.array(z.strictObject({
     listen: bindAddress,
     addAddress: z.boolean().default(false).meta({ description: 'true or false: put the address on the device lo while the agent runs, which needs CAP_NET_ADMIN (Linux)' }),
+    lane: z.enum(['mux', 'direct', 'auto']).default('mux').meta({ description: 'mux (streams of the session), direct (a TCP connection for each, let in by a ticket), or auto (direct where that works)' }),
   }).superRefine(({ listen, addAddress }, context) => {
     if (addAddress && unspecified.has(listen.address.address)) context.issues.push({ code: 'custom', path: ['addAddress'], message: `${listen.text} stands for every address: there is none to add`, input: addAddress })
   }).meta({ description: 'an address whose connections go to the API server' })).min(1).max(forwardMax).meta({ description: 'at least one address to listen on' }),
@@ -74,6 +76,7 @@ export interface AgentConfig {
 export interface ForwardConfig {
   readonly listen: SocketAddress
   readonly addAddress: boolean
+  readonly lane: 'mux' | 'direct' | 'auto'
 }
 
 export interface ProxyConfig {
@@ -85,7 +88,7 @@ export interface ProxyConfig {
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, sessions, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: () => [] })
+  const { gateways, sessions, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: (parsed) => laneProblems(parsed) })
   return {
     gateways,
     sessions: sessions === 'all' ? Infinity : sessions,
@@ -93,10 +96,16 @@ export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
     ...(token === undefined ? {} : { tokenFile: token.file }),
     stateDirectory: state.directory,
     node: node.name ?? systemHostname().toLowerCase(),
-    forward: forward.map(({ listen, addAddress }) => ({ listen: listen.address, addAddress })),
+    forward: forward.map(({ listen, addAddress, lane }) => ({ listen: listen.address, addAddress, lane })),
     ...(proxy === undefined ? {} : { proxy: proxyConfig(proxy) }),
     ...(admin === undefined ? {} : { admin: { address: admin.address.address } }),
   }
+}
+
+/** A proxy lets through what it was asked to connect to TLS, and no more. */
+function laneProblems(parsed: z.output<typeof agentSchema> | undefined): readonly PathProblem[] {
+  if (parsed?.proxy === undefined) return []
+  return parsed.forward.flatMap(({ lane }, index) => lane === 'direct' ? [{ path: ['forward', index, 'lane'], message: 'direct, with a proxy on the way', expected: 'mux or auto where there is a proxy' }] : [])
 }
 
 function proxyConfig({ url, credentialsFile, caFile }: NonNullable<z.output<typeof agentSchema>['proxy']>): ProxyConfig {

@@ -3,7 +3,7 @@
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import { sessionEndReasons, sessionRefusals } from '../core/tunnel/tunnel-observer.ts'
-import { connectSteps, forwardedEnds, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts } from '../core/tunnel/agent-observer.ts'
+import { connectSteps, forwardedEnds, lanes, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts } from '../core/tunnel/agent-observer.ts'
 
 /** Asked at each scrape. */
 export interface AgentMetricSources {
@@ -17,7 +17,7 @@ export class AgentMetrics implements AgentObserver {
   readonly #ended: Counter<'reason'>
   readonly #refused: Counter<'reason'>
   readonly #failed: Counter<'step'>
-  readonly #connections: Counter<'end'>
+  readonly #connections: Counter<'end' | 'lane'>
 
   constructor({ version, sources }: { readonly version: string; readonly sources: AgentMetricSources }) {
     const registers = [this.#registry]
@@ -27,7 +27,8 @@ export class AgentMetrics implements AgentObserver {
     this.#ended = this.#counter('sluice_agent_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)
     this.#refused = this.#counter('sluice_agent_sessions_refused_total', 'Times that a gateway gave no session, by the reason that it gave', 'reason', [...sessionRefusals, 'other'])
     this.#failed = this.#counter('sluice_agent_connect_failures_total', 'Times that no gateway was reached, by the step that failed', 'step', connectSteps)
-    this.#connections = this.#counter('sluice_agent_connections_total', 'Connections of the node that ended, by how', 'end', forwardedEnds)
+    this.#connections = new Counter({ name: 'sluice_agent_connections_total', help: 'Connections of the node that ended, by how and by lane', labelNames: ['end', 'lane'], registers })
+    for (const end of forwardedEnds) for (const lane of lanes) this.#connections.inc({ end, lane }, 0)
     this.#linkGauges(sources)
     this.#forwardMetrics(sources)
   }
@@ -57,8 +58,8 @@ export class AgentMetrics implements AgentObserver {
     // The state that follows says the same.
   }
 
-  connectionEnded({ end }: ForwardedRecord): void {
-    this.#connections.inc({ end })
+  connectionEnded({ end, lane }: ForwardedRecord): void {
+    this.#connections.inc({ end, lane })
   }
 
   #linkGauges({ links }: AgentMetricSources): void {

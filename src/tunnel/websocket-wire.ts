@@ -6,13 +6,19 @@ import type { MuxLink, Wire } from './mux-link.ts'
 /** Of a message that comes in: far over what we send, for peers that gather more. */
 export const messageBytesMax = 1024 * 1024
 
+/** For the peer to close too; ws itself would wait for 30 s. */
+const closeMsMax = 1_000
+
 export function webSocketWire(socket: WebSocket): Wire {
   return {
     get unsentBytes() {
       return socket.bufferedAmount
     },
     write: (bytes, sent) => socket.send(bytes, sent),
-    close: () => socket.close(1000),
+    close: () => {
+      socket.close(1000)
+      setTimeout(() => socket.terminate(), closeMsMax).unref()
+    },
   }
 }
 

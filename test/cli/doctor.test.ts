@@ -30,7 +30,7 @@ async function examine(lab: Lab, gateway: URL, { more = '', node = 'worker-1', f
 async function enrolled(lab: Lab, gateway: TestGateway, node: string): Promise<void> {
   const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token(), node })
   await agent.up()
-  agent.agent.stop()
+  await agent.agent.stop()
   await until(() => gateway.ended.length > 0)
 }
 

@@ -70,7 +70,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
   })
   const { withoutHello: defaultTenant } = options
-  await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => ({ ...each, withoutHello: true, defaultTenant })) })
+  await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => Object.assign(each, { withoutHello: true, defaultTenant })) })
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
   return {
     driver,

@@ -34,7 +34,7 @@ void test('the list is kept: a later start does not need the gateway of the conf
   const first = await lab.gateway({ told: [urlOf(second)] })
   const agent = await lab.agent({ gateways: [first.url], token: await lab.token(), node: 'keeper' })
   await until(() => second.started.length === 1)
-  agent.agent.stop()
+  await agent.agent.stop()
   await first.close()
   await (await lab.agent({ gateways: [first.url], node: 'keeper' })).up()
   t.equal(second.started.length, 2)

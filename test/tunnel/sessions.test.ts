@@ -13,7 +13,7 @@ void test('a node enrols with a token, and comes again without', async (t) => {
   const first = await lab.agent({ gateways: [gateway.url], token: await lab.token(), node: 'worker-1' })
   await first.up()
   t.match(gateway.started, [{ tenant: 'acme', node: 'worker-1', enrolled: true }])
-  first.agent.stop()
+  await first.agent.stop()
   await until(() => gateway.ended.length === 1)
   t.match(gateway.ended[0], { reason: 'closed' })
   const again = await lab.agent({ gateways: [gateway.url], node: 'worker-1' })
@@ -38,7 +38,7 @@ void test('who has no token, a wrong one, or one that is used up, is refused, an
     t.equal(agent.refusals[0], `401 ${reason}`)
     t.match(agent.agent.links[0]?.state, { kind: 'waiting', why: `401 ${reason}` })
     t.equal(gateway.refused.at(-1), reason)
-    agent.agent.stop()
+    await agent.agent.stop()
   }
   t.equal(gateway.started.length, 1)
 })

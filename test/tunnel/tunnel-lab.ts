@@ -104,7 +104,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       const agent = new Agent({
         gateways, caPem, proxy, node, ...(sessions === undefined ? {} : { sessions }), token: () => token,
         stateDirectory: join(directory, node),
-        forward: [{ address: '127.0.0.1', port: 0 }],
+        forward: [{ listen: { address: '127.0.0.1', port: 0 } }],
         observer: {
           linkChanged: () => undefined,
           linkRefused: (_link, why) => refusals.push(why),
@@ -112,7 +112,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
         },
         failed: (error) => t.fail(String(error)),
       })
-      t.teardown(() => agent.stop())
+      t.teardown(async () => await agent.stop())
       const [bound] = await agent.start()
       return { agent, port: bound?.port ?? 0, records, refusals, up: async () => await until(() => agent.isUp) }
     },

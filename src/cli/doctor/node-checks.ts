@@ -63,7 +63,7 @@ export async function* checkForwards({ forward, admin }: AgentConfig): AsyncGene
   for (const { listen, addAddress } of forward) yield { name: 'forward', verdict: await verdictOf({ listen, addAddress }, { canAdd, agents: running?.forwards.map(({ address }) => address) ?? [] }) }
 }
 
-async function verdictOf({ listen, addAddress }: ForwardConfig, { canAdd, agents }: { readonly canAdd: boolean; readonly agents: readonly string[] }): Promise<ReturnType<typeof forwardVerdict>> {
+async function verdictOf({ listen, addAddress }: Omit<ForwardConfig, 'lane'>, { canAdd, agents }: { readonly canAdd: boolean; readonly agents: readonly string[] }): Promise<ReturnType<typeof forwardVerdict>> {
   const address = formatSocketAddress(listen)
   return forwardVerdict({ address, host: listen.address, addAddress, canAdd, isOnNode: isOnNode(listen.address), isAgents: agents.includes(address), bindFault: await bindFaultOf(listen) })
 }

@@ -44,8 +44,12 @@ export type ForwardedEnd = RelayEnd | 'refused' | 'no-session'
 
 export const forwardedEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'no-session'] as const satisfies readonly ForwardedEnd[]
 
+/** mux: a stream of a session · direct: a TCP connection of its own */
+export const lanes = ['mux', 'direct'] as const
+
 export interface ForwardedRecord {
   readonly client: SocketAddress
+  readonly lane: (typeof lanes)[number]
   /** The gateway's answer; undefined: there was none. */
   readonly status: number | undefined
   readonly end: ForwardedEnd

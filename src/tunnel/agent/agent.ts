@@ -3,7 +3,8 @@
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { AgentObserver, ForwardFacts, LinkFacts } from '../../core/tunnel/agent-observer.ts'
-import { Forwarder } from './forwarder.ts'
+import { DirectLane, type CreateLaneRelay } from './direct-lane.ts'
+import { Forwarder, type Lane } from './forwarder.ts'
 import { GatewayLinks } from './gateway-links.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import { loadNodeKey } from './node-key.ts'
@@ -21,7 +22,9 @@ export interface AgentOptions {
   readonly node: string
   readonly stateDirectory: string
   readonly token: () => string | undefined
-  readonly forward: readonly SocketAddress[]
+  readonly forward: readonly { readonly listen: SocketAddress; readonly lane?: Lane }[]
+  /** What relays the direct lane; absent, or with a proxy on the way: there is none. */
+  readonly createLaneRelay?: CreateLaneRelay
   readonly observer: AgentObserver
   /** A failure that belongs to no link and no connection. */
   readonly failed: (error: unknown, context: string) => void
@@ -29,10 +32,11 @@ export interface AgentOptions {
 
 export class Agent {
   readonly #links: GatewayLinks
+  readonly #lane: DirectLane | undefined
   readonly #forwarders: readonly Forwarder[]
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, forward, observer, failed }: AgentOptions) {
+  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, forward, createLaneRelay, observer, failed }: AgentOptions) {
     this.#links = new GatewayLinks({
       configured: gateways, sessions, caPem, proxy, node, token,
       key: loadNodeKey(stateDirectory),
@@ -40,11 +44,13 @@ export class Agent {
       told: new ToldGateways(stateDirectory, (error) => failed(error, 'the list of gateways could not be kept for the next start')),
       changed: (link) => {
         observer.linkChanged(link)
+        this.#lane?.refresh()
         if (link.state.kind === 'up') for (const forwarder of this.#forwarders) forwarder.sessionUp()
       },
       refused: (link, why) => observer.linkRefused(link, why),
     })
-    this.#forwarders = forward.map((listen) => new Forwarder({ listen, open: (handler) => this.#links.open(handler), ended: (record) => observer.connectionEnded(record) }))
+    this.#lane = createLaneRelay === undefined || proxy !== undefined ? undefined : new DirectLane({ links: () => this.#links.all, create: createLaneRelay })
+    this.#forwarders = forward.map(({ listen, lane = 'mux' }) => new Forwarder({ listen, lane, direct: lane === 'mux' ? undefined : this.#lane, open: (handler) => this.#links.open(handler), ended: (record) => observer.connectionEnded(record) }))
   }
 
   /**
@@ -56,7 +62,7 @@ export class Agent {
     try {
       for (const forwarder of this.#forwarders) bound.push(await forwarder.bind())
     } catch (error) {
-      this.stop()
+      await this.stop()
       throw error
     }
     this.#links.start()
@@ -79,8 +85,9 @@ export class Agent {
     return this.#forwarders.reduce((sum, { connectionCount }) => sum + connectionCount, 0)
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     for (const forwarder of this.#forwarders) forwarder.close()
     this.#links.close()
+    await this.#lane?.stop()
   }
 }

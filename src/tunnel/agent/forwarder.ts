@@ -9,10 +9,13 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
 import type { ForwardFacts, ForwardedEnd, ForwardedRecord } from '../../core/tunnel/agent-observer.ts'
+import type { DirectLane } from './direct-lane.ts'
 import { SocketRelay, type SocketRelayTotals } from '../socket-relay.ts'
 
 /** The gateway sends every forward stream to its session's tenant; this says no more than that. */
 const connectTarget = 'kubernetes:6443'
+export type Lane = 'mux' | 'direct' | 'auto'
+
 /** For a session to come up, while there is none. */
 const sessionWaitMs = 5_000
 /** Connections that wait for one; more are reset at once. */
@@ -20,6 +23,9 @@ const waitingMax = 1_000
 
 export interface ForwarderOptions {
   readonly listen: SocketAddress
+  /** auto: by the direct lane, and through a session where that has no way to go. @default mux */
+  readonly lane?: Lane
+  readonly direct: DirectLane | undefined
   /** @returns undefined while no session can carry one */
   readonly open: (handler: StreamHandler) => MuxStream | undefined
   readonly ended: (record: ForwardedRecord) => void
@@ -44,8 +50,9 @@ export class Forwarder implements ForwardFacts {
 
   /** @throws an error that names the address */
   async bind(): Promise<SocketAddress> {
-    const { listen } = this.#options
+    const { listen, direct } = this.#options
     try {
+      if (direct !== undefined) return this.#bound = await direct.listen(this.#name, listen, { take: (socket) => this.#takeBack(socket), ended: (record) => this.#endedDirectly(record) })
       this.#server.listen({ host: listen.address, port: listen.port })
       await once(this.#server, 'listening')
     } catch (error) {
@@ -77,7 +84,11 @@ export class Forwarder implements ForwardFacts {
   }
 
   get connectionCount(): number {
-    return this.#sockets.size
+    return this.#sockets.size + (this.#options.direct?.openConnections(this.#name) ?? 0)
+  }
+
+  get #name(): string {
+    return formatSocketAddress(this.#options.listen)
   }
 
   /** A session is up: those that wait are served. */
@@ -104,6 +115,24 @@ export class Forwarder implements ForwardFacts {
     this.#begin(socket)
   }
 
+  #takeBack(socket: Socket): void {
+    socket.pause()
+    socket.allowHalfOpen = true
+    if (this.#options.lane === 'auto') {
+      this.#accepted(socket)
+      return
+    }
+    const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
+    this.#options.ended({ client, lane: 'direct', status: undefined, end: 'no-session', toUpstreamBytes: 0, fromUpstreamBytes: 0 })
+    socket.resetAndDestroy()
+  }
+
+  #endedDirectly(record: ForwardedRecord): void {
+    this.#toUpstreamBytes += record.toUpstreamBytes
+    this.#fromUpstreamBytes += record.fromUpstreamBytes
+    this.#options.ended(record)
+  }
+
   #begin(socket: Socket): void {
     const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
     const forwarded: ForwardedConnection = new ForwardedConnection(socket, (end, status) => {
@@ -111,7 +140,7 @@ export class Forwarder implements ForwardFacts {
       this.#streaming.delete(forwarded)
       this.#toUpstreamBytes += toUpstreamBytes
       this.#fromUpstreamBytes += fromUpstreamBytes
-      this.#options.ended({ client, status, end, toUpstreamBytes, fromUpstreamBytes })
+      this.#options.ended({ client, lane: 'mux', status, end, toUpstreamBytes, fromUpstreamBytes })
     })
     const stream = this.#options.open(forwarded)
     if (stream !== undefined) {

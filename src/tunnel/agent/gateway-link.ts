@@ -5,6 +5,7 @@
 //       └───────────── refused, unreachable ─────────────────────────────┘
 
 import type { WebSocket } from 'ws'
+import type { Endpoint, EndpointGrant } from '../../core/balance/endpoint.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { LinkFacts, LinkFault, LinkState } from '../../core/tunnel/agent-observer.ts'
@@ -16,7 +17,7 @@ import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { dialGateway } from './gateway-dial.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import type { NodeKey } from './node-key.ts'
-import { DialError, reasonOf } from './open-connection.ts'
+import { DialError, hostAndPort, reasonOf } from './open-connection.ts'
 import { requestSession } from './session-upgrade.ts'
 
 /** For TCP, the proxy, TLS and the upgrade together. */
@@ -57,6 +58,7 @@ export class GatewayLink implements LinkFacts {
   #sinceMs = performance.now()
   #lastFault: LinkFacts['lastFault']
   #mux: MuxLink | undefined
+  #grant: EndpointGrant | undefined
   /** The try that is under way, or has brought the session. */
   #attempt = new AbortController()
   #session: Buffer | undefined
@@ -90,6 +92,13 @@ export class GatewayLink implements LinkFacts {
 
   get streamCount(): number {
     return this.#mux?.session.streamCount ?? 0
+  }
+
+  /** Where connections can go by the direct lane: while the session is up and has granted it. */
+  get laneEndpoint(): Endpoint | undefined {
+    if (this.#state.kind !== 'up' || this.#grant === undefined) return undefined
+    const { host: address, port } = hostAndPort(this.#options.gateway)
+    return { name: this.gateway, address, port, weight: 1, grant: this.#grant }
   }
 
   /** @returns undefined where it can carry none now */
@@ -173,6 +182,7 @@ export class GatewayLink implements LinkFacts {
       goingAway: () => this.#to({ kind: 'draining' }),
       ended: (end) => {
         this.#mux = undefined
+        this.#grant = undefined
         if (performance.now() - sinceMs >= soundAfterMs) this.#backoff.succeeded()
         if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, { kind: 'ended', reason: end.reason })
       },
@@ -181,9 +191,18 @@ export class GatewayLink implements LinkFacts {
     linkWebSocket(socket, mux, (text) => {
       const message = parseControlMessage(text)
       if (message === undefined) mux.closed('a text message that is none of ours')
-      else this.#options.told(message)
+      else this.#told(message)
     })
     this.#to({ kind: 'up', sinceMs })
+  }
+
+  #told(message: ControlMessage): void {
+    const { lane } = message
+    if (lane !== undefined) {
+      this.#grant = { descriptor: lane.descriptor, key: lane.key, clockOffsetMs: lane.clockMs - Date.now() }
+      this.#options.changed(this)
+    }
+    this.#options.told(message)
   }
 
   #wait(why: string, fault: LinkFault, atLeastMs = 0): void {
