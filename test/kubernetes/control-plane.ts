@@ -1,4 +1,4 @@
-// The control plane of one tenant that has nodes: etcd, and the API server with an advertised address.
+// The control plane of one tenant: etcd and the API server.
 
 import { join } from 'node:path'
 import { ApiServer, type ApiServerOptions } from './api-server.ts'
@@ -11,7 +11,7 @@ export interface ControlPlane {
   readonly stop: () => Promise<void>
 }
 
-export async function startControlPlane(binaries: LabBinaries, options: Required<Pick<ApiServerOptions, 'tenant' | 'directory' | 'listen' | 'advertised'>>): Promise<ControlPlane> {
+export async function startControlPlane(binaries: LabBinaries, options: Pick<ApiServerOptions, 'tenant' | 'directory' | 'listen' | 'advertised'>): Promise<ControlPlane> {
   const { tenant, directory } = options
   const etcd = await Etcd.start({ executable: binaries.etcd, directory: join(directory, 'etcd'), tenants: [tenant] })
   try {

@@ -96,14 +96,14 @@ export class Machine {
     return new LabProcess({ name, executable: 'nsenter', arguments_: [...this.#enter(), executable, ...arguments_], directory: this.#directory })
   }
 
-  /** From now on it may go out to this port of the gateway's host, and nowhere else; in comes nothing that it has not asked for. */
-  closeFirewall(port: number): void {
+  /** From now on it may go out to these ports of the gateways' host, and nowhere else; in comes nothing that it has not asked for. */
+  closeFirewall(...ports: readonly number[]): void {
     this.exec('nft', ['--file', '-'], `table inet uplink {
   chain output {
     type filter hook output priority filter; policy accept;
     fib daddr type local accept
     oifname "uplink" ct state established,related accept
-    oifname "uplink" ip daddr ${this.hostAddress} tcp dport ${port} accept
+    oifname "uplink" ip daddr ${this.hostAddress} tcp dport { ${ports.join(', ')} } accept
     oifname "uplink" counter reject with icmpx admin-prohibited
   }
   chain forward {

@@ -16,6 +16,11 @@ const logTailLines = 40
 /** Before a command; it becomes the command, and keeps its process number. */
 const endsWithParent = process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL'] : []
 
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 export interface LabProcessOptions {
   /** Names the log file. */
   readonly name: string
@@ -53,12 +58,11 @@ export class LabProcess {
     } finally {
       closeSync(log)
     }
-    const kill = (): void => void this.#child.kill('SIGKILL')
-    process.once('exit', kill)
+    running.add(this.#child)
     this.exited = new Promise((resolve, reject) => {
       this.#child.once('error', reject)
       this.#child.once('exit', (code, signal) => {
-        process.off('exit', kill)
+        running.delete(this.#child)
         this.#status = { code, signal }
         resolve(this.#status)
       })
