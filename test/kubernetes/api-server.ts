@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { createCa, type CertificateAuthority, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import type { EtcdAccess } from './etcd.ts'
 import { freePort } from '../support/free-port.ts'
-import { httpsRequest } from './https-request.ts'
+import { httpsRequest, type HttpsResponse } from './https-request.ts'
 import { LabProcess } from '../support/lab-process.ts'
 
 /** Eight seconds on an idle machine; three of them start at once, perhaps while something else is built. */
@@ -24,17 +24,31 @@ rules:
   - { level: None }
 `
 
+/** Where the tenant's nodes and pods find it: an agent listens there. */
+export interface Advertised {
+  /** No loopback. Its port there is the API server's own. */
+  readonly address: string
+}
+
 export interface ApiServerOptions {
   readonly tenant: string
   readonly hostname: string
   readonly executable: string
   readonly directory: string
   readonly etcd: EtcdAccess
+  /** Where it listens. @default '127.0.0.1', and a free port */
+  readonly listen?: { readonly address: string; readonly port: number }
+  /** @default no one learns where it is, and there are no nodes */
+  readonly advertised?: Advertised
 }
+
+/** The first address of the range of services: pods and kube-proxy know the API server by it. */
+export const serviceAddress = '10.96.0.1'
 
 export class ApiServer {
   readonly tenant: string
   readonly hostname: string
+  readonly address: string
   readonly port: number
   readonly admin: IssuedCertificate
   readonly adminName: string
@@ -45,22 +59,35 @@ export class ApiServer {
   private constructor(options: ApiServerOptions, port: number) {
     this.tenant = options.tenant
     this.hostname = options.hostname
+    this.address = options.listen?.address ?? '127.0.0.1'
     this.port = port
     this.#options = options
     this.#ca = createCa(`${options.tenant} CA`)
     this.adminName = `${options.tenant}-admin`
-    this.admin = this.#ca.issue({ commonName: this.adminName, organization: 'system:masters', usages: ['client'] })
+    this.admin = this.issueClient(this.adminName, 'system:masters')
   }
 
   /** Writes its files; nothing runs before `start`. */
   static async create(options: ApiServerOptions): Promise<ApiServer> {
-    const server = new ApiServer(options, await freePort())
+    const server = new ApiServer(options, options.listen?.port ?? await freePort())
     await server.#writeFiles()
     return server
   }
 
   get caPem(): string {
     return this.#ca.certificatePem
+  }
+
+  /** A certificate for one more user. */
+  issueClient(commonName: string, organization?: string): IssuedCertificate {
+    return this.#ca.issue({ commonName, ...(organization === undefined ? {} : { organization }), usages: ['client'] })
+  }
+
+  /** One request on a new connection, as the tenant's administrator. A body goes as JSON. */
+  async request(path: string, { method = 'GET', body }: { readonly method?: string; readonly body?: unknown } = {}): Promise<HttpsResponse> {
+    return await httpsRequest({
+      address: this.address, port: this.port, serverName: this.hostname, caPem: this.caPem, client: this.admin, method, path, body,
+    })
   }
 
   /** Begins it, and waits until it is ready. */
@@ -72,13 +99,7 @@ export class ApiServer {
       directory: this.#options.directory,
     })
     this.#process = process_
-    await process_.waitUntil('is ready', readyTimeoutMs, async () => await httpsRequest({
-      port: this.port,
-      serverName: this.hostname,
-      caPem: this.caPem,
-      client: this.admin,
-      path: '/readyz',
-    }).then(({ status }) => status === 200, () => false))
+    await process_.waitUntil('is ready', readyTimeoutMs, async () => await this.request('/readyz').then(({ status }) => status === 200, () => false))
   }
 
   /** kill -9: its connections are reset, and nothing is drained. */
@@ -114,9 +135,11 @@ export class ApiServer {
   }
 
   async #writeFiles(): Promise<void> {
+    const { advertised } = this.#options
     const serving = this.#ca.issue({
       commonName: this.hostname,
-      dnsNames: [this.hostname],
+      dnsNames: [this.hostname, ...(advertised === undefined ? [] : ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc'])],
+      ipAddresses: [this.address, ...(advertised === undefined ? [] : [advertised.address, serviceAddress])],
       usages: ['server'],
     })
     const serviceAccount = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
@@ -129,13 +152,15 @@ export class ApiServer {
   }
 
   #arguments(): string[] {
+    const { advertised } = this.#options
     return [
       ...this.#options.etcd.arguments_,
-      '--bind-address=127.0.0.1',
+      `--bind-address=${this.address}`,
       `--secure-port=${this.port}`,
       // A documentation address (RFC 5737): loopback is refused here, and without a reconciler nobody learns it.
-      '--advertise-address=192.0.2.1',
-      '--endpoint-reconciler-type=none',
+      `--advertise-address=${advertised?.address ?? '192.0.2.1'}`,
+      // The lease kind: as where several replicas share the address.
+      `--endpoint-reconciler-type=${advertised === undefined ? 'none' : 'lease'}`,
       `--external-hostname=${this.hostname}`,
       `--tls-cert-file=${this.#file('serving.crt')}`,
       `--tls-private-key-file=${this.#file('serving.key')}`,

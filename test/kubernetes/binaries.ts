@@ -1,42 +1,42 @@
-// Builds kube-apiserver, kubectl and etcd from source with the Go toolchain, once, into a cache outside the checkout:
+// What the tests run besides Sluice, built from source (go-build.ts), each group when the first test needs it:
 //
-//   <cache>/sluice-lab/kubernetes-1.36.3-linux-x64/{kube-apiserver,kubectl}
-//   <cache>/sluice-lab/etcd-3.6.16-linux-x64/etcd
+//   kubernetes-1.36.3  kube-apiserver kubectl · kubelet kube-proxy · kube-controller-manager kubemark
+//   etcd-3.6.16        etcd
+//   containerd-2.4.2   containerd containerd-shim-runc-v2 ctr
 //
-// <cache>/sluice-lab is $SLUICE_LAB_CACHE where that is set, else $XDG_CACHE_HOME or ~/.cache has it. Kubernetes' own
-// go.mod points its staging modules at folders that only its repository has; ours points them at their published
-// versions. A binary is renamed into place when it is whole, so that an interrupted build leaves nothing to trip over.
+// Kubernetes' own go.mod points its staging modules at folders that only its repository has; ours points them at their
+// published versions.
 
-import { execFile, spawn } from 'node:child_process'
-import { access, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { promisify } from 'node:util'
-import { createWorkFolder, removeLeftovers } from '../support/work-folder.ts'
+import { downloadModule, provide, type GoProduct } from './go-build.ts'
 
 const kubernetesVersion = '1.36.3'
 const etcdVersion = '3.6.16'
-const goCommand = 'go'
-const progressIntervalMs = 15_000
-/** `go mod download -json` and `go mod tidy` say little; this bounds what of it is kept for an error. */
-const outputBytesMax = 16 * 1024 * 1024
+const containerdVersion = '2.4.2'
 
-/** Absolute paths of executables. */
+type Report = (line: string) => void
+
+/** Control planes and their client. Absolute paths of executables, as in the other groups. */
 export interface LabBinaries {
   readonly kubeApiserver: string
   readonly kubectl: string
   readonly etcd: string
 }
 
-/** One Go module of ours, and the commands built in it. */
-interface GoProduct {
-  readonly name: string
-  /** File name to content; called only when something has to be built. */
-  readonly files: () => Promise<Readonly<Record<string, string>>>
-  readonly linkerFlags: readonly string[]
-  /** Name of the executable to its Go package. */
-  readonly commands: Readonly<Record<string, string>>
+/** A node, but for runc, which is the system's: a static one from Go's own cache would lack seccomp. */
+export interface NodeBinaries {
+  readonly kubelet: string
+  readonly kubeProxy: string
+  /** With its shim beside it, where it is looked for. */
+  readonly containerd: string
+  readonly ctr: string
+}
+
+/** Nodes without containers, in numbers, and who decides whether they are ready. */
+export interface FleetBinaries {
+  readonly kubeControllerManager: string
+  readonly kubemark: string
 }
 
 const kubernetes: GoProduct = {
@@ -49,10 +49,7 @@ const kubernetes: GoProduct = {
     `-X k8s.io/component-base/version.gitMajor=${kubernetesVersion.split('.')[0] ?? ''}`,
     `-X k8s.io/component-base/version.gitMinor=${kubernetesVersion.split('.')[1] ?? ''}`,
   ],
-  commands: {
-    'kubectl': 'k8s.io/kubernetes/cmd/kubectl',
-    'kube-apiserver': 'k8s.io/kubernetes/cmd/kube-apiserver',
-  },
+  commands: commandsOf('k8s.io/kubernetes/cmd', ['kube-apiserver', 'kubectl', 'kubelet', 'kube-proxy', 'kube-controller-manager', 'kubemark']),
 }
 
 const etcd: GoProduct = {
@@ -62,72 +59,54 @@ const etcd: GoProduct = {
   commands: { etcd: '.' },
 }
 
+const containerd: GoProduct = {
+  name: `containerd-${containerdVersion}`,
+  files: containerdModule,
+  linkerFlags: ['-s', '-w', `-X github.com/containerd/containerd/v2/version.Version=v${containerdVersion}`],
+  commands: commandsOf('github.com/containerd/containerd/v2/cmd', ['containerd', 'containerd-shim-runc-v2', 'ctr']),
+}
+
 /**
  * Builds what the cache lacks. The first run takes minutes and a gigabyte of module and build cache.
  *
  * @param report gets one line of progress at a time
  */
-export async function labBinaries(report: (line: string) => void): Promise<LabBinaries> {
-  const cache = cacheDirectory()
-  const kubernetesDirectory = await provide(cache, kubernetes, report)
-  const etcdDirectory = await provide(cache, etcd, report)
+export async function labBinaries(report: Report): Promise<LabBinaries> {
+  const directory = await provide(kubernetes, ['kube-apiserver', 'kubectl'], report)
   return {
-    kubeApiserver: join(kubernetesDirectory, 'kube-apiserver'),
-    kubectl: join(kubernetesDirectory, 'kubectl'),
-    etcd: join(etcdDirectory, 'etcd'),
+    kubeApiserver: join(directory, 'kube-apiserver'),
+    kubectl: join(directory, 'kubectl'),
+    etcd: join(await provide(etcd, ['etcd'], report), 'etcd'),
   }
 }
 
-function cacheDirectory(): string {
-  const { SLUICE_LAB_CACHE: own, XDG_CACHE_HOME: xdg } = process.env
-  if (own !== undefined && own !== '') return own
-  return join(xdg !== undefined && xdg !== '' ? xdg : join(homedir(), '.cache'), 'sluice-lab')
+/** As `labBinaries`. */
+export async function nodeBinaries(report: Report): Promise<NodeBinaries> {
+  const kubernetesDirectory = await provide(kubernetes, ['kubelet', 'kube-proxy'], report)
+  const containerdDirectory = await provide(containerd, ['containerd', 'containerd-shim-runc-v2', 'ctr'], report)
+  return {
+    kubelet: join(kubernetesDirectory, 'kubelet'),
+    kubeProxy: join(kubernetesDirectory, 'kube-proxy'),
+    containerd: join(containerdDirectory, 'containerd'),
+    ctr: join(containerdDirectory, 'ctr'),
+  }
 }
 
-/** @returns the folder with the product's executables */
-async function provide(cache: string, product: GoProduct, report: (line: string) => void): Promise<string> {
-  const directory = join(cache, `${product.name}-${process.platform}-${process.arch}`)
-  await removeLeftovers(directory)
-  const missing: [name: string, goPackage: string][] = []
-  for (const [name, goPackage] of Object.entries(product.commands)) {
-    if (!await isExecutable(join(directory, name))) missing.push([name, goPackage])
-  }
-  if (missing.length === 0) return directory
-
-  await requireGo()
-  await mkdir(directory, { recursive: true })
-  const { path: work, remove } = await createWorkFolder(directory)
-  try {
-    report(`${product.name}: fetching the module and its dependencies`)
-    for (const [name, content] of Object.entries(await product.files())) await writeFile(join(work, name), content)
-    // -e: some test dependencies of dependencies are not published; the commands do not need them.
-    await go(work, ['mod', 'tidy', '-e'])
-    for (const [name, goPackage] of missing) {
-      const built = join(work, `${name}.built`)
-      const arguments_ = ['build', '-v', '-ldflags', product.linkerFlags.join(' '), '-o', built, goPackage]
-      await goWithProgress(work, arguments_, `${product.name}: building ${name}`, report)
-      await rename(built, join(directory, name))
-    }
-  } finally {
-    remove()
-  }
-  report(`${product.name}: in ${directory}`)
-  return directory
+/** As `labBinaries`. */
+export async function fleetBinaries(report: Report): Promise<FleetBinaries> {
+  const directory = await provide(kubernetes, ['kube-controller-manager', 'kubemark'], report)
+  return { kubeControllerManager: join(directory, 'kube-controller-manager'), kubemark: join(directory, 'kubemark') }
 }
 
 async function kubernetesModule(): Promise<Record<string, string>> {
-  const downloaded: unknown = JSON.parse(await go(homedir(), ['mod', 'download', '-json', `k8s.io/kubernetes@v${kubernetesVersion}`]))
-  if (typeof downloaded !== 'object' || downloaded === null || !('GoMod' in downloaded) || typeof downloaded.GoMod !== 'string') {
-    throw new Error(`go mod download -json printed no GoMod: ${JSON.stringify(downloaded)}`)
-  }
-  const upstream = await readFile(downloaded.GoMod, 'utf8')
+  const { goMod } = await downloadModule(`k8s.io/kubernetes@v${kubernetesVersion}`)
+  const upstream = await readFile(goMod, 'utf8')
   const stagingVersion = `v0.${kubernetesVersion.split('.').slice(1).join('.')}`
   const replacements = Array.from(
     upstream.matchAll(/^\s*(?:replace\s+)?(\S+) => \.\/staging\/\S+$/gm),
     ([, module]) => `\t${module} => ${module} ${stagingVersion}`,
   )
-  if (replacements.length === 0) throw new Error(`no staging module is replaced in ${downloaded.GoMod}`)
-  const imports = Object.values(kubernetes.commands).map(goPackage => `\t_ "${goPackage}"`)
+  if (replacements.length === 0) throw new Error(`no staging module is replaced in ${goMod}`)
   return {
     'go.mod': [
       'module sluice.test/lab/kubernetes',
@@ -137,8 +116,7 @@ async function kubernetesModule(): Promise<Record<string, string>> {
       ...replacements,
       ')\n',
     ].join('\n'),
-    // The build tag keeps these imports of commands, which nothing could compile, out of every build but tidy's.
-    'tools.go': ['//go:build tools', '', 'package tools', '', 'import (', ...imports, ')\n'].join('\n'),
+    'tools.go': toolsFile(kubernetes),
   }
 }
 
@@ -153,61 +131,19 @@ async function etcdModule(): Promise<Record<string, string>> {
   }
 }
 
-async function isExecutable(path: string): Promise<boolean> {
-  return await access(path, constants.X_OK).then(() => true, () => false)
-}
-
-async function requireGo(): Promise<void> {
-  try {
-    await go(homedir(), ['version'])
-  } catch (error) {
-    throw new Error(
-      'The Kubernetes tests build kube-apiserver, kubectl and etcd from source, and for that need Go 1.26 or newer as `go` on PATH'
-      + ' (or the binaries in $SLUICE_LAB_CACHE from an earlier run).',
-      { cause: error },
-    )
+async function containerdModule(): Promise<Record<string, string>> {
+  return {
+    'go.mod': `module sluice.test/lab/containerd\ngo 1.26.0\nrequire github.com/containerd/containerd/v2 v${containerdVersion}\n`,
+    'tools.go': toolsFile(containerd),
   }
 }
 
-function goEnvironment(): NodeJS.ProcessEnv {
-  // Static binaries, as Kubernetes releases them, and no C compiler needed.
-  return { ...process.env, CGO_ENABLED: '0', GOWORK: 'off' }
+/** The build tag keeps these imports of commands, which nothing could compile, out of every build but tidy's. */
+function toolsFile({ commands }: GoProduct): string {
+  const imports = Object.values(commands).map(goPackage => `\t_ "${goPackage}"`)
+  return ['//go:build tools', '', 'package tools', '', 'import (', ...imports, ')\n'].join('\n')
 }
 
-async function go(cwd: string, arguments_: readonly string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)(goCommand, arguments_, { cwd, env: goEnvironment(), maxBuffer: outputBytesMax })
-  return stdout
-}
-
-/** With `-v` Go names each package that it compiles, on stderr: that is the progress, and its tail the error. */
-async function goWithProgress(
-  cwd: string,
-  arguments_: readonly string[],
-  what: string,
-  report: (line: string) => void,
-): Promise<void> {
-  const startedMs = Date.now()
-  const elapsed = (): string => `${Math.round((Date.now() - startedMs) / 1000)} s`
-  report(`${what} (minutes, the first time)`)
-  const child = spawn(goCommand, arguments_, { cwd, env: goEnvironment(), stdio: ['ignore', 'ignore', 'pipe'] })
-  let packages = 0
-  let tail: string[] = []
-  createInterface({ input: child.stderr }).on('line', line => {
-    packages += 1
-    tail = [...tail.slice(-19), line]
-  })
-  const progress = setInterval(() => report(`${what}: ${packages} packages, ${elapsed()}, now ${tail.at(-1) ?? ''}`), progressIntervalMs)
-  const stop = (): void => void child.kill()
-  process.once('exit', stop)
-  try {
-    const code = await new Promise((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', resolve)
-    })
-    if (code !== 0) throw new Error(`go ${arguments_.join(' ')} failed (${String(code)}):\n${tail.join('\n')}`)
-  } finally {
-    clearInterval(progress)
-    process.off('exit', stop)
-  }
-  report(`${what}: done in ${elapsed()}`)
+function commandsOf(folder: string, names: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(names.map(name => [name, `${folder}/${name}`]))
 }

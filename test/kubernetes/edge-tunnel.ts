@@ -1,22 +1,17 @@
 // A customer's node: `sluice agent` as a process, and kubectl that dials its address and so names nobody to the gateway.
 
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { tunnelHostname } from '../../src/cli/demo/tunnel.ts'
-import { tokenCommand } from '../../src/cli/token.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess } from '../support/lab-process.ts'
 import { namespace, Ticker, watchTicker, type Edge } from './edge.ts'
+import { createToken, startAgent } from './tunnel-agent.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const readyTimeoutMs = 60_000
 const answersAtOnce = 8
 
 export async function throughTheTunnel(t: Test, { gateway, kubectlFor, lab, routes }: Edge): Promise<void> {
   const { acme, globex } = lab.tenants
-  const { agent, port } = await startAgent(gateway.configFile, { directory: lab.directory, gatewayPort: gateway.port })
+  const { agent, port } = await startNode(gateway.configFile, { directory: lab.directory, gatewayPort: gateway.port })
   try {
     const node = await kubectlFor(acme, { port })
     t.match(await node.run('get', 'namespaces'), namespace, 'kubectl on the node reaches its API server')
@@ -46,20 +41,15 @@ export async function throughTheTunnel(t: Test, { gateway, kubectlFor, lab, rout
 }
 
 /** Joins with a token for acme. */
-async function startAgent(gatewayConfig: string, { directory, gatewayPort }: { readonly directory: string; readonly gatewayPort: number }): Promise<{ readonly agent: LabProcess; readonly port: number }> {
-  let token = ''
-  await tokenCommand(['create', '--config', gatewayConfig, '--tenant', 'acme'], { stdout: { write: text => (token += text) }, stderr: process.stderr, env: {} })
-  await writeFile(join(directory, 'join-token'), token, { mode: 0o600 })
+async function startNode(gatewayConfig: string, { directory, gatewayPort }: { readonly directory: string; readonly gatewayPort: number }): Promise<{ readonly agent: LabProcess; readonly port: number }> {
   const port = await freePort()
-  const configFile = join(directory, 'agent.yaml')
-  await writeFile(configFile, `gateways: [wss://${tunnelHostname}:${gatewayPort}]
-caFile: tunnel-ca.crt
-token: { file: join-token }
-state: { directory: agent-state }
-node: { name: node1 }
-forward: [{ listen: 127.0.0.1:${port} }]
-`)
-  const agent = new LabProcess({ name: 'agent', executable: process.execPath, arguments_: [mainFile, 'agent', '--config', configFile], directory })
-  await agent.waitUntil('has a session', readyTimeoutMs, async () => (await agent.logTail()).includes('session is up'))
+  const agent = await startAgent({
+    name: 'node1',
+    directory,
+    gateways: [`wss://${tunnelHostname}:${gatewayPort}`],
+    token: await createToken(gatewayConfig, { tenant: 'acme' }),
+    listen: { address: '127.0.0.1', port },
+    run: (name, executable, arguments_) => new LabProcess({ name, executable, arguments_, directory }),
+  })
   return { agent, port }
 }

@@ -6,6 +6,8 @@ import { request } from 'node:https'
 const requestTimeoutMs = 30_000
 
 export interface HttpsRequest {
+  /** @default '127.0.0.1' */
+  readonly address?: string
   readonly port: number
   /** Sent as SNI, and expected in the server's certificate. */
   readonly serverName: string
@@ -23,12 +25,12 @@ export interface HttpsResponse {
   readonly body: string
 }
 
-/** To 127.0.0.1. Rejects with the system's or OpenSSL's error when no response comes. */
+/** Rejects with the system's or OpenSSL's error when no response comes. */
 export async function httpsRequest(options: HttpsRequest): Promise<HttpsResponse> {
-  const { method = 'GET', body, client } = options
+  const { address = '127.0.0.1', method = 'GET', body, client } = options
   return await new Promise((resolve, reject) => {
     const outgoing = request({
-      host: '127.0.0.1',
+      host: address,
       port: options.port,
       servername: options.serverName,
       ca: options.caPem,

@@ -12,6 +12,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import { childEnvironment } from '../support/lab-process.ts'
+import { kubeconfig } from './kubeconfig.ts'
 
 const commandTimeoutMs = 120_000
 const lineTimeoutMs = 60_000
@@ -45,7 +46,7 @@ export class Kubectl {
 
   static async create(options: KubectlOptions): Promise<Kubectl> {
     const home = await mkdtemp(join(options.directory, `kubectl-${options.serverName}-`))
-    await writeFile(join(home, 'kubeconfig'), kubeconfig(options), { mode: 0o600 })
+    await writeFile(join(home, 'kubeconfig'), kubeconfig({ ...options, server: `https://127.0.0.1:${options.port}` }), { mode: 0o600 })
     return new Kubectl(options.executable, home)
   }
 
@@ -138,30 +139,4 @@ export class RunningKubectl {
     this.#child.kill('SIGINT')
     await this.exited
   }
-}
-
-function base64(text: string): string {
-  return Buffer.from(text).toString('base64')
-}
-
-function kubeconfig({ port, serverName, caPem, client }: KubectlOptions): string {
-  // JSON is YAML.
-  return JSON.stringify({
-    'apiVersion': 'v1',
-    'kind': 'Config',
-    'clusters': [{
-      name: 'lab',
-      cluster: {
-        'server': `https://127.0.0.1:${port}`,
-        'tls-server-name': serverName,
-        'certificate-authority-data': base64(caPem),
-      },
-    }],
-    'users': [{
-      name: 'lab',
-      user: { 'client-certificate-data': base64(client.certificatePem), 'client-key-data': base64(client.keyPem) },
-    }],
-    'contexts': [{ name: 'lab', context: { cluster: 'lab', user: 'lab' } }],
-    'current-context': 'lab',
-  })
 }

@@ -6,20 +6,15 @@
 //
 // Everything lives in one temporary folder, and ends and goes with the tests, also when these are interrupted.
 
-import { rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ApiServer } from './api-server.ts'
 import type { LabBinaries } from './binaries.ts'
 import { Etcd } from './etcd.ts'
+import { createLabFolder } from './lab-folder.ts'
 
 export const tenantNames = ['acme', 'globex', 'initech'] as const
 
 export type TenantName = typeof tenantNames[number]
-
-/** The signals of a terminal and of a test runner that gives up, by number. */
-const fatalSignals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
 export interface Lab {
   readonly directory: string
@@ -30,14 +25,12 @@ export interface Lab {
 }
 
 export async function startLab(binaries: LabBinaries): Promise<Lab> {
-  const directory = await mkdtemp(join(tmpdir(), 'sluice-lab-'))
-  const forgetSignals = removeWhenInterrupted(directory)
+  const { directory, remove } = await createLabFolder()
   const stops: (() => Promise<void>)[] = []
   const stop = async (): Promise<void> => {
     // API servers first: without their store they take long to end.
     for (const stopOne of stops.toReversed()) await stopOne()
-    await rm(directory, { recursive: true, force: true })
-    forgetSignals()
+    await remove()
   }
   try {
     const etcd = await Etcd.start({ executable: binaries.etcd, directory: join(directory, 'etcd'), tenants: tenantNames })
@@ -61,20 +54,5 @@ export async function startLab(binaries: LabBinaries): Promise<Lab> {
   } catch (error) {
     await stop()
     throw error
-  }
-}
-
-/** Ends the process, and by that its children, with the status that the signal would have given it. */
-function removeWhenInterrupted(directory: string): () => void {
-  const handlers = Object.entries(fatalSignals).map(([signal, number]) => {
-    const handler = (): void => {
-      process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
-      process.exit(128 + number)
-    }
-    process.once(signal, handler)
-    return { signal, handler }
-  })
-  return () => {
-    for (const { signal, handler } of handlers) process.off(signal, handler)
   }
 }

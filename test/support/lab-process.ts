@@ -1,4 +1,5 @@
-// A child process of a test: its output goes to a file, its end is awaited or noticed, and it never outlives the tests.
+// A child process of a test: its output goes to a file, its end is awaited or noticed, and it never outlives the tests: on
+// Linux not even when these are killed with SIGKILL, by prctl(2)'s parent-death signal.
 //
 // Children get an environment of their own rather than the test runner's, whose NODE_OPTIONS and proxy settings would
 // change what is tested.
@@ -12,6 +13,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 const stopTimeoutMs = 15_000
 const pollIntervalMs = 50
 const logTailLines = 40
+/** Before a command; it becomes the command, and keeps its process number. */
+const endsWithParent = process.platform === 'linux' ? ['setpriv', '--pdeathsig', 'KILL'] : []
+
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
 
 export interface LabProcessOptions {
   /** Names the log file. */
@@ -41,7 +49,8 @@ export class LabProcess {
     this.logPath = join(directory, `${name}.log`)
     const log = openSync(this.logPath, 'a')
     try {
-      this.#child = spawn(executable, arguments_, {
+      const [command = executable, ...rest] = [...endsWithParent, executable, ...arguments_]
+      this.#child = spawn(command, rest, {
         cwd: directory,
         env: childEnvironment(directory),
         stdio: ['ignore', log, log],
@@ -49,12 +58,11 @@ export class LabProcess {
     } finally {
       closeSync(log)
     }
-    const kill = (): void => void this.#child.kill('SIGKILL')
-    process.once('exit', kill)
+    running.add(this.#child)
     this.exited = new Promise((resolve, reject) => {
       this.#child.once('error', reject)
       this.#child.once('exit', (code, signal) => {
-        process.off('exit', kill)
+        running.delete(this.#child)
         this.#status = { code, signal }
         resolve(this.#status)
       })

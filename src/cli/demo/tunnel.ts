@@ -22,15 +22,15 @@ export interface DemoTunnelOptions {
   readonly signal: AbortSignal
 }
 
-/** Writes the tunnel's certificate. @returns what the gateway's configuration says of it */
-export async function tunnelConfig(directory: string): Promise<string> {
+/** Writes the tunnel's certificate, for `hostname`. @returns what the gateway's configuration says of it */
+export async function tunnelConfig(directory: string, hostname = tunnelHostname): Promise<string> {
   const ca = createCa('tunnel CA')
-  const { certificatePem, keyPem } = ca.issue({ commonName: tunnelHostname, dnsNames: [tunnelHostname], usages: ['server'] })
+  const { certificatePem, keyPem } = ca.issue({ commonName: hostname, dnsNames: [hostname], usages: ['server'] })
   const files = { 'tunnel.crt': certificatePem, 'tunnel.key': keyPem, 'tunnel-ca.crt': ca.certificatePem }
   await Promise.all(Object.entries(files).map(([name, text]) => writeFile(join(directory, name), text, { mode: 0o600 })))
   return `
 tunnel:
-  hostnames: [${tunnelHostname}]
+  hostnames: [${hostname}]
   certificate: { certFile: tunnel.crt, keyFile: tunnel.key }
 
 state: { kind: file, directory: state }

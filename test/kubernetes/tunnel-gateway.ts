@@ -1,0 +1,89 @@
+// `sluice gateway` as the far end of a tunnel: one tenant, and a store that may be another gateway's too. It is killed and
+// started again at the same place.
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { SocketAddress } from '../../src/core/net/socket-address.ts'
+import { formatSocketAddress } from '../../src/core/net/socket-address.ts'
+import { freePort } from '../support/free-port.ts'
+import { LabProcess } from '../support/lab-process.ts'
+import type { ApiServer } from './api-server.ts'
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const readyTimeoutMs = 60_000
+
+export interface TunnelGatewayOptions {
+  /** Names its log and its configuration. */
+  readonly name: string
+  readonly directory: string
+  readonly listen: SocketAddress
+  /** Its tenant. */
+  readonly server: ApiServer
+  /** What the configuration says of tunnel and state. */
+  readonly tunnel: string
+}
+
+export class TunnelGateway {
+  readonly configFile: string
+  readonly listen: SocketAddress
+  readonly #options: TunnelGatewayOptions
+  readonly #adminPort: number
+  #process: LabProcess | undefined
+
+  private constructor(options: TunnelGatewayOptions, adminPort: number) {
+    this.#options = options
+    this.#adminPort = adminPort
+    this.listen = options.listen
+    this.configFile = join(options.directory, `${options.name}.yaml`)
+  }
+
+  /** Writes its configuration; nothing runs before `start`. */
+  static async create(options: TunnelGatewayOptions): Promise<TunnelGateway> {
+    const gateway = new TunnelGateway(options, await freePort())
+    const { listen, server, tunnel } = options
+    await writeFile(gateway.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
+tenants:
+  - name: ${server.tenant}
+    hostnames: [${server.hostname}]
+    apiServer: { endpoints: ["${formatSocketAddress(server)}"] }
+admin: { address: 127.0.0.1:${gateway.#adminPort} }
+${tunnel}`)
+    return gateway
+  }
+
+  /** Begins it, and waits until it is ready. */
+  async start(): Promise<void> {
+    const { name, directory } = this.#options
+    const process_ = new LabProcess({ name, executable: process.execPath, arguments_: [mainFile, 'gateway', '--config', this.configFile], directory })
+    this.#process = process_
+    await process_.waitUntil('is ready', readyTimeoutMs, async () =>
+      await fetch(this.#adminUrl('/readyz')).then(({ status }) => status === 200, () => false))
+  }
+
+  /** kill -9: its sessions are gone, and nobody was told. */
+  async kill(): Promise<void> {
+    this.#process?.signal('SIGKILL')
+    await this.#process?.exited
+  }
+
+  /** @returns the value of a metric, over all its labels; 0 where there is none */
+  async metric(name: string): Promise<number> {
+    const text = await (await fetch(this.#adminUrl('/metrics'))).text()
+    let sum = 0
+    for (const line of text.split('\n')) if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1))
+    return sum
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.stop()
+  }
+
+  async logTail(): Promise<string> {
+    return await this.#process?.logTail() ?? `--- ${this.#options.name}: not started`
+  }
+
+  #adminUrl(path: string): string {
+    return `http://127.0.0.1:${this.#adminPort}${path}`
+  }
+}
