@@ -72,9 +72,11 @@ async function listen({ targetPort, delayMs }: DelayRelayRequest): Promise<Delay
     for (const [one, other] of [[near, far], [far, near]] as const) {
       // What went wrong shows in how it closes.
       one.on('error', () => undefined)
-      one.on('close', () => {
+      one.on('close', (hadError) => {
+        // One that has ended both ways may leave bytes behind that are still under way to the other.
+        if (!hadError && one.readableEnded && one.writableFinished) return
         for (const direction of directions) direction.stop()
-        other.destroy()
+        other.resetAndDestroy()
       })
     }
   })

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import tap, { test } from 'tap'
 import type { BackendCounters } from '../../bench/load/backend-protocol.ts'
 import { Backends } from '../../bench/load/backends.ts'
+import { greetingOf } from '../../bench/load/greeting.ts'
 import { dial } from '../support/sockets.ts'
 
 const hello = Buffer.alloc(1600, 0x48)
@@ -69,6 +70,29 @@ void test('a sink reads everything', async (t) => {
   socket.end(Buffer.alloc(5e6))
   await once(socket, 'close')
   t.same(await counted('settled'), { connections: 1, open: 0, receivedBytes: 5e6, sentBytes: 0 })
+})
+
+void test('one port has all of them, by the first byte', async (t) => {
+  const counted = await startCounting()
+  const echo = await dial(t, ports.byGreeting, greetingOf('echo'))
+  t.same(await readSome(echo, greetingOf('echo').length), greetingOf('echo'))
+  echo.write('more')
+  t.same(await readSome(echo, 4), Buffer.from('more'))
+  for (const server of ['source', 'boundedSource'] as const) {
+    const source = await dial(t, ports.byGreeting, greetingOf(server))
+    t.ok((await readSome(source, 1e6)).every((byte) => byte === 0x53), server)
+    source.destroy()
+  }
+  const sink = await dial(t, ports.byGreeting, greetingOf('sink'))
+  sink.end(Buffer.alloc(1e6))
+  await once(sink, 'close')
+  const stranger = await dial(t, ports.byGreeting, Buffer.from('?'))
+  stranger.on('error', () => undefined)
+  await new Promise((resolve) => {
+    stranger.once('close', resolve)
+  })
+  echo.destroy()
+  t.match(await counted('settled'), { connections: 5, open: 0 })
 })
 
 void test('processes share the ports', async (t) => {

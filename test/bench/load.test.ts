@@ -1,8 +1,12 @@
 // The generator's loads, against servers made for the purpose.
 
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { test } from 'tap'
+import { test, type Test } from 'tap'
 import { captureClientHello } from '../../bench/load/client-hello.ts'
 import { createLoad } from '../../bench/load/create-load.ts'
 import { EventLoop } from '../../bench/load/event-loop.ts'
@@ -13,8 +17,13 @@ import { startBackend, startEcho, until } from '../support/sockets.ts'
 const hello = await captureClientHello('echo.bench.example')
 const loop = new EventLoop()
 
-async function runLoad(spec: LoadSpec, port: number, whileOpen: () => Promise<unknown> = () => delay(50)): Promise<LoadTally> {
-  const load = createLoad({ spec, target: { port, hello }, loop })
+interface RunLoadOptions {
+  readonly whileOpen?: () => Promise<unknown>
+  readonly connectProxy?: string
+}
+
+async function runLoad(spec: LoadSpec, port: number, { whileOpen = () => delay(50), ...proxy }: RunLoadOptions = {}): Promise<LoadTally> {
+  const load = createLoad({ spec, target: { port, hello, ...proxy }, loop })
   await load.prepare()
   load.openWindow()
   load.start()
@@ -57,9 +66,9 @@ void test('bytes that nobody asked for are a failure', async (t) => {
       setTimeout(() => socket.write('more'), 20)
     })
   })
-  const tally = await runLoad({ kind: 'idle', connections: 1 }, backend.port, async () => {
+  const tally = await runLoad({ kind: 'idle', connections: 1 }, backend.port, { whileOpen: async () => {
     await until(() => backend.sockets[0]?.destroyed === true)
-  })
+  } })
   t.match(tally, { failures: 1, firstFailure: 'the echo differs from what was sent' })
 })
 
@@ -79,10 +88,10 @@ void test('a download counts what comes, an upload what it sends', async (t) => 
   const source = await startBackend(t, (socket) => {
     socket.once('data', () => socket.write(Buffer.alloc(bytes)))
   })
-  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, async () => {
+  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, { whileOpen: async () => {
     await until(() => source.sockets[0]?.writableLength === 0)
     await delay(50)
-  })
+  } })
   t.match(tally, { failures: 0, opened: 1, receivedBytes: bytes, sentBytes: hello.length })
   let received = 0
   const sink = await startBackend(t, (socket) => {
@@ -90,9 +99,9 @@ void test('a download counts what comes, an upload what it sends', async (t) => 
       received += each.length
     })
   })
-  tally = await runLoad({ kind: 'upload', connections: 2 }, sink.port, async () => {
+  tally = await runLoad({ kind: 'upload', connections: 2 }, sink.port, { whileOpen: async () => {
     await until(() => received >= bytes)
-  })
+  } })
   t.match(tally, { failures: 0, opened: 2 })
   t.ok(tally.sentBytes >= received)
 })
@@ -121,12 +130,12 @@ void test('a stall is in the latency of every request that was due meanwhile', a
       })
     })
   })
-  const tally = await runLoad({ kind: 'paced', connections, payloadBytes: 64, requestsPerSecond }, backend.port, async () => {
+  const tally = await runLoad({ kind: 'paced', connections, payloadBytes: 64, requestsPerSecond }, backend.port, { whileOpen: async () => {
     await until(() => held.length === connections)
     await delay(stallMs)
     stalled = false
     for (const answer of held) answer()
-  })
+  } })
   t.equal(held.length, connections, 'a closed loop would know of these alone')
   t.ok(tally.latency.count >= Math.floor(requestsPerSecond * stallMs / 1000), `${tally.latency.count} are in the histogram`)
   t.equal(tally.failures, 0)
@@ -147,4 +156,43 @@ void test('an idle load sends the hello and nothing else', async (t) => {
   const backend = await startEcho(t)
   const tally = await runLoad({ kind: 'idle', connections: 5 }, backend.port)
   t.match(tally, { opened: 5, failures: 0, operations: 0, sentBytes: 5 * hello.length, receivedBytes: 5 * hello.length })
+})
+
+/** On a Unix socket: answers a CONNECT, and echoes what follows. */
+async function startConnectProxy(t: Test, answer: string): Promise<{ readonly path: string, readonly heads: string[] }> {
+  // The test's own folder has too long a path for a socket.
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-load-'))
+  const path = join(folder, 'proxy.sock')
+  const heads: string[] = []
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', (head: Buffer) => {
+      heads.push(head.toString())
+      socket.write(answer)
+      socket.pipe(socket)
+    })
+  })
+  server.listen(path)
+  await once(server, 'listening')
+  t.teardown(async () => {
+    server.close()
+    await rm(folder, { recursive: true })
+  })
+  return { path, heads }
+}
+
+void test('through a proxy, each connection begins with a CONNECT, and the hello waits for its answer', async (t) => {
+  const { path, heads } = await startConnectProxy(t, 'HTTP/1.1 200 Connection established\r\n\r\n')
+  for (const kind of ['echo', 'connect', 'upload'] as const) {
+    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64 }, 7, { connectProxy: path })
+    t.equal(tally.failures, 0, `${kind} ${tally.firstFailure}`)
+    t.ok(tally.opened >= 2)
+  }
+  t.same(new Set(heads), new Set(['CONNECT 127.0.0.1:7 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n']))
+})
+
+void test('a CONNECT that is refused is a failure', async (t) => {
+  const { path } = await startConnectProxy(t, 'HTTP/1.1 503 Service Unavailable\r\n\r\n')
+  const tally = await runLoad({ kind: 'idle', connections: 1 }, 7, { connectProxy: path })
+  t.match(tally, { failures: 1, firstFailure: /^the proxy answered "HTTP\/1\.1 503/ })
 })
