@@ -14,7 +14,7 @@ import { Agent } from '../tunnel/agent/agent.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
 import { addAddresses, type AddedAddresses } from './agent/added-addresses.ts'
 import type { AgentAdmin } from './agent/admin.ts'
-import { FileError, httpProxy, readRequired } from './agent/files.ts'
+import { clientCertificate, FileError, httpProxy, readRequired } from './agent/files.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice agent --config FILE
@@ -29,7 +29,8 @@ CAP_NET_ADMIN where an address is to be put on the device lo (forward[].addAddre
 status asks the agent that runs here, at its admin.address (by default 127.0.0.1:9444), for its sessions and listeners, and what
 it waits for; it exits with 1 while no session is up. --json prints the answer as it came.
 
-At its first start it makes a key for the node, in state.directory, and enrols it with the join token of token.file. While no
+At its first start it makes a key for the node, in state.directory, and enrols it with the join token of token.file; with
+certificate: { certFile, keyFile } it needs neither, and reads both files anew at each try. While no
 gateway is to be reached it tries again, for ever, and says what it waits for; connections wait with it for five seconds.
 
 Where the node's network lets connections out through an HTTP proxy only, proxy.url names it; HTTPS_PROXY is not looked at.
@@ -78,7 +79,7 @@ interface Place {
 }
 
 async function run(config: AgentConfig, { folder, logger }: Place): Promise<number> {
-  const { gateways, sessions, caFile, tokenFile, stateDirectory, node, forward, proxy } = config
+  const { gateways, sessions, caFile, tokenFile, certificate, stateDirectory, node, forward, proxy } = config
   const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
     gateways, sessions, node,
@@ -87,6 +88,7 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
     stateDirectory: resolve(folder, stateDirectory),
+    certificate: certificate === undefined ? undefined : clientCertificate(certificate, folder),
     token: () => tokenFile === undefined ? undefined : readToken(resolve(folder, tokenFile), logger),
     observer: {
       linkChanged: (link) => observers.forEach((each) => each.linkChanged(link)),

@@ -16,12 +16,12 @@ Looks at everything that an agent needs, on the node where it runs or is to run,
 
   --config FILE   the agent's configuration
 
-It looks at the configuration and the files that it names; the state directory and the key; the join token; then for each gateway at
-its name, the proxy or TCP, TLS and the certificate, this node's clock, whether a tunnel gateway answers, whether packets of full
-size pass, and whether the node is let in; at last at the addresses to listen on.
+It looks at the configuration and the files that it names; the state directory and the key, and the join token, or in their place
+the node's certificate; then for each gateway at its name, the proxy or TCP, TLS and the certificate, this node's clock, whether a
+tunnel gateway answers, whether packets of full size pass, and whether the node is let in; at last at the addresses to listen on.
 
-Nothing is changed: no key or address is made, and no join token is used up. An agent may run meanwhile. A node that is enrolled
-has one session more for a moment. Run it as the agent's user, since permissions are part of what it looks at.
+Nothing is changed: no key or address is made, and no join token is used up. An agent may run meanwhile. A node that is enrolled,
+or has a certificate, has one session more for a moment. Run it as the agent's user, since permissions are part of what it looks at.
 
 Exit codes: 0 everything is ok, 1 something is not, 2 wrong arguments.
 
@@ -57,10 +57,10 @@ async function* checks(file: string, { env }: CliIo): AsyncGenerator<Check> {
     proxy: proxy === undefined ? undefined : httpProxy(proxy, folder),
   }))
   yield { name: 'configuration', verdict: 'fault' in files ? failed(files.fault, 'mend the file, or the configuration that names it') : ok(`${file}, and the files that it names, for the node ${node}`) }
-  const { checks: stateChecks, key, hasToken } = await checkState(config, folder)
+  const { checks: stateChecks, credentials, hasToken } = await checkState(config, folder)
   yield* stateChecks
   if (!('fault' in files)) {
-    for (const gateway of gateways) yield* checkGateway({ gateway, ...files, node, key, hasToken })
+    for (const gateway of gateways) yield* checkGateway({ gateway, ...files, node, credentials, hasToken })
   }
   yield* checkForwards(config)
 }

@@ -36,8 +36,9 @@ Example
 export const nodeUsage = `Usage: sluice node list --config FILE [--output json]
        sluice node revoke --config FILE KEY
 
-Nodes whose key is enrolled. One that is revoked loses its sessions within a second, and its key never gets in again; to let
-the machine in once more, remove its agent's state and give it a new token.
+Nodes whose key is enrolled, by a token, whose id is shown, or by a certificate. One that is revoked loses its sessions within a second, and its key never gets in again; to let
+the machine in once more, remove its agent's state and give it a new token, or give it a certificate with a new key: its authority
+must give it none otherwise.
 
   --config FILE   the gateway's configuration: it names the store (state.directory)
 
@@ -146,9 +147,9 @@ async function listTokens({ values, identities, io }: Asked): Promise<number> {
 
 async function listNodes({ values, identities, io }: Asked): Promise<number> {
   const rows = (await identities.nodes()).map(({ keyId, tenant, name, enrolledAtMs, enrolledBy, revokedAtMs }) => ({
-    key: keyId, tenant, name, enrolled: time(enrolledAtMs), token: enrolledBy, state: revokedAtMs === undefined ? 'enrolled' : 'revoked',
+    key: keyId, tenant, name, enrolled: time(enrolledAtMs), by: enrolledBy, state: revokedAtMs === undefined ? 'enrolled' : 'revoked',
   }))
-  print(io, rows, ['key', 'tenant', 'name', 'enrolled', 'token', 'state'], values.output)
+  print(io, rows, ['key', 'tenant', 'name', 'enrolled', 'by', 'state'], values.output)
   return 0
 }
 

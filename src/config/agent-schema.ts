@@ -35,6 +35,10 @@ const agentSchema = z.strictObject({
   token: z.strictObject({
     file: z.string().min(1).meta({ description: 'a file with a join token' }),
   }).optional().meta({ description: 'needed until the node is enrolled; read at each try' }),
+  certificate: z.strictObject({
+    certFile: z.string().min(1).meta({ description: 'a file in PEM: the node’s certificate (O = tenant, CN = node.name), and those that lead to its authority' }),
+    keyFile: z.string().min(1).meta({ description: 'a file in PEM: its private key' }),
+  }).optional().meta({ description: 'in place of a token and a key of the agent’s own; read at each try' }),
   state: z.strictObject({
     directory: z.string().min(1).default('/var/lib/sluice-agent').meta({ description: 'a directory for the node’s key' }),
   }).prefault({}),
@@ -56,6 +60,8 @@ const agentSchema = z.strictObject({
   admin: z.strictObject({
     address: bindAddress,
   }).optional().meta({ description: 'where /healthz, /readyz, /metrics and /v1/status are served; absent: nowhere' }),
+}).superRefine(({ token, certificate }, context) => {
+  if (token !== undefined && certificate !== undefined) context.issues.push({ code: 'custom', path: ['token'], message: 'there is a certificate, which needs no token', input: token })
 }).meta({ title: 'Sluice agent', description: 'The configuration of sluice agent' })
 
 /** After it has been read: every default resolved. */
@@ -66,11 +72,19 @@ export interface AgentConfig {
   /** Paths as written. */
   readonly caFile?: string
   readonly tokenFile?: string
+  /** In place of a token and a key of the agent's own. */
+  readonly certificate?: CertificateConfig
   readonly stateDirectory: string
   readonly node: string
   readonly forward: readonly ForwardConfig[]
   readonly proxy?: ProxyConfig
   readonly admin?: { readonly address: SocketAddress }
+}
+
+export interface CertificateConfig {
+  /** As written. */
+  readonly certFile: string
+  readonly keyFile: string
 }
 
 export interface ForwardConfig {
@@ -88,12 +102,13 @@ export interface ProxyConfig {
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, sessions, caFile, token, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: (parsed) => laneProblems(parsed) })
+  const { gateways, sessions, caFile, token, certificate, state, node, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: (parsed) => laneProblems(parsed) })
   return {
     gateways,
     sessions: sessions === 'all' ? Infinity : sessions,
     ...(caFile === undefined ? {} : { caFile }),
     ...(token === undefined ? {} : { tokenFile: token.file }),
+    ...(certificate === undefined ? {} : { certificate }),
     stateDirectory: state.directory,
     node: node.name ?? systemHostname().toLowerCase(),
     forward: forward.map(({ listen, addAddress, lane }) => ({ listen: listen.address, addAddress, lane })),

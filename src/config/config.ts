@@ -25,12 +25,14 @@ export interface TunnelConfig {
   readonly hostnames: readonly string[]
   /** Paths as written. */
   readonly certificate: { readonly certFile: string; readonly keyFile: string }
-  /** Sessions begun in a second, at most. */
+  /** As written. Absent: agents are not asked for a certificate. */
+  readonly clientCaFile?: string
   /** wss://HOST[:PORT], as `gatewayUrl` writes it; empty: agents are told of none. */
   readonly gateways: readonly string[]
   /** Agents may come by TCP connections with a ticket, on the tenants' listeners. */
   readonly directLane: boolean
   readonly threads: number | 'auto'
+  /** Sessions begun in a second, at most. */
   readonly handshakesPerSecond: number
 }
 

@@ -5,7 +5,7 @@ import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
-import type { Config, ListenerConfig, Settings } from './config.ts'
+import type { Config, ListenerConfig, Settings, TunnelConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -104,10 +104,14 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     listeners: parsed.listeners.map(resolveListener),
     relay: { ...relay, warmUpMs: warmUp },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
-    ...(parsed.tunnel === undefined ? {} : { tunnel: parsed.tunnel }),
+    ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
     state: parsed.state,
     admin: { address: parsed.admin.address.address },
   }
+}
+
+function tunnelConfig({ clientCaFile, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {
+  return { ...tunnel, ...(clientCaFile === undefined ? {} : { clientCaFile }) }
 }
 
 function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListener): ListenerConfig {

@@ -174,6 +174,7 @@ const gatewayAddress = text('a gateway as agents reach it: wss://HOST:PORT', '^w
 const tunnelSchema = z.strictObject({
   hostnames: z.array(exactHostname).min(1).max(tunnelHostnamesMax).meta({ description: 'the names that agents ask for, on the listeners of the tenants' }),
   certificate: certificateSchema,
+  clientCaFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities of agents’ certificates (O = tenant, CN = node name), read anew with each reload; absent: agents have keys and join tokens only' }),
   gateways: z.array(gatewayAddress).max(gatewaysToldMax).default([]).meta({ description: 'all gateways of the installation, this one too: agents are told, and hold sessions with them; absent: they keep to their own configuration' }),
   directLane: z.boolean().default(true).meta({ description: 'true or false: agents may also open a TCP connection for each stream, on the listeners of the tenants, let in by a ticket of their session' }),
   threads: z.union([z.literal('auto'), z.int().min(1).max(64)]).default('auto').meta({ description: 'auto (one for every two cores), or how many; they share the sessions' }),

@@ -286,7 +286,7 @@ export class Gateway {
     const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
-    if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways and certificate: restart to change that')
+    if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways, certificate and clientCaFile: restart to change that')
     if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
     const certificate = tunnel === undefined ? undefined : await this.#tunnel?.readCertificate(tunnel)
     for (const { name, address } of listeners) {
@@ -397,7 +397,7 @@ const problemsLoggedMax = 20
 
 /** What a reload can't change of it. */
 function withoutReloadable(tunnel: TunnelConfig | undefined): unknown {
-  return tunnel === undefined ? undefined : { ...tunnel, hostnames: [], gateways: [], certificate: undefined }
+  return tunnel === undefined ? undefined : { ...tunnel, hostnames: [], gateways: [], certificate: undefined, clientCaFile: undefined }
 }
 
 /** `[::]:6443` serves IPv4 too, as it does elsewhere, unless the file has an IPv4 listener on that port. */

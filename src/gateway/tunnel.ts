@@ -1,11 +1,9 @@
 // The tunnel in a gateway: its store, its certificate, its observer, and connections that the relay's driver hands over.
 
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import { createSecureContext } from 'node:tls'
 import type { Settings, TunnelConfig } from '../config/config.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
@@ -20,6 +18,7 @@ import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
 import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { laneGrants } from './lane-grants.ts'
+import { readCertificate } from './tunnel-certificate.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
 
 const noGauges: TunnelGauges = { sessions: 0, streams: 0, windowGrowthBytes: 0, windowGrowthRefusals: 0 }
@@ -28,11 +27,6 @@ export interface TunnelOptions {
   readonly settings: Settings
   readonly configFile: string
   readonly logger: Logger
-}
-
-/** A file of the certificate can't be read or used: the message names it. */
-class CertificateError extends Error {
-  readonly code = 'CERTIFICATE'
 }
 
 /**
@@ -153,21 +147,4 @@ export class Tunnel {
   crashThread(turn: number): void {
     if (this.#side instanceof TunnelThreads) this.#side.crash(turn)
   }
-}
-
-async function readCertificate({ certificate: { certFile, keyFile } }: TunnelConfig, folder: string): Promise<Certificate> {
-  const read = async (key: string, file: string): Promise<string> => {
-    try {
-      return await readFile(resolve(folder, file), 'utf8')
-    } catch (error) {
-      throw new CertificateError(`tunnel.certificate.${key}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
-    }
-  }
-  const certificate = { certPem: await read('certFile', certFile), keyPem: await read('keyFile', keyFile) }
-  try {
-    createSecureContext({ cert: certificate.certPem, key: certificate.keyPem })
-  } catch (error) {
-    throw new CertificateError(`tunnel.certificate: ${certFile} and ${keyFile} can't be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
-  }
-  return certificate
 }

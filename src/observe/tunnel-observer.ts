@@ -2,7 +2,7 @@
 // server one at debug, and else at warn, within a budget.
 
 import { Counter, Gauge, type Registry } from 'prom-client'
-import { forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type SessionFacts, type SessionRefusal, type TunnelGauges, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
+import { forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type RefusedAgent, type SessionFacts, type SessionRefusal, type TunnelGauges, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
 import type { SessionEnd } from '../core/mux/limits.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
@@ -65,7 +65,7 @@ export class TunnelObserver implements TunnelEvents {
     this.#logger.info({ ...session, ...end }, 'tunnel session ended')
   }
 
-  sessionRefused(reason: SessionRefusal, agent: { readonly node: string | undefined; readonly remote: string }): void {
+  sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void {
     this.#refused.inc({ reason })
     this.#limited(reason, () => this.#logger.warn({ ...agent, reason }, 'tunnel session refused'))
   }

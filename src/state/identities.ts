@@ -1,25 +1,30 @@
 // Join tokens and enrolled nodes, kept in a store:
 //
 //   tokens/<id>                      TokenRecord
-//   nodes/<keyId>                    NodeRecord
+//   nodes/<keyId>                    NodeRecord, also of a node that came with a certificate
 //
 // What is decided is in core/identity/; here is what it takes to read, compare and write it so that of two racing enrolments
 // with one use left exactly one wins. A secret is shown once, when it is made, and only its hash is kept.
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Admission, Claim, Node } from '../core/identity/admission.ts'
+import type { Admission, CertificateClaim, Claim, KeyClaim, Node } from '../core/identity/admission.ts'
 import { formatJoinToken, parseJoinToken, tokenVerdict, type IdentityRefusal, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
 import type { Store, StoreEntry } from './store.ts'
 
 export const identityLimits = {
   /** In the store, over all tenants. */
   tokensMax: 10_000,
+  /** In the store, before one more is enrolled by its certificate: each new key of a renewed one is a node of its own. */
+  nodesMax: 100_000,
   usesMax: 1_000,
   ttlMsMax: 30 * 24 * 60 * 60 * 1_000,
 } as const
 
 /** Lost races with other writers before giving up: each was won by somebody. */
 const attemptsMax = 100
+
+/** Enrolments by certificate, before the nodes are counted anew: other processes enrol too. */
+const uncountedMax = 1_000
 
 /** A limit or a state of what is stored stands against it; the message says which. */
 export class IdentityError extends Error {
@@ -33,10 +38,16 @@ export interface Token extends TokenRecord {
 export class Identities {
   readonly #store: Store
   readonly #nowMs: () => number
+  readonly #nodesMax: number
+  /** For nodes with certificates, until they are counted again. */
+  #roomForNodes = 0
+  #counting: Promise<void> | undefined
 
-  constructor(store: Store, nowMs: () => number = Date.now) {
+  /** @param nodesMax @default identityLimits.nodesMax */
+  constructor(store: Store, nowMs: () => number = Date.now, nodesMax: number = identityLimits.nodesMax) {
     this.#store = store
     this.#nowMs = nowMs
+    this.#nodesMax = nodesMax
   }
 
   /**
@@ -77,21 +88,38 @@ export class Identities {
     return record === undefined ? undefined : { keyId, ...record }
   }
 
-  /** Who a key belongs to; enrols it where a token lets it in. */
-  async admit({ nodeName, publicKey, tokenText }: Claim): Promise<Admission> {
-    const keyId = keyIdOf(publicKey)
+  /**
+   * Who a key belongs to; enrols it where a token or a certificate lets it in.
+   * @throws {IdentityError} over a limit
+   */
+  async admit(claim: Claim): Promise<Admission> {
+    const keyId = keyIdOf(claim.publicKey)
     const known = await this.#store.get(`nodes/${keyId}`)
-    if (known !== undefined) return verdictOnNode({ keyId, ...nodeIn(known) }, nodeName)
+    if (known !== undefined) return verdictOnNode({ keyId, ...nodeIn(known) }, claim)
+    return claim.kind === 'certificate' ? await this.#enrolCertificate(keyId, claim) : await this.#enrolKey(keyId, claim)
+  }
+
+  async #enrolKey(keyId: string, claim: KeyClaim): Promise<Admission> {
+    const { nodeName, publicKey, tokenText } = claim
     if (tokenText === undefined) return { kind: 'refused', reason: 'node-unknown' }
     const token = parseJoinToken(tokenText)
     if (token === undefined) return { kind: 'refused', reason: 'malformed' }
     const taken = await this.#takeUse(token, keyId)
     if (typeof taken === 'string') return { kind: 'refused', reason: taken }
-    const record: NodeRecord = { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id }
+    return await this.#enrol(keyId, claim, { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id })
+  }
+
+  async #enrolCertificate(keyId: string, claim: CertificateClaim): Promise<Admission> {
+    const { tenant, nodeName, publicKey, expiresAtMs } = claim
+    await this.#takeRoomForNode()
+    return await this.#enrol(keyId, claim, { tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: 'certificate', certificateExpiresAtMs: expiresAtMs })
+  }
+
+  async #enrol(keyId: string, claim: Claim, record: NodeRecord): Promise<Admission> {
     if (await this.#store.put(`nodes/${keyId}`, JSON.stringify(record), 0) !== undefined) return { kind: 'admitted', node: { keyId, ...record }, isNew: true }
     // The same key on another connection was quicker.
     const other = await this.#store.get(`nodes/${keyId}`)
-    return other === undefined ? { kind: 'refused', reason: 'node-unknown' } : verdictOnNode({ keyId, ...nodeIn(other) }, nodeName)
+    return other === undefined ? { kind: 'refused', reason: 'node-unknown' } : verdictOnNode({ keyId, ...nodeIn(other) }, claim)
   }
 
   /** A node that is not there counts as revoked. */
@@ -135,6 +163,27 @@ export class Identities {
     throw new IdentityError(`${key}: other writers were quicker ${attemptsMax} times`)
   }
 
+  async #takeRoomForNode(): Promise<void> {
+    while (this.#roomForNodes === 0) await (this.#counting ??= this.#countNodes().finally(() => {
+      this.#counting = undefined
+    }))
+    this.#roomForNodes -= 1
+  }
+
+  /** Nodes whose certificate has expired make room; one that was renewed with the same key enrols anew. Revoked ones stay. */
+  async #countNodes(): Promise<void> {
+    const entries = await this.#store.list('nodes')
+    const nowMs = this.#nowMs()
+    const expired = entries.length < this.#nodesMax ? [] : entries.filter((entry) => {
+      const { certificateExpiresAtMs = Infinity, revokedAtMs } = nodeIn(entry)
+      return revokedAtMs === undefined && certificateExpiresAtMs <= nowMs
+    })
+    for (const { key, revision } of expired) await this.#store.remove(key, revision)
+    const room = this.#nodesMax - entries.length + expired.length
+    if (room <= 0) throw new IdentityError(`there are ${entries.length} nodes, none of which has a certificate that has expired: no other is enrolled by its certificate`)
+    this.#roomForNodes = Math.min(room, uncountedMax)
+  }
+
   /** Tokens that have expired make room for new ones. */
   async #makeRoomForToken(): Promise<void> {
     const entries = await this.#store.list('tokens')
@@ -146,14 +195,15 @@ export class Identities {
   }
 }
 
-/** The first half of the public key's SHA-256, in hex. */
+/** The first half of the public key's SHA-256, in hex: of a raw key, or of a certificate's SubjectPublicKeyInfo. */
 export function keyIdOf(publicKey: Uint8Array): string {
   return createHash('sha256').update(publicKey).digest('hex').slice(0, 32)
 }
 
-function verdictOnNode(node: Node, nodeName: string): Admission {
+function verdictOnNode(node: Node, claim: Claim): Admission {
   if (node.revokedAtMs !== undefined) return { kind: 'refused', reason: 'node-revoked' }
-  if (node.name !== nodeName) return { kind: 'refused', reason: 'name-mismatch' }
+  if (node.name !== claim.nodeName) return { kind: 'refused', reason: 'name-mismatch', detail: `the key is ${node.name}’s` }
+  if (claim.kind === 'certificate' && node.tenant !== claim.tenant) return { kind: 'refused', reason: 'name-mismatch', detail: `the key is of ${node.tenant}, the certificate of ${claim.tenant}` }
   return { kind: 'admitted', node, isNew: false }
 }
 

@@ -102,6 +102,35 @@ void test('who is not let in is told why', async (t) => {
   t.match((await examine(lab, gateway.url, { node: 'worker-2' })).stdout, /^FAILED +identity .*401 node-unknown\n +▶ .*join token/m)
 })
 
+void test('a node with a certificate', async (t) => {
+  const lab = await tunnelLab(t)
+  const agentsCa = createCa('agents CA')
+  const gateway = await lab.gateway({ clientCaPem: agentsCa.certificatePem })
+  const more = 'certificate: { certFile: node.crt, keyFile: node.key }\n'
+  t.match((await examine(lab, gateway.url, { more })).stdout, /^FAILED +certificate +certificate\.certFile: ENOENT.*\n +▶ put the node’s certificate[^]*^- +identity +the node has nothing yet/m)
+  const good = { commonName: 'worker-1', organization: 'acme', usages: ['client'] } as const
+  const put = ({ certificatePem, keyPem }: IssuedCertificate): void => {
+    for (const [name, text] of [['node.crt', certificatePem], ['node.key', keyPem]] as const) writeFileSync(join(lab.directory, name), text, { mode: 0o600 })
+  }
+  put(agentsCa.issue(good))
+  const well = await examine(lab, gateway.url, { more })
+  t.equal(well.code, 0)
+  t.match(well.stdout, /^ok +certificate +node\.crt: worker-1 of acme, until [\dT:-]+Z$[^]*^ok +identity +the node is let in[^]*^all 10 checks are ok$/m)
+  const wrongs: readonly (readonly [IssuedCertificate, RegExp])[] = [
+    [agentsCa.issue({ ...good, organization: [] }), /^FAILED +certificate .*no O, the tenant[^]*^FAILED +identity .*401 certificate-wrong/m],
+    [agentsCa.issue({ ...good, commonName: 'worker-2' }), /^FAILED +certificate .*for the node worker-2, and this one is worker-1\n.*set node\.name/m],
+    [agentsCa.issue({ ...good, daysLeft: 0.001 }), /^FAILED +certificate .*which is soon\n +▶ renew it/m],
+    [createCa('another CA').issue(good), /^ok +certificate [^]*^FAILED +identity .*401 certificate-wrong\n +▶ .*tunnel\.clientCaFile/m],
+  ]
+  for (const [certificate, expected] of wrongs) {
+    put(certificate)
+    t.match((await examine(lab, gateway.url, { more })).stdout, expected)
+  }
+  put(agentsCa.issue(good))
+  chmodSync(join(lab.directory, 'node.key'), 0o644)
+  t.match((await examine(lab, gateway.url, { more })).stdout, /^FAILED +certificate +node\.key can be read by others \(mode 644\)/m)
+})
+
 void test('a way that ends early: name, TCP, proxy, TLS, and what is no gateway', async (t) => {
   const lab = await tunnelLab(t)
   const gone = await startBackend(t)

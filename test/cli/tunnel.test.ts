@@ -90,6 +90,37 @@ for (const driver of ['linux', 'node'] as const) {
   })
 }
 
+void test('a node joins by a certificate once its authority is known, is listed, and is revoked', async (t) => {
+  const { gateway, agentPort, folder, run } = await place(t, process.platform === 'linux' ? 'linux' : 'node')
+  const config = join(folder, 'sluice.yaml')
+  const agentsCa = createCa('agents CA')
+  const write = (name: string, text: string): void => writeFileSync(join(folder, name), text)
+  const { certificatePem, keyPem } = agentsCa.issue({ commonName: 'worker-1', organization: 'acme', usages: ['client'] })
+  for (const [name, text] of [['node.crt', certificatePem], ['node.key', createCa('another').issue({ commonName: 'x', usages: [] }).keyPem], ['agents-ca.crt', 'nothing']] as const) write(name, text)
+  write('agent.yaml', readFileSync(join(folder, 'agent.yaml'), 'utf8').replace('token: { file: join-token }', 'certificate: { certFile: node.crt, keyFile: node.key }'))
+  const wrong = await run('agent', '--config', join(folder, 'agent.yaml'))
+  t.match(wrong, { code: 2, output: /certificate: node\.crt and node\.key can't be used: .*key values mismatch/ })
+  write('node.key', keyPem)
+  const joining = sluice(t, ['agent', '--config', join(folder, 'agent.yaml')])
+  await until(() => joining.output().includes('401 certificate-missing'))
+  t.match(joining.output(), /a certificate needs tunnel\.clientCaFile/)
+  write('sluice.yaml', readFileSync(config, 'utf8').replace('tunnel: { ', 'tunnel: { clientCaFile: agents-ca.crt, '))
+  await until(() => gateway.output().includes('tunnel.clientCaFile: agents-ca.crt has no certificate'))
+  write('agents-ca.crt', certificatePem)
+  gateway.child.kill('SIGHUP')
+  await until(() => gateway.output().includes('tunnel.clientCaFile: agents-ca.crt, certificate 1 is no authority’s: O=acme, CN=worker-1'))
+  write('agents-ca.crt', agentsCa.certificatePem)
+  gateway.child.kill('SIGHUP')
+  await until(() => joining.output().includes('session is up'))
+  const client = await dial(t, agentPort, Buffer.from('hello'))
+  t.equal((await readBytes(client, 5)).toString(), 'hello')
+  const [, key = ''] = /^([0-9a-f]{32}) +acme +worker-1 +\S+ +certificate +enrolled$/m.exec((await run('node', 'list', '--config', config)).output) ?? []
+  const ending = readToEnd(client)
+  t.equal((await run('node', 'revoke', '--config', config, key)).code, 0)
+  t.match(await ending, { how: 'ECONNRESET' })
+  await until(() => joining.output().includes('401 node-revoked'))
+})
+
 void test('an agent outlives its gateway, and comes back when it does', async (t) => {
   const { gateway, agentPort, folder, run, agent } = await place(t, 'linux')
   const config = join(folder, 'sluice.yaml')

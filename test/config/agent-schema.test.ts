@@ -27,6 +27,12 @@ void test('a proxy, and the environment in its place', (t) => {
   t.end()
 })
 
+void test('a certificate in place of a token', (t) => {
+  t.match(load(t, `${minimal}certificate: { certFile: node.crt, keyFile: node.key }\n`), { certificate: { certFile: 'node.crt', keyFile: 'node.key' }, tokenFile: undefined })
+  t.equal(load(t, minimal).certificate, undefined)
+  t.end()
+})
+
 void test('no error repeats credentials that stand where they should not', (t) => {
   for (const text of ['http://user:hush@proxy:3128', 'http:user:hush@', '"http://user:hush@proxy:31 28"']) {
     try {
@@ -57,6 +63,8 @@ const mistakes: Readonly<Record<string, readonly [string, RegExp]>> = {
   'what is neither true nor false': [minimal.replace('6443 }', '6443, addAddress: lo }'), /forward\[0\]\.addAddress: "lo"; expected true or false/],
   'a proxy that is none': [`${minimal}proxy: { url: "socks://proxy:1080" }\n`, /3:15: proxy\.url: "socks:\/\/proxy:1080"; expected a proxy: http:\/\/HOST:PORT/],
   'a proxy without an address': [`${minimal}proxy: { credentialsFile: x }\n`, /proxy\.url: missing/],
+  'a certificate and a token': [`${minimal}certificate: { certFile: node.crt, keyFile: node.key }\ntoken: { file: join-token }\n`, /4:8: token: there is a certificate, which needs no token; expected needed until/],
+  'a certificate without a key': [`${minimal}certificate: { certFile: node.crt }\n`, /certificate\.keyFile: missing; expected a file in PEM: its private key/],
   'no address': [minimal.replace('listen: 127.0.0.1:6443', ''), /forward\[0\]\.listen: missing/],
 }
 

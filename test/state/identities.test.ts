@@ -2,6 +2,7 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import type { CertificateClaim } from '../../src/core/identity/admission.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities, identityLimits, keyIdOf } from '../../src/state/identities.ts'
 import { until } from '../support/sockets.ts'
@@ -32,7 +33,7 @@ void test('a token lets so many nodes in, for its tenant', async (t) => {
   t.match(text, new RegExp(`^sluice1\\.${id}\\.[\\w-]{43}$`))
   const keys = [newKey(), newKey(), newKey()] as const
   const admissions = []
-  for (const [index, publicKey] of keys.entries()) admissions.push(await identities.admit({ nodeName: `node${index}`, publicKey, tokenText: text }))
+  for (const [index, publicKey] of keys.entries()) admissions.push(await identities.admit({ kind: 'key', nodeName: `node${index}`, publicKey, tokenText: text }))
   t.match(admissions, [
     { kind: 'admitted', isNew: true, node: { tenant: 'acme', name: 'node0', enrolledBy: id, keyId: keyIdOf(keys[0]) } },
     { kind: 'admitted', isNew: true, node: { name: 'node1' } },
@@ -45,11 +46,11 @@ void test('a node that is enrolled needs no token, and its name is its own', asy
   const { identities } = await fixture(t)
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
   const publicKey = newKey()
-  await identities.admit({ nodeName: 'node1', publicKey, tokenText: text })
-  t.match(await identities.admit({ nodeName: 'node1', publicKey }), { kind: 'admitted', isNew: false, node: { tenant: 'acme' } })
-  t.match(await identities.admit({ nodeName: 'node1', publicKey, tokenText: text }), { kind: 'admitted', isNew: false }, 'and takes no second use')
-  t.match(await identities.admit({ nodeName: 'node2', publicKey }), { kind: 'refused', reason: 'name-mismatch' })
-  t.match(await identities.admit({ nodeName: 'node1', publicKey: newKey() }), { kind: 'refused', reason: 'node-unknown' })
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text })
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey }), { kind: 'admitted', isNew: false, node: { tenant: 'acme' } })
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text }), { kind: 'admitted', isNew: false }, 'and takes no second use')
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node2', publicKey }), { kind: 'refused', reason: 'name-mismatch' })
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: newKey() }), { kind: 'refused', reason: 'node-unknown' })
 })
 
 void test('what is wrong with a token is told, but not whether its id or its secret', async (t) => {
@@ -57,7 +58,7 @@ void test('what is wrong with a token is told, but not whether its id or its sec
   const { identities } = it
   const token = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
   const claim = async (tokenText: string): Promise<unknown> => {
-    const admission = await identities.admit({ nodeName: 'node1', publicKey: newKey(), tokenText })
+    const admission = await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: newKey(), tokenText })
     return admission.kind === 'refused' ? admission.reason : 'admitted'
   }
   t.equal(await claim('sluice1.x.y'), 'malformed')
@@ -75,7 +76,7 @@ void test('what is wrong with a token is told, but not whether its id or its sec
 void test('of enrolments that race for the last use exactly one wins', async (t) => {
   const { identities } = await fixture(t)
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
-  const admissions = await Promise.all(Array.from({ length: 8 }, async (_, index) => await identities.admit({ nodeName: `node${index}`, publicKey: newKey(), tokenText: text })))
+  const admissions = await Promise.all(Array.from({ length: 8 }, async (_, index) => await identities.admit({ kind: 'key', nodeName: `node${index}`, publicKey: newKey(), tokenText: text })))
   t.equal(admissions.filter(({ kind }) => kind === 'admitted').length, 1)
   t.equal((await identities.nodes()).length, 1)
 })
@@ -84,7 +85,7 @@ void test('one key on many connections at once is one node and one use', async (
   const { identities } = await fixture(t)
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
   const publicKey = newKey()
-  const admissions = await Promise.all(Array.from({ length: 8 }, async () => await identities.admit({ nodeName: 'node1', publicKey, tokenText: text })))
+  const admissions = await Promise.all(Array.from({ length: 8 }, async () => await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text })))
   t.ok(admissions.every(({ kind }) => kind === 'admitted'))
   t.equal(admissions.filter((each) => each.kind === 'admitted' && each.isNew).length, 1)
 })
@@ -93,14 +94,14 @@ void test('a node that is revoked is out for good, and who watches is told at on
   const { identities } = await fixture(t)
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
   const [revoked, other] = [newKey(), newKey()]
-  await identities.admit({ nodeName: 'node1', publicKey: revoked, tokenText: text })
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: revoked, tokenText: text })
   const told: string[] = []
   const watch = await identities.watchRevocations((keyId) => told.push(keyId), (error) => t.error(error))
-  await identities.admit({ nodeName: 'node2', publicKey: other, tokenText: text })
+  await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: other, tokenText: text })
   t.match(await identities.revokeNode(keyIdOf(revoked)), { name: 'node1' })
   await until(() => told.length > 0)
   t.same(told, [keyIdOf(revoked)])
-  t.match(await identities.admit({ nodeName: 'node1', publicKey: revoked, tokenText: text }), { kind: 'refused', reason: 'node-revoked' })
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: revoked, tokenText: text }), { kind: 'refused', reason: 'node-revoked' })
   watch.close()
 })
 
@@ -112,4 +113,47 @@ void test('a token’s limits, and its secret nowhere on disk', async (t) => {
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => readFileSync(join(each.parentPath, each.name), 'utf8'))
   t.ok(files.some((content) => content.includes(createHash('sha256').update(text.split('.')[2] ?? '').digest('hex'))))
   t.notOk(files.some((content) => content.includes(text.split('.')[2] ?? '')), id)
+})
+
+interface TestCertificate {
+  readonly publicKey?: Buffer
+  readonly tenant?: string
+  readonly nodeName?: string
+  readonly expiresAtMs?: number
+}
+
+function certificateClaim({ publicKey = randomBytes(91), tenant = 'acme', nodeName = 'node1', expiresAtMs = 2_000_000 }: TestCertificate = {}): CertificateClaim {
+  return { kind: 'certificate', tenant, nodeName, publicKey, expiresAtMs }
+}
+
+void test('a certificate enrols its node without a token, once; its key keeps tenant and name', async (t) => {
+  const { identities } = await fixture(t)
+  const publicKey = randomBytes(91)
+  const keyId = keyIdOf(publicKey)
+  t.match(await Promise.all([1, 2].map(async () => await identities.admit(certificateClaim({ publicKey })))).then((both) => both.filter((each) => each.kind === 'admitted' && each.isNew)), { length: 1 })
+  t.match(await identities.nodes(), [{ keyId, tenant: 'acme', name: 'node1', enrolledBy: 'certificate', publicKey: publicKey.toString('base64url') }])
+  t.match(await identities.admit(certificateClaim({ publicKey, expiresAtMs: 9_000_000 })), { kind: 'admitted', isNew: false }, 'renewed')
+  t.match(await identities.admit(certificateClaim({ publicKey, nodeName: 'node2' })), { kind: 'refused', reason: 'name-mismatch', detail: 'the key is node1’s' })
+  t.match(await identities.admit(certificateClaim({ publicKey, tenant: 'globex' })), { kind: 'refused', reason: 'name-mismatch', detail: 'the key is of acme, the certificate of globex' })
+  await identities.revokeNode(keyId)
+  t.match(await identities.admit(certificateClaim({ publicKey })), { kind: 'refused', reason: 'node-revoked' })
+})
+
+void test('nodes whose certificate has expired make room for others; revoked ones and those with a token stay', async (t) => {
+  const directory = join(t.testdir(), 'state')
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  let nowMs = 1_000_000
+  const open = (): Identities => new Identities(store, () => nowMs, 4)
+  const { text } = await open().createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  await open().admit({ kind: 'key', nodeName: 'joined', publicKey: newKey(), tokenText: text })
+  const [revoked, short] = [certificateClaim({ nodeName: 'revoked', expiresAtMs: 1_100_000 }), certificateClaim({ nodeName: 'short', expiresAtMs: 1_100_000 })]
+  const identities = open()
+  for (const claim of [revoked, short, certificateClaim({ nodeName: 'long' })]) await identities.admit(claim)
+  await identities.revokeNode(keyIdOf(revoked.publicKey))
+  await t.rejects(identities.admit(certificateClaim()), { code: 'IDENTITY', message: /^there are 4 nodes, none of which has a certificate that has expired/ })
+  t.match(await identities.admit(short), { kind: 'admitted', isNew: false }, 'who is known is let in')
+  nowMs = 1_200_000
+  t.match(await identities.admit(certificateClaim({ nodeName: 'next' })), { kind: 'admitted', isNew: true })
+  t.same((await identities.nodes()).map(({ name }) => name).toSorted(), ['joined', 'long', 'next', 'revoked'])
 })

@@ -39,7 +39,7 @@ async function failure(t: Test, proxy: HttpProxy, { gateway = new URL('wss://loc
   const abort = new AbortController()
   const timer = setTimeout(() => abort.abort(new Error('nothing within the time')), deadlineMs)
   try {
-    const socket = await dialGateway({ gateway, caPem: ca.certificatePem, session: undefined, proxy, signal: abort.signal })
+    const socket = await dialGateway({ gateway, caPem: ca.certificatePem, certificate: undefined, session: undefined, proxy, signal: abort.signal })
     socket.destroy()
     t.fail('connected')
     return ''

@@ -15,6 +15,7 @@ import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
 import type { ForwardedRecord } from '../../src/core/tunnel/agent-observer.ts'
 import type { HttpProxy } from '../../src/tunnel/agent/http-proxy.ts'
+import type { ClientCertificate } from '../../src/tunnel/agent/credentials.ts'
 import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
 import type { ForwardRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
@@ -22,6 +23,7 @@ import { startEcho, until, type Backend } from '../support/sockets.ts'
 
 export const ca = createCa('tunnel CA')
 const ownCertificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
+export const serverCertificate = { certPem: ownCertificate.certificatePem, keyPem: ownCertificate.keyPem }
 
 export interface TestGateway {
   readonly tunnel: TunnelGateway
@@ -29,6 +31,8 @@ export interface TestGateway {
   readonly started: (SessionFacts & { readonly enrolled: boolean })[]
   readonly ended: SessionEnd[]
   readonly refused: string[]
+  /** Of refusals: what the log gets beside the reason. */
+  readonly details: (string | undefined)[]
   readonly streams: ForwardRecord[]
   /** Of accepted connections, to cut them. */
   readonly sockets: Set<Socket>
@@ -49,8 +53,8 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate }): Promise<TestGateway>
-  agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy }): Promise<TestAgent>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string }): Promise<TestGateway>
+  agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate }): Promise<TestAgent>
 }
 
 export async function tunnelLab(t: Test): Promise<Lab> {
@@ -65,17 +69,20 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate } = {}) => {
-      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], streams: [] as ForwardRecord[] }
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem } = {}) => {
+      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as ForwardRecord[] }
       const tunnel = new TunnelGateway({
-        certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem },
+        certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         gateways: told, threads: 1, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {
           sessionStarted: (facts, enrolled) => seen.started.push({ ...facts, enrolled }),
           sessionEnded: (_facts, end) => seen.ended.push(end),
-          sessionRefused: (reason) => seen.refused.push(reason),
+          sessionRefused: (reason, { detail }) => {
+            seen.refused.push(reason)
+            seen.details.push(detail)
+          },
           streamEnded: (_facts, record) => seen.streams.push(record),
           failed: (error) => t.fail(String(error)),
         },
@@ -98,11 +105,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       t.teardown(close)
       return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
     },
-    agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy }) => {
+    agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy, certificate }) => {
       const records: ForwardedRecord[] = []
       const refusals: string[] = []
       const agent = new Agent({
-        gateways, caPem, proxy, node, ...(sessions === undefined ? {} : { sessions }), token: () => token,
+        gateways, caPem, proxy, certificate, node, ...(sessions === undefined ? {} : { sessions }), token: () => token,
         stateDirectory: join(directory, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 } }],
         observer: {

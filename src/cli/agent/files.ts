@@ -2,7 +2,9 @@
 
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { ProxyConfig } from '../../config/agent-schema.ts'
+import { createSecureContext } from 'node:tls'
+import type { CertificateConfig, ProxyConfig } from '../../config/agent-schema.ts'
+import type { ClientCertificate } from '../../tunnel/agent/credentials.ts'
 import type { HttpProxy } from '../../tunnel/agent/http-proxy.ts'
 
 /** A file that the configuration names can't be used. The message begins with its key. */
@@ -25,6 +27,25 @@ export function httpProxy({ url, credentialsFile, caFile }: ProxyConfig, folder:
   // What is wrong from the start is told at the start; later ones are read at each try.
   credentials()
   return { url, credentials, caPem: caFile === undefined ? undefined : readRequired('proxy.caFile', resolve(folder, caFile)) }
+}
+
+/**
+ * What is wrong from the start is told at the start; renewed ones are read at each try.
+ * @returns what reads them; it throws a FileError too
+ * @throws {FileError}
+ */
+export function clientCertificate({ certFile, keyFile }: CertificateConfig, folder: string): () => ClientCertificate {
+  const read = (): ClientCertificate => {
+    const certificate = { certPem: readRequired('certificate.certFile', resolve(folder, certFile)), keyPem: readRequired('certificate.keyFile', resolve(folder, keyFile)) }
+    try {
+      createSecureContext({ cert: certificate.certPem, key: certificate.keyPem })
+    } catch (error) {
+      throw new FileError(`certificate: ${certFile} and ${keyFile} can't be used: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+    return certificate
+  }
+  read()
+  return read
 }
 
 /** @throws {FileError} */

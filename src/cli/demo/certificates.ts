@@ -6,7 +6,7 @@
 //
 // Not for production: keys are plain PEM, nothing is revoked, and no name is checked.
 
-import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto'
 import { isIPv4 } from 'node:net'
 
 const lifetimeDays = 30
@@ -18,14 +18,17 @@ export type CertificateUsage = 'server' | 'client'
 
 interface CertificateRequest {
   readonly commonName: string
-  /** The groups of a Kubernetes client certificate, for one. */
-  readonly organization?: string
+  /** The groups of a Kubernetes client certificate, or the tenant of a node's. */
+  readonly organization?: string | readonly string[]
   readonly dnsNames?: readonly string[]
   /** IPv4 or IPv6 literals. */
   readonly ipAddresses?: readonly string[]
+  /** Empty: the certificate does not say. */
   readonly usages: readonly CertificateUsage[]
   /** From now to its end; below 0: it has ended. @default 30 */
   readonly daysLeft?: number
+  /** PKCS #8 in PEM, of a P-256 key that the certificate is for. @default a new one */
+  readonly keyPem?: string
 }
 
 /** PEM texts: the certificate and its PKCS #8 key. */
@@ -67,7 +70,8 @@ interface Issuer {
 }
 
 function issue(request: CertificateRequest, { issuer, issuerKey, issuerKeyId }: Issuer): IssuedCertificate {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const privateKey = request.keyPem === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey : createPrivateKey(request.keyPem)
+  const publicKey = createPublicKey(privateKey)
   const alternativeNames = [
     ...(request.dnsNames ?? []).map(name => element(0x82, Buffer.from(name, 'ascii'))),
     ...(request.ipAddresses ?? []).map(address => element(0x87, addressBytes(address))),
@@ -80,7 +84,7 @@ function issue(request: CertificateRequest, { issuer, issuerKey, issuerKeyId }: 
     ...(request.daysLeft === undefined ? {} : { daysLeft: request.daysLeft }),
     extensions: [
       extension(oids.keyUsage, keyUsageBits({ digitalSignature: true, keyCertSign: false }), { critical: true }),
-      extension(oids.extendedKeyUsage, sequence(...request.usages.map(usage => objectIdentifier(usageOids[usage])))),
+      ...(request.usages.length === 0 ? [] : [extension(oids.extendedKeyUsage, sequence(...request.usages.map(usage => objectIdentifier(usageOids[usage]))))]),
       extension(oids.subjectKeyIdentifier, element(0x04, subjectKeyIdentifier(publicKey))),
       extension(oids.authorityKeyIdentifier, sequence(element(0x80, issuerKeyId))),
       ...(alternativeNames.length === 0 ? [] : [extension(oids.subjectAltName, sequence(...alternativeNames))]),
@@ -134,11 +138,11 @@ const usageOids: Readonly<Record<CertificateUsage, string>> = {
   client: '1.3.6.1.5.5.7.3.2',
 }
 
-function distinguishedName({ organization, commonName }: { organization?: string; commonName: string }): Buffer {
+function distinguishedName({ organization = [], commonName }: Pick<CertificateRequest, 'organization' | 'commonName'>): Buffer {
   const attribute = (oid: string, value: string): Buffer =>
     element(0x31, sequence(objectIdentifier(oid), element(0x0c, Buffer.from(value, 'utf8'))))
   return sequence(
-    ...(organization === undefined ? [] : [attribute(oids.organization, organization)]),
+    ...[organization].flat().map(each => attribute(oids.organization, each)),
     attribute(oids.commonName, commonName),
   )
 }

@@ -5,8 +5,8 @@ import { lookup } from 'node:dns/promises'
 import { request } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { dialGateway } from '../../tunnel/agent/gateway-dial.ts'
+import { certificateIn, type Credentials } from '../../tunnel/agent/credentials.ts'
 import type { HttpProxy } from '../../tunnel/agent/http-proxy.ts'
-import type { NodeKey } from '../../tunnel/agent/node-key.ts'
 import { DialError, hostAndPort } from '../../tunnel/agent/open-connection.ts'
 import { probeSession } from '../../tunnel/agent/probe-session.ts'
 import { clockVerdict, dialVerdict, endpointVerdict, identityVerdict, pathVerdict, tlsVerdict } from './gateway-verdicts.ts'
@@ -22,8 +22,8 @@ export interface GatewayCheckOptions {
   readonly caPem: string | undefined
   readonly proxy: HttpProxy | undefined
   readonly node: string
-  /** undefined: the node has none yet. */
-  readonly key: NodeKey | undefined
+  /** undefined: the node has none yet, or none that can be used. */
+  readonly credentials: Credentials | undefined
   readonly hasToken: boolean
 }
 
@@ -74,9 +74,17 @@ async function nameVerdict(host: string, title: string): Promise<Verdict> {
   }
 }
 
-async function opened({ gateway, caPem, proxy }: GatewayCheckOptions, { mustBeTrusted, hasSmallHello = false }: { readonly mustBeTrusted: boolean; readonly hasSmallHello?: boolean }): Promise<TLSSocket | DialError> {
+interface Opening {
+  readonly mustBeTrusted: boolean
+  readonly hasSmallHello?: boolean
+  /** Whose certificate is shown, where they have one: only to a gateway that must be trusted. */
+  readonly credentials?: Credentials
+}
+
+async function opened({ gateway, caPem, proxy }: GatewayCheckOptions, { mustBeTrusted, hasSmallHello = false, credentials }: Opening): Promise<TLSSocket | DialError> {
   try {
-    const socket = await withDeadline(async (signal) => await dialGateway({ gateway, caPem, proxy, session: undefined, mustBeTrusted, hasSmallHello, signal }))
+    const certificate = credentials === undefined ? undefined : certificateIn(credentials)
+    const socket = await withDeadline(async (signal) => await dialGateway({ gateway, caPem, proxy, certificate, session: undefined, mustBeTrusted, hasSmallHello, signal }))
     socket.on('error', () => undefined)
     return socket
   } catch (error) {
@@ -145,9 +153,9 @@ async function packetsVerdict(options: GatewayCheckOptions): Promise<Verdict> {
 }
 
 async function identity(options: GatewayCheckOptions): Promise<Verdict> {
-  const { gateway, node, key, hasToken } = options
-  if (key === undefined) return skipped('the node has no key yet, and a join token would be used up')
-  const socket = await opened(options, { mustBeTrusted: true })
+  const { gateway, node, credentials, hasToken } = options
+  if (credentials === undefined) return skipped(hasToken ? 'the node has no key yet, and a join token would be used up' : 'the node has nothing yet to show who it is')
+  const socket = await opened(options, { mustBeTrusted: true, credentials })
   if (socket instanceof DialError) return failed(socket.message, 'the gateway was reached before: try again, and look at how steady the way to it is')
-  return identityVerdict(await withDeadline(async (signal) => await probeSession(socket, { gateway, node, key }, signal)), { hasToken })
+  return identityVerdict(await withDeadline(async (signal) => await probeSession(socket, { gateway, node, credentials }, signal)), { hasToken })
 }

@@ -8,19 +8,28 @@ import { once } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import type { AgentConfig, ForwardConfig } from '../../config/agent-schema.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import type { Credentials } from '../../tunnel/agent/credentials.ts'
 import { findNodeKey, nodeKeyFile, type NodeKey } from '../../tunnel/agent/node-key.ts'
 import { statusFrom } from '../agent/status.ts'
+import { checkCertificate } from './certificate-check.ts'
 import { forwardVerdict, stateVerdict, tokenVerdict } from './node-verdicts.ts'
 import type { Check } from './verdict.ts'
 
 export interface NodeState {
   readonly checks: readonly Check[]
-  readonly key: NodeKey | undefined
+  /** undefined: the node has none yet, or none that can be used. */
+  readonly credentials: Credentials | undefined
   /** A join token is there. */
   readonly hasToken: boolean
 }
 
-export async function checkState({ stateDirectory, tokenFile }: AgentConfig, folder: string): Promise<NodeState> {
+/** Of what shows who the node is. */
+export async function checkState(config: AgentConfig, folder: string): Promise<NodeState> {
+  const { stateDirectory, tokenFile, certificate, node } = config
+  if (certificate !== undefined) {
+    const { check, credentials } = await checkCertificate(certificate, { folder, node })
+    return { checks: [check], credentials, hasToken: false }
+  }
   const directory = resolve(folder, stateDirectory)
   const mode = await modeOf(directory)
   const above = mode === undefined ? await nearestDirectory(directory) : directory
@@ -43,7 +52,7 @@ export async function checkState({ stateDirectory, tokenFile }: AgentConfig, fol
   const tokens = tokenVerdict({ token, hasKey: key !== undefined })
   return {
     checks: [{ name: 'state', verdict: state }, { name: 'token', verdict: tokens }],
-    key,
+    credentials: key === undefined ? undefined : { kind: 'key', key, token: () => undefined },
     hasToken: token !== undefined && 'text' in token && tokens.kind === 'ok',
   }
 }

@@ -21,6 +21,31 @@ export function stateVerdict({ directory, place, isWritable, key }: StateFacts):
   return ok(key === undefined ? `${directory}: no key yet; the agent makes it at its first start` : `${directory}: the node’s key is there, and nobody else can read it`)
 }
 
+export interface CertificateVerdictFacts {
+  readonly certFile: string
+  readonly keyFile: string
+  readonly keyMode: number
+  /** As the agent will call itself. */
+  readonly node: string
+  /** As the certificate has it. */
+  readonly shown: { readonly tenant: string; readonly nodeName: string } | { readonly wrong: string }
+  readonly validFromMs: number
+  readonly validToMs: number
+  readonly nowMs: number
+}
+
+/** Of a certificate's life: less is left when its renewal seems to have been forgotten. */
+const lifeLeftMin = 0.1
+
+export function certificateVerdict({ certFile, keyFile, keyMode, node, shown, validFromMs, validToMs, nowMs }: CertificateVerdictFacts): Verdict {
+  if ('wrong' in shown) return failed(`${certFile} lets no node in: ${shown.wrong}`, 'have one signed that is in date, for clientAuth, with one O, the tenant, and one CN, the node’s name')
+  if (shown.nodeName !== node) return failed(`${certFile} is for the node ${shown.nodeName}, and this one is ${node}`, `set node.name to ${shown.nodeName}, if that is this node; or put its own certificate there`)
+  if ((keyMode & 0o007) !== 0) return failed(`${keyFile} can be read by others (mode ${octal(keyMode)})`, `chmod 600 ${keyFile}; if others may have read it, have a certificate signed for a new key, and revoke this one (sluice node revoke)`)
+  const until = `until ${new Date(validToMs).toISOString().slice(0, 16)}Z`
+  if (validToMs - nowMs < (validToMs - validFromMs) * lifeLeftMin) return failed(`${certFile} is valid ${until}, which is soon`, 'renew it before the node is locked out; the agent reads it at each try')
+  return ok(`${certFile}: ${shown.nodeName} of ${shown.tenant}, ${until}`)
+}
+
 function octal(mode: number): string {
   return (mode & 0o7777).toString(8)
 }

@@ -2,12 +2,27 @@
 
 import type { IdentityRefusal, NodeRecord } from './join-token.ts'
 
-export interface Claim {
+/** Whether its owner has the private key was checked before. */
+export type Claim = KeyClaim | CertificateClaim
+
+export interface KeyClaim {
+  readonly kind: 'key'
   readonly nodeName: string
-  /** Raw Ed25519. Whether its owner has the private key was checked before. */
+  /** Raw Ed25519. */
   readonly publicKey: Uint8Array
   /** Of a join token; needed for a key that is not enrolled. */
   readonly tokenText?: string
+}
+
+/** Of a certificate that is valid under the authority of agents: it needs no token. */
+export interface CertificateClaim {
+  readonly kind: 'certificate'
+  readonly tenant: string
+  readonly nodeName: string
+  /** SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7). */
+  readonly publicKey: Uint8Array
+  /** Since 1970. */
+  readonly expiresAtMs: number
 }
 
 export interface Node extends NodeRecord {
@@ -16,4 +31,11 @@ export interface Node extends NodeRecord {
 
 export type Admission =
   | { readonly kind: 'admitted'; readonly node: Node; readonly isNew: boolean }
-  | { readonly kind: 'refused'; readonly reason: IdentityRefusal }
+  | Refused
+
+export interface Refused {
+  readonly kind: 'refused'
+  readonly reason: IdentityRefusal
+  /** For the log, where the reason alone does not say what is wrong. No secret. */
+  readonly detail?: string
+}

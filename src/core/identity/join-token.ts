@@ -27,11 +27,13 @@ export interface TokenRecord {
 export interface NodeRecord {
   readonly tenant: string
   readonly name: string
-  /** Raw Ed25519, base64url. */
+  /** In base64url: raw Ed25519, or, of a certificate, its SubjectPublicKeyInfo in DER. */
   readonly publicKey: string
   readonly enrolledAtMs: number
-  /** The token's id. */
+  /** The token's id, or `certificate`. */
   readonly enrolledBy: string
+  /** Of the certificate that it enrolled with. */
+  readonly certificateExpiresAtMs?: number
   readonly revokedAtMs?: number
 }
 
@@ -51,6 +53,8 @@ export function formatJoinToken({ id, secret }: JoinToken): string {
 export type IdentityRefusal =
   | 'malformed'
   | 'proof-wrong'
+  | 'certificate-missing'
+  | 'certificate-wrong'
   | 'node-unknown'
   | 'node-revoked'
   | 'name-mismatch'

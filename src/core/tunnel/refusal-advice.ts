@@ -5,9 +5,11 @@ import type { SessionRefusal } from './tunnel-observer.ts'
 const advice: Readonly<Record<SessionRefusal, string>> = {
   'malformed': 'token.file must hold one token and nothing else',
   'proof-wrong': 'something between agent and gateway ends TLS: it must pass through (no inspection of the tunnel’s name)',
+  'certificate-missing': 'the gateway got no certificate and no key: a certificate needs tunnel.clientCaFile in the gateway’s configuration',
+  'certificate-wrong': 'the certificate must be in date, of an authority in the gateway’s tunnel.clientCaFile, for clientAuth, with O = tenant and CN = node.name; the gateway’s log says what is wrong',
   'node-unknown': 'the node is not enrolled: put a join token into token.file (sluice token create)',
-  'node-revoked': 'the node was revoked: remove the agent’s state and enrol it with a new token, if it should be let in again',
-  'name-mismatch': 'the key was enrolled under another node.name',
+  'node-revoked': 'the node was revoked: if it should be let in again, remove the agent’s state and enrol it with a new token, or give it a certificate with a new key',
+  'name-mismatch': 'the key was enrolled under another node.name, or the certificate is another’s',
   'token-unknown': 'the token is not this gateway’s, or was copied wrongly',
   'token-expired': 'make a new token (sluice token create)',
   'token-used-up': 'make a new token, with --uses for as many nodes as there are',

@@ -8,7 +8,7 @@ import type { ConnectStatus } from './connect-head.ts'
 export type SessionRefusal = IdentityRefusal | 'paced' | 'draining' | 'too-many-sessions' | 'not-a-tunnel'
 
 export const sessionRefusals = [
-  'malformed', 'proof-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked',
+  'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked',
   'paced', 'draining', 'too-many-sessions', 'not-a-tunnel',
 ] as const satisfies readonly SessionRefusal[]
 
@@ -47,11 +47,19 @@ export interface SessionFacts {
   readonly remote: string
 }
 
+export interface RefusedAgent {
+  /** As it calls itself. */
+  readonly node: string | undefined
+  readonly remote: string
+  /** What the reason alone does not say. */
+  readonly detail?: string | undefined
+}
+
 export interface TunnelObserver {
   /** @param enrolled by this very connection */
   sessionStarted(session: SessionFacts, enrolled: boolean): void
   sessionEnded(session: SessionFacts, end: SessionEnd): void
-  sessionRefused(reason: SessionRefusal, agent: { readonly node: string | undefined; readonly remote: string }): void
+  sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void
   streamEnded(session: SessionFacts, record: ForwardRecord): void
   /** A failure that belongs to no session. */
   failed(error: unknown, context: string): void

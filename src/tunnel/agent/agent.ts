@@ -3,6 +3,7 @@
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { AgentObserver, ForwardFacts, LinkFacts } from '../../core/tunnel/agent-observer.ts'
+import type { ClientCertificate } from './credentials.ts'
 import { DirectLane, type CreateLaneRelay } from './direct-lane.ts'
 import { Forwarder, type Lane } from './forwarder.ts'
 import { GatewayLinks } from './gateway-links.ts'
@@ -22,6 +23,8 @@ export interface AgentOptions {
   readonly node: string
   readonly stateDirectory: string
   readonly token: () => string | undefined
+  /** In place of a token and of a key in `stateDirectory`; read at each try. @throws where it can't be used */
+  readonly certificate?: (() => ClientCertificate) | undefined
   readonly forward: readonly { readonly listen: SocketAddress; readonly lane?: Lane }[]
   /** What relays the direct lane; absent, or with a proxy on the way: there is none. */
   readonly createLaneRelay?: CreateLaneRelay
@@ -36,10 +39,10 @@ export class Agent {
   readonly #forwarders: readonly Forwarder[]
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, forward, createLaneRelay, observer, failed }: AgentOptions) {
+  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
     this.#links = new GatewayLinks({
-      configured: gateways, sessions, caPem, proxy, node, token,
-      key: loadNodeKey(stateDirectory),
+      configured: gateways, sessions, caPem, proxy, node,
+      credentials: certificate === undefined ? { kind: 'key', key: loadNodeKey(stateDirectory), token } : { kind: 'certificate', read: certificate },
       budget: new WindowBudget(),
       told: new ToldGateways(stateDirectory, (error) => failed(error, 'the list of gateways could not be kept for the next start')),
       changed: (link) => {

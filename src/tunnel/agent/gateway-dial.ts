@@ -2,6 +2,7 @@
 
 import type { TLSSocket } from 'node:tls'
 import { formatSocketAddress } from '../../core/net/socket-address.ts'
+import type { ClientCertificate } from './credentials.ts'
 import { openThroughProxy, type HttpProxy } from './http-proxy.ts'
 import { hostAndPort, openTcp, openTls } from './open-connection.ts'
 
@@ -10,6 +11,8 @@ export interface GatewayDialOptions {
   readonly gateway: URL
   /** PEM of the authorities to trust; undefined: the system's. */
   readonly caPem: string | undefined
+  /** The node's own; undefined: none is shown. A proxy is never shown one. */
+  readonly certificate: ClientCertificate | undefined
   /** Of an earlier connection, to be resumed. */
   readonly session: Buffer | undefined
   /** undefined: straight to the gateway. */
@@ -22,10 +25,10 @@ export interface GatewayDialOptions {
 }
 
 /** @throws {DialError} */
-export async function dialGateway({ gateway, caPem, session, proxy, mustBeTrusted = true, hasSmallHello = false, signal }: GatewayDialOptions): Promise<TLSSocket> {
+export async function dialGateway({ gateway, caPem, certificate, session, proxy, mustBeTrusted = true, hasSmallHello = false, signal }: GatewayDialOptions): Promise<TLSSocket> {
   const { host, port } = hostAndPort(gateway)
   const address = formatSocketAddress({ address: host, port })
   const peer = { host, port, title: `the gateway ${address}` }
   const below = proxy === undefined ? await openTcp(peer, signal) : await openThroughProxy(proxy, address, signal)
-  return await openTls(below, peer, { caPem, signal, session, mustBeTrusted, hasSmallHello, minVersion: 'TLSv1.3' })
+  return await openTls(below, peer, { caPem, certificate, signal, session, mustBeTrusted, hasSmallHello, minVersion: 'TLSv1.3' })
 }

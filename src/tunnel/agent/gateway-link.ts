@@ -1,4 +1,4 @@
-// The agent's session with one gateway, and the way back to it: connects, proves the node's key, and after each end tries
+// The agent's session with one gateway, and the way back to it: connects, shows who the node is, and after each end tries
 // again with full jitter.
 //
 //   connecting ─▶ up ─▶ draining (the gateway goes; no new streams) ─▶ waiting ─▶ connecting
@@ -14,9 +14,9 @@ import { parseControlMessage, type ControlMessage } from '../../core/tunnel/cont
 import { sessionRefusals } from '../../core/tunnel/tunnel-observer.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
+import { certificateIn, type Credentials } from './credentials.ts'
 import { dialGateway } from './gateway-dial.ts'
 import type { HttpProxy } from './http-proxy.ts'
-import type { NodeKey } from './node-key.ts'
 import { DialError, hostAndPort, reasonOf } from './open-connection.ts'
 import { requestSession } from './session-upgrade.ts'
 
@@ -35,9 +35,7 @@ export interface GatewayLinkOptions {
   /** On the way to the gateway; undefined: none. */
   readonly proxy: HttpProxy | undefined
   readonly node: string
-  readonly key: NodeKey
-  /** Read at each try: it may come later, or change. Undefined: there is none. */
-  readonly token: () => string | undefined
+  readonly credentials: Credentials
   readonly budget: WindowBudget
   /** What the gateway tells beside the session. */
   readonly told: (message: ControlMessage) => void
@@ -61,7 +59,8 @@ export class GatewayLink implements LinkFacts {
   #grant: EndpointGrant | undefined
   /** The try that is under way, or has brought the session. */
   #attempt = new AbortController()
-  #session: Buffer | undefined
+  /** Of TLS, to be resumed; it stands for the certificate that was shown when it began. */
+  #session: { readonly bytes: Buffer; readonly certPem: string | undefined } | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(options: GatewayLinkOptions) {
@@ -132,7 +131,7 @@ export class GatewayLink implements LinkFacts {
   }
 
   async #connect(): Promise<void> {
-    const { gateway, caPem, proxy, node, key, token } = this.#options
+    const { gateway, caPem, proxy, node, credentials } = this.#options
     this.#to({ kind: 'connecting' })
     const attempt = new AbortController()
     this.#attempt = attempt
@@ -146,18 +145,20 @@ export class GatewayLink implements LinkFacts {
       then()
     }
     try {
-      const tls = await dialGateway({ gateway, caPem, proxy, session: this.#session, signal: attempt.signal })
+      const certificate = certificateIn(credentials)
+      const session = this.#session?.certPem === certificate?.certPem ? this.#session?.bytes : undefined
+      const tls = await dialGateway({ gateway, caPem, proxy, certificate, session, signal: attempt.signal })
       const fail: Fail = (why, fault = unupgraded, atLeastMs = 0) => over(() => {
         tls.destroy()
         this.#wait(why, fault, atLeastMs)
       })
       tls.on('error', (error) => fail(`the connection to ${this.gateway} broke: ${reasonOf(error, attempt.signal)}`))
       tls.on('close', () => fail('closed before there was a session'))
-      tls.on('session', (session) => {
-        this.#session = session
+      tls.on('session', (bytes) => {
+        this.#session = { bytes, certPem: certificate?.certPem }
       })
       attempt.signal.addEventListener('abort', () => fail(`no answer to the upgrade: ${reasonOf(undefined, attempt.signal)}`))
-      requestSession(tls, { gateway, node, key, token: token() }, {
+      requestSession(tls, { gateway, node, credentials }, {
         opened: (socket) => over(() => this.#began(socket)),
         refused: ({ why, reason, retryAfterMs }) => {
           this.#options.refused(this, why)

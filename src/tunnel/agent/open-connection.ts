@@ -49,6 +49,8 @@ export async function openTcp({ host, port, title }: Peer, signal: AbortSignal):
 export interface TlsOptions {
   /** PEM of the authorities to trust; undefined: the system's. */
   readonly caPem: string | undefined
+  /** Our own, in PEM; undefined: none. */
+  readonly certificate?: { readonly certPem: string; readonly keyPem: string } | undefined
   readonly signal: AbortSignal
   /** To be resumed. */
   readonly session?: Buffer | undefined
@@ -63,19 +65,22 @@ export interface TlsOptions {
  * TLS on a connection; its end is the end of the connection below.
  * @throws {DialError}
  */
-export async function openTls(below: Duplex, { host, title }: Peer, { caPem, signal, session, mustBeTrusted = true, minVersion = 'TLSv1.2', hasSmallHello = false }: TlsOptions): Promise<TLSSocket> {
-  const socket = connectTls({
-    // The host is what the certificate is checked against.
-    socket: below, host, servername: isIP(host) === 0 ? host : '', minVersion, ALPNProtocols: ['http/1.1'], rejectUnauthorized: mustBeTrusted,
-    ...(caPem === undefined ? {} : { ca: caPem }),
-    ...(session === undefined ? {} : { session }),
-    ...(hasSmallHello ? { ecdhCurve: 'X25519' } : {}),
-  })
+export async function openTls(below: Duplex, { host, title }: Peer, { caPem, certificate, signal, session, mustBeTrusted = true, minVersion = 'TLSv1.2', hasSmallHello = false }: TlsOptions): Promise<TLSSocket> {
+  let socket: TLSSocket | undefined
   try {
+    // Throws where what it is given can't be used: a key that is not the certificate's.
+    socket = connectTls({
+      // The host is what the certificate is checked against.
+      socket: below, host, servername: isIP(host) === 0 ? host : '', minVersion, ALPNProtocols: ['http/1.1'], rejectUnauthorized: mustBeTrusted,
+      ...(caPem === undefined ? {} : { ca: caPem }),
+      ...(certificate === undefined ? {} : { cert: certificate.certPem, key: certificate.keyPem }),
+      ...(session === undefined ? {} : { session }),
+      ...(hasSmallHello ? { ecdhCurve: 'X25519' } : {}),
+    })
     await once(socket, 'secureConnect', { signal })
     return socket
   } catch (error) {
-    socket.destroy()
+    socket?.destroy()
     below.destroy()
     throw new DialError('tls', `no TLS with ${title}: ${reasonOf(error, signal)}`)
   }

@@ -16,7 +16,7 @@ export type SessionProbe =
 const rttPollMs = 10
 
 /** @param signal ends it, with its reason as why */
-export async function probeSession(tls: TLSSocket, request: Omit<SessionRequest, 'token'>, signal: AbortSignal): Promise<SessionProbe> {
+export async function probeSession(tls: TLSSocket, request: SessionRequest, signal: AbortSignal): Promise<SessionProbe> {
   return await new Promise((resolve) => {
     const failed = (why: string): void => resolve({ kind: 'failed', why })
     tls.on('error', (error) => failed(error.message))
@@ -25,7 +25,8 @@ export async function probeSession(tls: TLSSocket, request: Omit<SessionRequest,
       failed(signal.reason instanceof Error ? signal.reason.message : String(signal.reason))
       tls.destroy()
     })
-    requestSession(tls, { ...request, token: undefined }, {
+    const { credentials } = request
+    requestSession(tls, { ...request, credentials: credentials.kind === 'key' ? { ...credentials, token: () => undefined } : credentials }, {
       failed,
       refused: (refusal) => resolve({ kind: 'refused', refusal }),
       opened: (socket) => {

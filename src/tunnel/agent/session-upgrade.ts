@@ -1,11 +1,10 @@
-// From a TLS connection with a gateway to a session's WebSocket: the request that proves the node's key, and the answer.
+// From a TLS connection with a gateway to a session's WebSocket: the request that shows who the node is, and the answer.
 
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
-import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
 import { messageBytesMax } from '../websocket-wire.ts'
-import type { NodeKey } from './node-key.ts'
+import { upgradeHeaders, type Credentials } from './credentials.ts'
 
 /** Of a refusal's body that is read for its reason. */
 const refusalBytesMax = 1_024
@@ -16,9 +15,7 @@ export interface SessionRequest {
   /** wss://host:port */
   readonly gateway: URL
   readonly node: string
-  readonly key: NodeKey
-  /** undefined: the key must be enrolled already */
-  readonly token: string | undefined
+  readonly credentials: Credentials
 }
 
 export interface GatewayRefusal {
@@ -37,19 +34,14 @@ export interface SessionAnswer {
   readonly failed: (why: string) => void
 }
 
-export function requestSession(tls: TLSSocket, { gateway, node, key, token }: SessionRequest, { opened, refused, failed }: SessionAnswer): void {
-  const exporter = tls.exportKeyingMaterial(exporterBytes, exporterLabel, Buffer.alloc(0))
-  const proof = key.sign(proofBytes({ exporter, publicKey: key.publicKey, nodeName: node }))
+export function requestSession(tls: TLSSocket, { gateway, node, credentials }: SessionRequest, { opened, refused, failed }: SessionAnswer): void {
   const socket = new WebSocket(new URL('/v1/tunnel', gateway), {
     createConnection: () => tls,
     perMessageDeflate: false,
     maxPayload: messageBytesMax,
     // TLS has sealed it already (RFC 6455 §5.3 guards proxies that see plain text).
     generateMask: (mask) => mask.fill(0),
-    headers: {
-      'Sluice-Node': node, 'Sluice-Key': key.publicKey.toString('base64url'), 'Sluice-Proof': proof.toString('base64url'),
-      ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
-    },
+    headers: upgradeHeaders(credentials, node, tls),
   })
   socket.on('error', (error) => failed(error.message))
   socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(refused, (error: unknown) => failed(String(error))))

@@ -19,6 +19,7 @@ import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { applySnapshotChange } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 import { messageBytesMax } from '../websocket-wire.ts'
+import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -39,9 +40,12 @@ const stopMsMax = 1_000
 /** Told to agents that came too fast; their own jitter comes on top. */
 const retryAfterSeconds = 1
 
+/** What the gateway shows, and what it asks for. */
 export interface Certificate {
   readonly certPem: string
   readonly keyPem: string
+  /** Authorities of agents' certificates. Absent: agents are not asked for one. */
+  readonly clientCaPem?: string
 }
 
 export interface TunnelGatewayOptions {
@@ -66,7 +70,7 @@ export interface TunnelGatewayOptions {
 
 export class TunnelGateway {
   readonly #options: TunnelGatewayOptions
-  readonly #server: Server
+  #server: Server
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #sessions = new SessionRegistry<GatewaySession>()
   #gateways: readonly string[]
@@ -83,14 +87,7 @@ export class TunnelGateway {
     this.#options = options
     const { certificate, gateways } = options
     this.#gateways = gateways
-    this.#server = createServer({ cert: certificate.certPem, key: certificate.keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000 })
-    this.#server.on('request', (request, response) => {
-      const isTunnel = request.url === tunnelPath
-      response.writeHead(isTunnel ? 426 : 404, { ...(isTunnel ? { Upgrade: 'websocket' } : {}), Connection: 'close' }).end()
-    })
-    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket as TLSSocket, head))
-    // Those that leave in the middle of their handshake.
-    this.#server.on('tlsClientError', () => undefined)
+    this.#server = this.#createServer(certificate)
   }
 
   gauges(): TunnelGauges {
@@ -107,9 +104,10 @@ export class TunnelGateway {
     this.#snapshot = applySnapshotChange(this.#snapshot, change)
   }
 
-  /** For handshakes from now on. @throws where they don't belong together */
-  setCertificate({ certPem, keyPem }: Certificate): void {
-    this.#server.setSecureContext({ cert: certPem, key: keyPem, minVersion: 'TLSv1.3' })
+  /** For connections from now on; none resumes a session of before. @throws where they don't belong together */
+  setCertificate(certificate: Certificate): void {
+    // Whether clients are asked for a certificate is for a server's life. It listens on nothing: there is nothing to close.
+    this.#server = this.#createServer(certificate)
   }
 
   /** Tells every agent, where it is another list. */
@@ -167,25 +165,41 @@ export class TunnelGateway {
     this.#server.close()
   }
 
+  #createServer({ certPem, keyPem, clientCaPem }: Certificate): Server {
+    const server = createServer({
+      cert: certPem, key: keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000,
+      // Not required: most agents have a key. One that is wrong is answered, with the reason.
+      ...(clientCaPem === undefined ? {} : { ca: clientCaPem, requestCert: true, rejectUnauthorized: false }),
+    })
+    server.on('request', (request, response) => {
+      const isTunnel = request.url === tunnelPath
+      response.writeHead(isTunnel ? 426 : 404, { ...(isTunnel ? { Upgrade: 'websocket' } : {}), Connection: 'close' }).end()
+    })
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => void this.#upgrade(request, socket as TLSSocket, head))
+    // Those that leave in the middle of their handshake.
+    server.on('tlsClientError', () => undefined)
+    return server
+  }
+
   async #upgrade(request: IncomingMessage, socket: TLSSocket, head: Buffer): Promise<void> {
     const { observer, admit, pace, threads, idPrefix } = this.#options
     const remote = socket.remoteAddress ?? 'unknown'
     const node = typeof request.headers['sluice-node'] === 'string' ? request.headers['sluice-node'].slice(0, 253) : undefined
     socket.on('error', () => undefined)
-    const refuse = (status: string, reason: SessionRefusal, headers = ''): void => {
-      observer.sessionRefused(reason, { node, remote })
+    const refuse = (status: string, reason: SessionRefusal, { headers = '', detail }: { readonly headers?: string; readonly detail?: string | undefined } = {}): void => {
+      observer.sessionRefused(reason, { node, remote, detail })
       const body = JSON.stringify({ reason })
       socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n${headers}\r\n${body}`)
     }
     try {
       if (request.url !== tunnelPath) return refuse('404 Not Found', 'not-a-tunnel')
-      if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', `Retry-After: ${retryAfterSeconds}\r\n`)
-      if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', 'Retry-After: 30\r\n')
-      if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', `Retry-After: ${retryAfterSeconds}\r\n`)
-      const claim = provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
-      if (typeof claim === 'string') return refuse('401 Unauthorized', claim)
-      const admission = await admit(claim)
-      if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason)
+      if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
+      if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', { headers: 'Retry-After: 30\r\n' })
+      if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
+      const claim = certificateClaim(socket, request.headers, Date.now())
+        ?? provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
+      const admission = claim.kind === 'refused' ? claim : await admit(claim)
+      if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason, { detail: admission.detail })
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
