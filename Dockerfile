@@ -24,5 +24,5 @@ USER 65532:65532
 EXPOSE 6443
 # The admin address of the configuration, where it is not the default: --env SLUICE_ADMIN_ADDRESS=…
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["node", "-e", "fetch(`http://${process.env.SLUICE_ADMIN_ADDRESS ?? '127.0.0.1:9443'}/readyz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "/app/src/main.ts"]
+ENTRYPOINT ["node", "/app/src/sluice.js"]
 CMD ["gateway", "--config", "/etc/sluice/sluice.yaml"]

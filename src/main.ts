@@ -1,7 +1,7 @@
-#!/usr/bin/env node
 // From the command line to a command and its exit code. Commands are loaded when they are called: `check` needs no server.
 
 import { readFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import type { CliIo } from './cli/io.ts'
 
 interface Command {
@@ -99,6 +99,8 @@ async function main(argv: readonly string[], io: CliIo): Promise<number> {
     return 2
   }
   const { run, usage } = await command.load()
+  // Of what sluice.js lets Node keep: now, since a server that is killed does not come to its end.
+  flushCompileCache()
   if (asksHelp) {
     io.stdout.write(usage)
     return 0

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Launch, Peer, PeerFacts } from './peer.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const manifestFile = new URL('../../package.json', import.meta.url)
 
 export const sluice: Peer = {

@@ -4,10 +4,10 @@ import { hostname as systemHostname } from 'node:os'
 import { z } from 'zod'
 import { namePattern } from '../core/name.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
-import { parseText, type LoadOptions } from './load.ts'
-import type { PathProblem } from './resolve.ts'
+import { parseText, type LoadOptions } from './parse-text.ts'
 import { readConfigFile } from './read-file.ts'
-import { bindAddress, text, Wrong } from './schema.ts'
+import type { PathProblem } from './resolve.ts'
+import { bindAddress, text, Wrong } from './schema-parts.ts'
 
 const gatewaysMax = 16
 const forwardMax = 16

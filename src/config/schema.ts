@@ -9,9 +9,9 @@ import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
-import { parseEndpointAddress, parsePoolAddress, parseSocketAddress } from './address.ts'
+import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
-import { quote } from './quote.ts'
+import { bindAddress, nameRule, text, Wrong } from './schema-parts.ts'
 
 export const tenantsMax = 250_000
 const workersMax = 256
@@ -21,33 +21,6 @@ const listenersMax = 100
 const poolsMax = 1_000
 const tunnelHostnamesMax = 100
 const cidrsMax = 10_000
-
-/** A text that becomes something else, or says why it can't. */
-export function text<Value extends object | string | number>(description: string, pattern: string | undefined, parse: (value: string) => Value | Wrong | undefined): z.ZodType<Value, string> {
-  return z.string().meta({ description, ...(pattern === undefined ? {} : { pattern }) }).transform((value, context) => {
-    const parsed = parse(value)
-    if (parsed !== undefined && !isWrong(parsed)) return parsed
-    const message = parsed === undefined ? quote(value) : parsed.isSecret ? parsed.why : `${quote(value)}: ${parsed.why}`
-    context.issues.push({ code: 'custom', message, input: value })
-    return z.NEVER
-  })
-}
-
-/** Why a text is not what it should be, where more can be said than what was expected. */
-export class Wrong {
-  readonly why: string
-  /** The text must not be repeated. */
-  readonly isSecret: boolean
-
-  constructor(why: string, { isSecret = false }: { readonly isSecret?: boolean } = {}) {
-    this.why = why
-    this.isSecret = isSecret
-  }
-}
-
-function isWrong(parsed: object | string | number): parsed is Wrong {
-  return parsed instanceof Wrong
-}
 
 function duration(minText: string, maxText: string, meaning: string): z.ZodType<number, string> {
   const [minMs, maxMs] = [parseDurationMs(minText) ?? 0, parseDurationMs(maxText) ?? 0]
@@ -62,17 +35,11 @@ const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', und
   return parsed.kind === 'cidr' ? formatCidr(parsed.cidr) : new Wrong(parsed.detail)
 })
 
-export const nameRule = 'lower-case letters, digits and hyphens, in parts with dots between, at most 253 characters'
 const name = text(`a name: ${nameRule}`, namePattern.source, (value) => namePattern.test(value) ? value : undefined)
 
 const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', undefined, (value) => {
   const parsed = parseHostnamePattern(value)
   return parsed.kind === 'pattern' ? parsed.pattern : new Wrong(parsed.detail)
-})
-
-export const bindAddress = text('an IP address and a port: 0.0.0.0:6443 or [::]:6443', undefined, (value) => {
-  const address = parseSocketAddress(value)
-  return address === undefined ? undefined : { text: value, address }
 })
 
 const endpointAddress = text('ADDRESS:PORT of an API server: 10.1.0.11:31443, [2001:db8::11]:31443 or api.example.com:6443', undefined, parseEndpointAddress)

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads'
 import type { ConfigChange } from '../config/change.ts'
 import { ConfigError } from '../config/config-error.ts'
 import type { Settings } from '../config/config.ts'
-import type { LoadOptions } from '../config/load.ts'
+import type { LoadOptions } from '../config/parse-text.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ConfigReply, ConfigRequest } from './config-worker.ts'
 

@@ -12,7 +12,7 @@ import { changeSince, type ConfigChange } from '../config/change.ts'
 import { ConfigError, type ConfigProblem } from '../config/config-error.ts'
 import { ConfigLoader, type LoadedConfig } from '../config/config-loader.ts'
 import type { Settings } from '../config/config.ts'
-import type { LoadOptions } from '../config/load.ts'
+import type { LoadOptions } from '../config/parse-text.ts'
 import type { ShardedMap } from '../core/sharded-map.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 

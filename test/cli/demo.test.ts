@@ -15,7 +15,7 @@ import {
   assertPortsFree, demoConfig, demoPorts, loopback, portCount, withAddedHostname, withMisspeltKey,
 } from '../../src/cli/demo/layout.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const rootFolder = fileURLToPath(new URL('../..', import.meta.url))
 const execute = promisify(execFile)
 

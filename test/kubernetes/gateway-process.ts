@@ -11,7 +11,7 @@ import type { RelayConfig } from '../../src/config/config.ts'
 import { freePort } from '../support/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const readyTimeoutMs = 60_000
 /** A changed file is looked at once a second, and must have been at rest for one. */
 const reloadTimeoutMs = 30_000

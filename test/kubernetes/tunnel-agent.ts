@@ -7,7 +7,7 @@ import { tokenCommand } from '../../src/cli/token.ts'
 import { formatSocketAddress, type SocketAddress } from '../../src/core/net/socket-address.ts'
 import type { LabProcess } from '../support/lab-process.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const readyTimeoutMs = 60_000
 
 export interface TunnelAgentOptions {

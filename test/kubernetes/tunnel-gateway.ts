@@ -10,7 +10,7 @@ import { freePort } from '../support/free-port.ts'
 import { LabProcess } from '../support/lab-process.ts'
 import type { ApiServer } from './api-server.ts'
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const readyTimeoutMs = 60_000
 
 export interface TunnelGatewayOptions {

@@ -53,7 +53,7 @@ export interface SoakReport {
   readonly reloadMs: readonly number[]
 }
 
-const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const backendFile = fileURLToPath(new URL('echo-backend.ts', import.meta.url))
 const soakTenant = 'soak'
 const connectsAtOnce = 200

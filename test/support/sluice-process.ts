@@ -6,7 +6,7 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
-export const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+export const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 
 export interface Process {
   readonly child: ChildProcess

@@ -7,7 +7,7 @@ import { tokenCommand } from '../../../src/cli/token.ts'
 import type { Launch } from '../../peers/peer.ts'
 import type { TunnelFacts, TunnelPeer } from './tunnel-peer.ts'
 
-const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../../src/sluice.js', import.meta.url))
 const manifestFile = new URL('../../../package.json', import.meta.url)
 const tenant = 'bench'
 /** The default, written out: what sessions begun in a second are judged by. */

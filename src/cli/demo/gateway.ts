@@ -9,7 +9,7 @@ import { DemoError } from './demo-error.ts'
 import { loopback, type DemoPorts } from './layout.ts'
 import { ServerProcess, withoutOverrides } from './server-process.ts'
 
-const mainFile = fileURLToPath(new URL('../../main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../sluice.js', import.meta.url))
 const readyTimeoutMs = 20_000
 /** A changed file is looked at once a second, and must have been at rest for one. */
 const reloadTimeoutMs = 15_000

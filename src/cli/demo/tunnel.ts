@@ -10,7 +10,7 @@ import { DemoError } from './demo-error.ts'
 import { loopback, type DemoPorts } from './layout.ts'
 import { ServerProcess, withoutOverrides } from './server-process.ts'
 
-const mainFile = fileURLToPath(new URL('../../main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../sluice.js', import.meta.url))
 /** Every machine resolves it, so that the agent needs no DNS of ours; its certificate is for this name. */
 export const tunnelHostname = 'localhost'
 const readyTimeoutMs = 20_000

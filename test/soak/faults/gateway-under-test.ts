@@ -9,7 +9,7 @@ import { LabProcess, type ExitStatus } from '../../support/lab-process.ts'
 import { pssBytes } from '../../../bench/proc.ts'
 import { gatewayConfig, type BadFile } from './gateway-config.ts'
 
-const mainFile = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
+const mainFile = fileURLToPath(new URL('../../../src/sluice.js', import.meta.url))
 const readyMsMax = 60_000
 const reloadMsMax = 30_000
 const answerMsMax = 10_000
