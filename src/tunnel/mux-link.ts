@@ -27,8 +27,13 @@ export interface Wire {
 
 /** In the socket, written and not sent: what is behind it waits in the session's queue, by priority. */
 const unsentBytesMax = 256 * 1024
-/** Of a message: one that is full is written, and the next one begun. */
-const messageBytesMax = 64 * 1024
+/**
+ * Of a message: with its WebSocket header, of 8 bytes at most, it fills a TLS record (2^14, RFC 8446 §5.1). Its receiver then has it
+ * in one piece, and copies nothing to put it together.
+ */
+const messageBytesMax = 16 * 1024 - 8
+/** A frame for less room is not worth its header. */
+const payloadRoomMin = 1024
 
 export interface MuxLinkOptions {
   readonly role: 'client' | 'server'
@@ -94,8 +99,8 @@ export class MuxLink {
   #gather(nowMs: number): Uint8Array | undefined {
     const parts: Uint8Array[] = []
     let bytes = 0
-    while (bytes < messageBytesMax) {
-      const frame = this.session.nextFrame(nowMs)
+    while (bytes + headerBytes + payloadRoomMin <= messageBytesMax) {
+      const frame = this.session.nextFrame(nowMs, messageBytesMax - bytes - headerBytes)
       if (frame === undefined) break
       // The header is written over by the next one.
       parts.push(frame.header.slice())

@@ -5,6 +5,9 @@ import type { Socket } from 'node:net'
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import type { RelayEnd } from '../core/tunnel/tunnel-observer.ts'
 
+/** A piece of a bulky flow: others are about to come in this turn, and go out in one system call with it. */
+const bulkBytes = 8 * 1024
+
 export interface SocketRelayTotals {
   toSocketBytes: number
   fromSocketBytes: number
@@ -42,6 +45,10 @@ export class SocketRelay implements StreamHandler {
 
   data(bytes: Uint8Array): void {
     this.totals.toSocketBytes += bytes.length
+    if (bytes.length >= bulkBytes && this.#socket.writableCorked === 0) {
+      this.#socket.cork()
+      setImmediate(() => this.#socket.uncork())
+    }
     if (this.#socket.write(bytes)) this.#stream.consumed(bytes.length)
     else this.#owedBytes += bytes.length
   }

@@ -163,8 +163,11 @@ export class SendQueue {
     }
   }
 
-  /** The next frame; both parts are valid until the next call. */
-  next(): OutgoingFrame | undefined {
+  /**
+   * The next frame; both parts are valid until the next call.
+   * @param payloadBytesMax room that the transport has for it now
+   */
+  next(payloadBytesMax = Infinity): OutgoingFrame | undefined {
     this.#frame.payload = undefined
     if (this.#control.length > 0) {
       const header = this.#header
@@ -174,7 +177,7 @@ export class SendQueue {
       header.length = this.#control.shift() ?? 0
       return this.#encoded()
     }
-    return this.#nextOfControlFlows() ?? this.#nextOfData()
+    return this.#nextOfControlFlows() ?? this.#nextOfData(payloadBytesMax)
   }
 
   #nextOfControlFlows(): OutgoingFrame | undefined {
@@ -200,7 +203,7 @@ export class SendQueue {
     return undefined
   }
 
-  #nextOfData(): OutgoingFrame | undefined {
+  #nextOfData(payloadBytesMax: number): OutgoingFrame | undefined {
     for (;;) {
       const fromNew = this.#new.length > 0
       const list = fromNew ? this.#new : this.#old
@@ -219,15 +222,15 @@ export class SendQueue {
         this.#enlist(flow, 'old')
         continue
       }
-      return this.#data(flow)
+      return this.#data(flow, payloadBytesMax)
     }
   }
 
-  #data(flow: Flow): OutgoingFrame {
+  #data(flow: Flow, payloadBytesMax: number): OutgoingFrame {
     const chunk = flow.chunks.first()
     if (chunk === undefined) throw new Error('bug: bytes are counted that are not queued')
     const alone = this.#new.length + this.#old.length === 1
-    const most = Math.min(flow.creditBytes, alone ? this.#limits.frameBytesMax : this.#limits.sharedFrameBytesMax)
+    const most = Math.min(payloadBytesMax, flow.creditBytes, alone ? this.#limits.frameBytesMax : this.#limits.sharedFrameBytesMax)
     const end = Math.min(chunk.length, flow.chunkAt + most)
     const payload = flow.chunkAt === 0 && end === chunk.length ? chunk : chunk.subarray(flow.chunkAt, end)
     flow.chunkAt = end

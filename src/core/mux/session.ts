@@ -142,12 +142,15 @@ export class MuxSession {
     else this.#ping(this.#heartbeat.pingIfDue(nowMs))
   }
 
-  /** The next frame to send: header, then payload; valid until the next call. */
-  nextFrame(nowMs: number): OutgoingFrame | undefined {
+  /**
+   * The next frame to send: header, then payload; valid until the next call.
+   * @param payloadBytesMax room that the transport has for its payload; ≥1
+   */
+  nextFrame(nowMs: number, payloadBytesMax = Infinity): OutgoingFrame | undefined {
     this.#nowMs = nowMs
     // What writers do in here is seen by this loop's next turn.
     this.#toldSendable = true
-    const frame = this.#queue.next()
+    const frame = this.#queue.next(payloadBytesMax)
     if (frame === undefined) {
       this.#toldSendable = false
       return undefined
