@@ -106,7 +106,7 @@ void test('a new session of a node is never refused because of an old one; the o
   for (let count = 0; count <= sessionsPerNodeMax; count++) await (await lab.agent({ gateways: [gateway.url], token, node: 'twin' })).up()
   await until(() => gateway.ended.length >= 1)
   t.match(gateway.ended[0], { reason: 'closed', detail: 'a newer session of the node takes its place' })
-  t.equal(gateway.tunnel.gauges().sessions, sessionsPerNodeMax)
+  t.equal(gateway.tunnel.figures().sessions, sessionsPerNodeMax)
 })
 
 void test('a gateway that drains is left before it closes: streams end by themselves, new ones go elsewhere', async (t) => {

@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Admission, Claim } from '../../core/identity/admission.ts'
 import type { SharedPace } from '../../core/limit/shared-pace.ts'
+import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -24,7 +25,8 @@ import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
-import type { SessionFacts, SessionRefusal, TunnelGauges, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
+import { figuresOf, figuresOfSessions, type TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
+import type { SessionFacts, SessionRefusal, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 const tunnelPath = '/v1/tunnel'
 /** From the hand-over to the upgrade, TLS included. */
@@ -58,6 +60,8 @@ export interface TunnelGatewayOptions {
   readonly pace: SharedPace
   /** Of the windows' growth, over all threads. */
   readonly budget: WindowBudget
+  /** Over all threads. @default 2_000 */
+  readonly handshakesMax?: number
   /** Threads that share the process's sessions evenly. */
   readonly threads: number
   /** Of sessions' ids: unique for this thread. */
@@ -75,6 +79,9 @@ export class TunnelGateway {
   readonly #sessions = new SessionRegistry<GatewaySession>()
   #gateways: readonly string[]
   #begun = 0
+  /** Of sessions that have ended. */
+  readonly #ended = createMuxCounters()
+  #handshakesRefused = 0
   /** All that were handed over and are open: sessions, and those that want to be. */
   readonly #sockets = new Set<Socket>()
   #snapshot: Snapshot | undefined
@@ -90,14 +97,17 @@ export class TunnelGateway {
     this.#server = this.#createServer(certificate)
   }
 
-  gauges(): TunnelGauges {
+  figures(): TunnelFigures {
     const { usedBytes, refusals } = this.#options.budget
-    return {
-      sessions: this.#sessions.size,
-      streams: this.#sessions.all.reduce((sum, { link }) => sum + link.session.streamCount, 0),
-      windowGrowthBytes: usedBytes,
-      windowGrowthRefusals: refusals,
-    }
+    const sessions = this.#sessions.all.map(({ link }) => link.session)
+    const counters = { ...this.#ended }
+    for (const session of sessions) addMuxCounters(counters, session.counters)
+    return figuresOf({
+      ...counters, ...figuresOfSessions(sessions, performance.now()),
+      handshakes: this.#sockets.size - this.#sessions.size, handshakesRefused: this.#handshakesRefused,
+      windowGrowthBytes: usedBytes, windowGrowthRefusals: refusals,
+      sessionsEvicted: this.#sessions.evicted,
+    })
   }
 
   publish(change: SnapshotChange): void {
@@ -119,7 +129,9 @@ export class TunnelGateway {
 
   /** Takes over a connection to one of the tunnel's hostnames, of which nothing has been read. */
   take(socket: Socket): void {
-    if (this.#phase === 'stopped' || this.#sockets.size - this.#sessions.size >= handshakesMax / this.#options.threads) {
+    const isFull = this.#sockets.size - this.#sessions.size >= (this.#options.handshakesMax ?? handshakesMax) / this.#options.threads
+    if (this.#phase === 'stopped' || isFull) {
+      if (isFull) this.#handshakesRefused += 1
       socket.resetAndDestroy()
       return
     }
@@ -222,6 +234,7 @@ export class TunnelGateway {
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       ended: (ended) => {
         this.#sessions.remove(ended)
+        addMuxCounters(this.#ended, ended.link.session.counters)
         if (this.#sessions.size > 0) return
         for (const wake of this.#whenEmpty.splice(0)) wake()
       },
