@@ -19,6 +19,7 @@ void test('sessions are shared by the threads and counted together', { skip }, a
   }
   t.equal(await metric('sluice_tunnel_sessions'), 4)
   t.equal(await metric('sluice_tunnel_streams'), 4)
+  t.equal(await metric('sluice_tunnel_handshakes'), 0, 'sessions are not timed any more')
   t.equal(await metric('sluice_tunnel_sessions_started_total{enrolled="true"}'), 4)
   const threads = lines.filter(({ msg }) => msg === 'tunnel session').map(({ id }) => /-(\d)\./.exec(String(id))?.[1])
   t.same(['0', '1'].map((thread) => threads.filter((each) => each === thread).length), [2, 2])
