@@ -13,7 +13,8 @@ import { Worker } from 'node:worker_threads'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
-import type { SessionFacts, TunnelGauges, TunnelObserver } from '../core/tunnel/tunnel-observer.ts'
+import { addUp, figuresOf, totalsOf, type TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
+import type { SessionFacts, TunnelObserver } from '../core/tunnel/tunnel-observer.ts'
 import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { ThreadCalls } from './thread-calls.ts'
@@ -26,7 +27,7 @@ const restartDelayMsMax = 1_000
 /** A thread that has lived so long counts as sound. */
 const soundAfterMs = 60_000
 /** To answer for a scrape. */
-const gaugesMsMax = 1_000
+const figuresMsMax = 1_000
 
 export interface TunnelThreadsOptions {
   readonly threads: number
@@ -52,6 +53,8 @@ interface Seat {
   /** Sent to it, and not yet said to be taken. */
   readonly inFlight: Set<number>
   readonly sessions: Map<string, SessionFacts>
+  /** As its thread last said. */
+  figures: TunnelFigures
 }
 
 interface SeatedSession {
@@ -71,6 +74,8 @@ export class TunnelThreads {
   #gateways: readonly string[]
   #isPublished = false
   #restarts = 0
+  /** Totals of threads that died, as they last said. */
+  #ofDead = figuresOf({})
   #phase: 'open' | 'draining' | 'stopped' = 'open'
 
   constructor(options: TunnelThreadsOptions) {
@@ -115,17 +120,17 @@ export class TunnelThreads {
     for (const { calls } of this.#seats) calls.tell('revoke', keyId)
   }
 
-  async gauges(): Promise<TunnelGauges> {
-    const each = await Promise.all(this.#seats.map(async ({ calls }) => await Promise.race([
-      calls.call('gauges', undefined).catch(() => undefined), delay(gaugesMsMax, undefined, { ref: false }),
-    ])))
-    const sum = (read: (gauges: TunnelGauges) => number): number => each.reduce((total, gauges) => total + (gauges === undefined ? 0 : read(gauges)), 0)
-    return {
-      sessions: this.#registry.size,
-      streams: sum(({ streams }) => streams),
-      windowGrowthBytes: sum(({ windowGrowthBytes }) => windowGrowthBytes),
-      windowGrowthRefusals: sum(({ windowGrowthRefusals }) => windowGrowthRefusals),
-    }
+  async figures(): Promise<TunnelFigures> {
+    const answered = new Set<Seat>()
+    await Promise.all(this.#seats.map(async (seat) => {
+      const figures = await Promise.race([seat.calls.call('figures', undefined).catch(() => undefined), delay(figuresMsMax, undefined, { ref: false })])
+      if (figures === undefined) return
+      seat.figures = figures
+      answered.add(seat)
+    }))
+    // Only now: a thread may have died since it answered.
+    const sum = addUp([this.#ofDead, ...this.#seats.map((seat) => answered.has(seat) ? seat.figures : totalsOf(seat.figures))])
+    return { ...sum, sessions: this.#registry.size, sessionsEvicted: sum.sessionsEvicted + this.#registry.evicted }
   }
 
   async drain(): Promise<void> {
@@ -150,7 +155,7 @@ export class TunnelThreads {
 
   #seat(thread: number): Seat {
     const started = this.#start(thread, () => seat)
-    const seat: Seat = { thread, ...started, startedMs: performance.now(), deaths: 0, connections: 0, inFlight: new Set(), sessions: new Map() }
+    const seat: Seat = { thread, ...started, startedMs: performance.now(), deaths: 0, connections: 0, inFlight: new Set(), sessions: new Map(), figures: figuresOf({}) }
     return seat
   }
 
@@ -210,6 +215,8 @@ export class TunnelThreads {
     }
     for (const fd of seat.inFlight) closeSync(fd)
     seat.inFlight.clear()
+    this.#ofDead = addUp([this.#ofDead, totalsOf(seat.figures)])
+    seat.figures = figuresOf({})
     seat.connections = 0
     Atomics.store(this.#windowBytes, seat.thread, 0)
     if (seat.deaths > 1) await delay(Math.min(restartDelayMsMax, restartDelayMs * (seat.deaths - 1)), undefined, { ref: false })

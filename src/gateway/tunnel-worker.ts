@@ -5,7 +5,7 @@ import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
-import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
+import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
 import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { laneGrants } from './lane-grants.ts'
@@ -37,7 +37,7 @@ export interface TunnelThreadMethods {
   setGateways(gateways: readonly string[]): void
   revoke(keyId: string): void
   closeSession(session: { readonly keyId: string; readonly id: string; readonly detail: string }): void
-  gauges(nothing: undefined): TunnelGauges
+  figures(nothing: undefined): TunnelFigures
   drain(nothing: undefined): Promise<void>
   /** The thread ends by itself then. */
   stop(nothing: undefined): Promise<void>
@@ -83,7 +83,7 @@ function run(): void {
     setGateways: (next) => gateway.setGateways(next),
     revoke: (keyId) => gateway.revoke(keyId),
     closeSession: (session) => gateway.closeSession(session),
-    gauges: () => gateway.gauges(),
+    figures: () => gateway.figures(),
     drain: async () => await gateway.drain(),
     stop: async () => {
       await gateway.stop()

@@ -9,7 +9,7 @@ import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
-import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
+import { figuresOf } from '../core/tunnel/tunnel-figures.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
@@ -20,8 +20,6 @@ import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gatewa
 import { laneGrants } from './lane-grants.ts'
 import { readCertificate } from './tunnel-certificate.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
-
-const noGauges: TunnelGauges = { sessions: 0, streams: 0, windowGrowthBytes: 0, windowGrowthRefusals: 0 }
 
 export interface TunnelOptions {
   readonly settings: Settings
@@ -89,7 +87,7 @@ export class Tunnel {
     this.#driver = driver
     const ticketSecret = this.tickets?.secret
     const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
-    const observer = observation.observeTunnel(async () => await this.#side?.gauges() ?? noGauges)
+    const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
     const options = {
       certificate, gateways, observer,
       admit: async (claim: Claim) => await this.#identities.admit(claim),

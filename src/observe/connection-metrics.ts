@@ -1,8 +1,9 @@
 // The metrics of ended connections, read from the cells of all threads at each scrape.
 
-import { Counter, type Histogram, type Registry } from 'prom-client'
+import { Counter, type Registry } from 'prom-client'
 import type { ListenerTable } from '../core/listener-table.ts'
 import { terminations } from '../core/termination.ts'
+import { collectedHistogram } from './collected-histogram.ts'
 import { connectionCell, outcomes, reasons, type HistogramLayout } from './connection-cells.ts'
 import type { ConnectionTotals } from './connection-totals.ts'
 
@@ -34,27 +35,9 @@ export function registerConnectionMetrics({ registry, totals, listeners }: Conne
     },
   })
   const histogram = (name: string, help: string, layout: HistogramLayout): void => {
-    registry.registerMetric(histogramOf({ name, help, layout, totals }))
+    registry.registerMetric(collectedHistogram({ name, help, upperBounds: layout.upperBounds, read: () => totals.histogram(layout) }))
   }
   histogram('sluice_hello_seconds', 'Accept to whole ClientHello', connectionCell.helloSeconds)
   histogram('sluice_connect_seconds', 'First dial to the connection that was used', connectionCell.connectSeconds)
   histogram('sluice_connection_duration_seconds', 'Accept to end, of connections that reached an API server', connectionCell.durationSeconds)
-}
-
-interface HistogramOptions {
-  readonly name: string
-  readonly help: string
-  readonly layout: HistogramLayout
-  readonly totals: ConnectionTotals
-}
-
-/** prom-client's own histogram can only be told of observations, one by one. Of a metric, its registry asks no more than this. */
-function histogramOf({ name, help, layout, totals }: HistogramOptions): Histogram {
-  const get = async () => {
-    const { buckets, sum } = totals.histogram(layout)
-    const values = buckets.map((value, index) => ({ metricName: `${name}_bucket`, labels: { le: layout.upperBounds[index] ?? '+Inf' }, value }))
-    const count = buckets.at(-1) ?? 0
-    return { name, help, type: 'histogram', values: [...values, { metricName: `${name}_sum`, value: sum }, { metricName: `${name}_count`, value: count }] }
-  }
-  return { name, get } as unknown as Histogram
 }

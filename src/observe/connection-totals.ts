@@ -1,13 +1,8 @@
 // The cells of all threads as one: what a scrape and the log's summaries read.
 
 import type { TerminationReason } from '../core/termination.ts'
+import type { HistogramTotals } from './collected-histogram.ts'
 import { connectionCell, reasons, type ConnectionCells, type HistogramLayout } from './connection-cells.ts'
-
-export interface HistogramTotals {
-  /** Cumulative, and one more than there are bounds: the last is the count. */
-  readonly buckets: readonly number[]
-  readonly sum: number
-}
 
 export class ConnectionTotals {
   readonly #threads: readonly ConnectionCells[]

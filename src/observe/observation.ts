@@ -13,7 +13,7 @@ import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
 import { ConnectionTotals } from './connection-totals.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type MetricSources } from './metrics.ts'
-import type { TunnelGauges } from '../core/tunnel/tunnel-observer.ts'
+import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { SuppressionSummary } from './suppression-summary.ts'
 import { TunnelObserver } from './tunnel-observer.ts'
 import type { LinesMessage, WorkerObserverData } from './worker-observer.ts'
@@ -59,8 +59,8 @@ export class Observation implements RelayObserver {
   }
 
   /** Once, where there is a tunnel. */
-  observeTunnel(gauges: () => Promise<TunnelGauges>): TunnelObserver {
-    return new TunnelObserver({ registry: this.metrics.registry, logger: this.#logger, gauges })
+  observeTunnel(figures: () => Promise<TunnelFigures>): TunnelObserver {
+    return new TunnelObserver({ registry: this.metrics.registry, logger: this.#logger, figures })
   }
 
   connectionEnded(record: ConnectionRecord): void {

@@ -1,11 +1,13 @@
 // The tunnel in metrics and log. A line for each session that begins, ends or is refused; for a stream that reached its API
 // server one at debug, and else at warn, within a budget.
 
-import { Counter, Gauge, type Registry } from 'prom-client'
-import { forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type RefusedAgent, type SessionFacts, type SessionRefusal, type TunnelGauges, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
+import { Counter, type Registry } from 'prom-client'
+import { floodKinds, forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type RefusedAgent, type SessionFacts, type SessionRefusal, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
 import type { SessionEnd } from '../core/mux/limits.ts'
+import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
+import { registerTunnelFigures } from './tunnel-figures.ts'
 
 /** Lines about refused sessions and streams: a client that tries again and again must not fill the log. */
 const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
@@ -13,7 +15,7 @@ const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
 export interface TunnelObserverOptions {
   readonly registry: Registry
   readonly logger: Logger
-  readonly gauges: () => Promise<TunnelGauges>
+  readonly figures: () => Promise<TunnelFigures>
 }
 
 export class TunnelObserver implements TunnelEvents {
@@ -21,12 +23,13 @@ export class TunnelObserver implements TunnelEvents {
   readonly #lines = new LineBudget<SessionRefusal | 'stream'>(lineLimits)
   readonly #started: Counter<'enrolled'>
   readonly #ended: Counter<'reason'>
+  readonly #floods: Counter<'kind'>
   readonly #refused: Counter<'reason'>
   readonly #streams: Counter<'end'>
   readonly #bytes: Counter<'to'>
   readonly #suppressed: Counter
 
-  constructor({ registry, logger, gauges }: TunnelObserverOptions) {
+  constructor({ registry, logger, figures }: TunnelObserverOptions) {
     this.#logger = logger
     const registers = [registry]
     const counter = <Label extends string>(name: string, help: string, label: Label, values: readonly string[]): Counter<Label> => {
@@ -37,22 +40,12 @@ export class TunnelObserver implements TunnelEvents {
     }
     this.#started = counter('sluice_tunnel_sessions_started_total', 'Sessions of agents that began, and whether the node enrolled with it', 'enrolled', ['true', 'false'])
     this.#ended = counter('sluice_tunnel_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)
+    this.#floods = counter('sluice_tunnel_floods_total', 'Sessions that ended as a flood, by what there was too much of', 'kind', floodKinds)
     this.#refused = counter('sluice_tunnel_sessions_refused_total', 'Agents that got no session, by reason', 'reason', sessionRefusals)
     this.#streams = counter('sluice_tunnel_streams_total', 'Streams of agents that ended, by how', 'end', forwardEnds)
     this.#bytes = counter('sluice_tunnel_bytes_total', 'Bytes that ended streams had carried', 'to', ['upstream', 'agent'])
     this.#suppressed = new Counter({ name: 'sluice_tunnel_lines_suppressed_total', help: 'Lines about refusals that were over their budget', registers })
-    // One question a scrape, whose answer all of them wait for.
-    let asked: Promise<TunnelGauges> | undefined
-    const now = async (): Promise<TunnelGauges> => await (asked ??= gauges().finally(() => {
-      asked = undefined
-    }))
-    const gauge = (name: string, help: string, read: (gauges: TunnelGauges) => number): void => {
-      const made: Gauge = new Gauge({ name, help, registers, collect: async () => made.set(read(await now())) })
-    }
-    gauge('sluice_tunnel_sessions', 'Sessions of agents', ({ sessions }) => sessions)
-    gauge('sluice_tunnel_streams', 'Open streams of all sessions', ({ streams }) => streams)
-    gauge('sluice_tunnel_window_growth_bytes', 'By how much streams’ windows have grown beyond what they begin with, together', ({ windowGrowthBytes }) => windowGrowthBytes)
-    gauge('sluice_tunnel_window_growth_refused', 'Times that a window could not grow for want of budget', ({ windowGrowthRefusals }) => windowGrowthRefusals)
+    registerTunnelFigures(registry, figures)
   }
 
   sessionStarted(session: SessionFacts, enrolled: boolean): void {
@@ -62,6 +55,7 @@ export class TunnelObserver implements TunnelEvents {
 
   sessionEnded(session: SessionFacts, end: SessionEnd): void {
     this.#ended.inc({ reason: end.reason })
+    if (end.reason === 'flood') this.#floods.inc({ kind: end.kind })
     this.#logger.info({ ...session, ...end }, 'tunnel session ended')
   }
 

@@ -19,6 +19,7 @@ void test('sessions are shared by the threads and counted together', { skip }, a
   }
   t.equal(await metric('sluice_tunnel_sessions'), 4)
   t.equal(await metric('sluice_tunnel_streams'), 4)
+  t.equal(await metric('sluice_tunnel_handshakes'), 0, 'sessions are not timed any more')
   t.equal(await metric('sluice_tunnel_sessions_started_total{enrolled="true"}'), 4)
   const threads = lines.filter(({ msg }) => msg === 'tunnel session').map(({ id }) => /-(\d)\./.exec(String(id))?.[1])
   t.same(['0', '1'].map((thread) => threads.filter((each) => each === thread).length), [2, 2])
@@ -44,6 +45,8 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
   const clients = await Promise.all(ports.map(async (port) => await dial(t, port, Buffer.from('x'))))
   await Promise.all(clients.map(async (client) => await readBytes(client, 1)))
   const ends = clients.map(async (client) => await readToEnd(client))
+  const framesBefore = await metric('sluice_tunnel_frames_total{direction="received"}')
+  t.equal(await metric('sluice_tunnel_streams_accepted_total'), 2)
   await gateway.crashWorker()
   // Thread 0 was the first to get one.
   t.match(await ends[0], { how: 'ECONNRESET' })
@@ -52,6 +55,8 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
   t.equal((await ends[1])?.bytes.toString(), 'still here')
   t.ok(lines.some(({ error, msg }) => error === 'a crash that was asked for' && String(msg).includes('tunnel thread 0 died')))
   while (await metric('sluice_tunnel_sessions') !== 2) await delay(20)
+  t.equal(await metric('sluice_tunnel_streams_accepted_total'), 2, 'what a thread had counted is not lost with it')
+  t.ok(await metric('sluice_tunnel_frames_total{direction="received"}') >= framesBefore)
   const again = await dial(t, ports[0] ?? 0, Buffer.from('again'))
   t.equal((await readBytes(again, 5)).toString(), 'again')
 })

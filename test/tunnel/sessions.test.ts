@@ -1,6 +1,8 @@
 // Who gets a session, how it ends, and what the agent does then.
 
 import { request } from 'node:https'
+import { connect, type Socket } from 'node:net'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { test } from 'tap'
 import { createCa } from '../../src/cli/demo/certificates.ts'
 import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts'
@@ -106,7 +108,7 @@ void test('a new session of a node is never refused because of an old one; the o
   for (let count = 0; count <= sessionsPerNodeMax; count++) await (await lab.agent({ gateways: [gateway.url], token, node: 'twin' })).up()
   await until(() => gateway.ended.length >= 1)
   t.match(gateway.ended[0], { reason: 'closed', detail: 'a newer session of the node takes its place' })
-  t.equal(gateway.tunnel.gauges().sessions, sessionsPerNodeMax)
+  t.equal(gateway.tunnel.figures().sessions, sessionsPerNodeMax)
 })
 
 void test('a gateway that drains is left before it closes: streams end by themselves, new ones go elsewhere', async (t) => {
@@ -142,6 +144,30 @@ void test('a drain ends streams that would go on for ever at their tenant’s ti
   await gateway.tunnel.drain()
   t.match(await ending, { how: 'ECONNRESET' })
   t.match(gateway.ended, [{ reason: 'closed', detail: 'the time to drain is over' }])
+})
+
+void test('a connection that does not become a session in time is closed, wherever it stopped; one that did is left alone', async (t) => {
+  const lab = await tunnelLab(t)
+  const { tunnel, url, sockets, ended } = await lab.gateway({ handshakeMsMax: 1_000 })
+  const agent = await lab.agent({ gateways: [url], token: await lab.token() })
+  await agent.up()
+  const port = Number(url.port)
+  const tls = (): TLSSocket => connectTls({ host: '127.0.0.1', port, servername: 'localhost', ca: ca.certificatePem })
+  const stopped: readonly Socket[] = [connect({ host: '127.0.0.1', port }), tls(), tls(), tls()]
+  const [, , inHead, refused] = stopped
+  inHead?.write('GET /v1/tunnel HTTP/1.1\r\nHost: localhost\r\nX-Slow: ')
+  // It is answered, and does not close.
+  refused?.write('GET /v1/tunnel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+  await Promise.all(stopped.map(async (socket) => await new Promise((resolve) => {
+    socket.on('error', () => undefined)
+    socket.on('close', resolve)
+    socket.resume()
+  })))
+  await until(() => tunnel.figures().handshakes === 0)
+  t.equal(sockets.size, 1)
+  t.same(ended, [])
+  const client = await dial(t, agent.port, Buffer.from('still here'))
+  t.equal((await readBytes(client, 10)).toString(), 'still here')
 })
 
 void test('a session that is cut comes back by itself, and its streams are reset', async (t) => {

@@ -53,7 +53,7 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string }): Promise<TestGateway>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number }): Promise<TestGateway>
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate }): Promise<TestAgent>
 }
 
@@ -69,11 +69,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem } = {}) => {
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000 } = {}) => {
       const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as ForwardRecord[] }
       const tunnel = new TunnelGateway({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
-        gateways: told, threads: 1, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+        gateways: told, threads: 1, handshakesMax, handshakeMsMax, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {

@@ -20,6 +20,7 @@ export class Heartbeat {
   #value = 0
   #sentMs: number | undefined
   #rttMs: number | undefined
+  #unansweredSinceMs: number | undefined
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
@@ -31,6 +32,11 @@ export class Heartbeat {
   /** Falls at once and rises slowly, as queues on the path come and go. Undefined before the first answer. */
   get rttMs(): number | undefined {
     return this.#rttMs
+  }
+
+  /** When the first ping was sent since the last answer; undefined: all were answered. */
+  get unansweredSinceMs(): number | undefined {
+    return this.#unansweredSinceMs
   }
 
   get deadlineMs(): number {
@@ -57,6 +63,7 @@ export class Heartbeat {
   }
 
   answered(value: number, nowMs: number): void {
+    this.#unansweredSinceMs = undefined
     if (this.#sentMs === undefined || value !== this.#value) return
     const sampleMs = nowMs - this.#sentMs
     const rttMs = this.#rttMs
@@ -67,6 +74,7 @@ export class Heartbeat {
     const { pingIntervalMs, random } = this.#options
     this.#nextPingMs = nowMs + pingIntervalMs * (1 - jitter + 2 * jitter * random())
     this.#sentMs = nowMs
+    this.#unansweredSinceMs ??= nowMs
     this.#value = (this.#value + 1) >>> 0
     return this.#value
   }

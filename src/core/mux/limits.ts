@@ -85,6 +85,11 @@ export interface MuxCounters {
   strayBytes: number
 }
 
+/** Adds to `into` what `counters` has. */
+export function addMuxCounters(into: MuxCounters, counters: MuxCounters): void {
+  for (const name of Object.keys(into) as (keyof MuxCounters)[]) into[name] += counters[name]
+}
+
 export function createMuxCounters(): MuxCounters {
   return {
     streamsOpened: 0, streamsAccepted: 0, streamsRefused: 0, resetsReceived: 0, resetsSent: 0,

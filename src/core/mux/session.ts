@@ -117,6 +117,10 @@ export class MuxSession {
     return this.#heartbeat.rttMs
   }
 
+  get pingUnansweredSinceMs(): number | undefined {
+    return this.#heartbeat.unansweredSinceMs
+  }
+
   /** Payload that waits to be sent. */
   get queuedBytes(): number {
     return this.#queue.queuedBytes

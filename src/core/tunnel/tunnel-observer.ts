@@ -14,6 +14,8 @@ export const sessionRefusals = [
 
 export const sessionEndReasons = ['closed', 'silent', 'protocol-error', 'flood', 'peer-error'] as const satisfies readonly SessionEnd['reason'][]
 
+export const floodKinds = ['opens', 'resets', 'pings', 'empty', 'updates', 'control', 'stray'] as const satisfies readonly (SessionEnd & { readonly reason: 'flood' })['kind'][]
+
 /** How a stream and the socket beside it have ended. */
 export type RelayEnd =
   /** Both sides have finished. */
@@ -63,14 +65,4 @@ export interface TunnelObserver {
   streamEnded(session: SessionFacts, record: ForwardRecord): void
   /** A failure that belongs to no session. */
   failed(error: unknown, context: string): void
-}
-
-/** Asked at each scrape. */
-export interface TunnelGauges {
-  readonly sessions: number
-  readonly streams: number
-  /** Of the growth that all windows together may have. */
-  readonly windowGrowthBytes: number
-  /** Windows that could not grow for want of it. */
-  readonly windowGrowthRefusals: number
 }

@@ -14,9 +14,15 @@ export interface RegisteredSession {
 export class SessionRegistry<Session extends RegisteredSession> {
   readonly #byKey = new Map<string, Session[]>()
   #size = 0
+  #evicted = 0
 
   get size(): number {
     return this.#size
+  }
+
+  /** Those that gave way. */
+  get evicted(): number {
+    return this.#evicted
   }
 
   get all(): readonly Session[] {
@@ -32,7 +38,9 @@ export class SessionRegistry<Session extends RegisteredSession> {
     const sessions = this.#byKey.get(keyId) ?? []
     this.#byKey.set(keyId, [...sessions, session])
     this.#size += 1
-    if (sessions.length >= sessionsPerNodeMax) sessions[0]?.close('a newer session of the node takes its place')
+    if (sessions.length < sessionsPerNodeMax) return
+    this.#evicted += 1
+    sessions[0]?.close('a newer session of the node takes its place')
   }
 
   remove(session: Session): void {

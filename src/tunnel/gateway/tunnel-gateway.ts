@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer, type WebSocket } from 'ws'
 import type { Admission, Claim } from '../../core/identity/admission.ts'
 import type { SharedPace } from '../../core/limit/shared-pace.ts'
+import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -22,12 +23,14 @@ import { messageBytesMax } from '../websocket-wire.ts'
 import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
+import { Handshakes } from './handshakes.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
-import type { SessionFacts, SessionRefusal, TunnelGauges, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
+import { figuresOf, figuresOfSessions, type TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
+import type { SessionFacts, SessionRefusal, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 const tunnelPath = '/v1/tunnel'
-/** From the hand-over to the upgrade, TLS included. */
+/** From the hand-over to the session. */
 const handshakeMsMax = 10_000
 /** Of a process, over all its threads: connections that are not sessions yet; more are reset. */
 const handshakesMax = 2_000
@@ -58,6 +61,10 @@ export interface TunnelGatewayOptions {
   readonly pace: SharedPace
   /** Of the windows' growth, over all threads. */
   readonly budget: WindowBudget
+  /** Over all threads. @default 2_000 */
+  readonly handshakesMax?: number
+  /** @default 10_000 */
+  readonly handshakeMsMax?: number
   /** Threads that share the process's sessions evenly. */
   readonly threads: number
   /** Of sessions' ids: unique for this thread. */
@@ -75,6 +82,10 @@ export class TunnelGateway {
   readonly #sessions = new SessionRegistry<GatewaySession>()
   #gateways: readonly string[]
   #begun = 0
+  /** Of sessions that have ended. */
+  readonly #ended = createMuxCounters()
+  #handshakesRefused = 0
+  readonly #handshakes: Handshakes
   /** All that were handed over and are open: sessions, and those that want to be. */
   readonly #sockets = new Set<Socket>()
   #snapshot: Snapshot | undefined
@@ -87,17 +98,21 @@ export class TunnelGateway {
     this.#options = options
     const { certificate, gateways } = options
     this.#gateways = gateways
+    this.#handshakes = new Handshakes(options.handshakeMsMax ?? handshakeMsMax)
     this.#server = this.#createServer(certificate)
   }
 
-  gauges(): TunnelGauges {
+  figures(): TunnelFigures {
     const { usedBytes, refusals } = this.#options.budget
-    return {
-      sessions: this.#sessions.size,
-      streams: this.#sessions.all.reduce((sum, { link }) => sum + link.session.streamCount, 0),
-      windowGrowthBytes: usedBytes,
-      windowGrowthRefusals: refusals,
-    }
+    const sessions = this.#sessions.all.map(({ link }) => link.session)
+    const counters = { ...this.#ended }
+    for (const session of sessions) addMuxCounters(counters, session.counters)
+    return figuresOf({
+      ...counters, ...figuresOfSessions(sessions, performance.now()),
+      handshakes: this.#handshakes.size, handshakesRefused: this.#handshakesRefused,
+      windowGrowthBytes: usedBytes, windowGrowthRefusals: refusals,
+      sessionsEvicted: this.#sessions.evicted,
+    })
   }
 
   publish(change: SnapshotChange): void {
@@ -119,12 +134,15 @@ export class TunnelGateway {
 
   /** Takes over a connection to one of the tunnel's hostnames, of which nothing has been read. */
   take(socket: Socket): void {
-    if (this.#phase === 'stopped' || this.#sockets.size - this.#sessions.size >= handshakesMax / this.#options.threads) {
+    const isFull = this.#handshakes.size >= (this.#options.handshakesMax ?? handshakesMax) / this.#options.threads
+    if (this.#phase === 'stopped' || isFull) {
+      if (isFull) this.#handshakesRefused += 1
       socket.resetAndDestroy()
       return
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
+    this.#handshakes.begin(socket)
     socket.on('error', () => undefined)
     socket.setNoDelay(true)
     socket.setKeepAlive(true, 15_000)
@@ -167,7 +185,7 @@ export class TunnelGateway {
 
   #createServer({ certPem, keyPem, clientCaPem }: Certificate): Server {
     const server = createServer({
-      cert: certPem, key: keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'], handshakeTimeout: handshakeMsMax, headersTimeout: handshakeMsMax, connectionsCheckingInterval: 1_000,
+      cert: certPem, key: keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'],
       // Not required: most agents have a key. One that is wrong is answered, with the reason.
       ...(clientCaPem === undefined ? {} : { ca: clientCaPem, requestCert: true, rejectUnauthorized: false }),
     })
@@ -212,6 +230,7 @@ export class TunnelGateway {
   }
 
   #begin(webSocket: WebSocket, socket: TLSSocket, facts: SessionFacts, enrolled: boolean): void {
+    this.#handshakes.succeeded(socket)
     const { observer } = this.#options
     const session = new GatewaySession({
       facts, observer,
@@ -222,6 +241,7 @@ export class TunnelGateway {
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       ended: (ended) => {
         this.#sessions.remove(ended)
+        addMuxCounters(this.#ended, ended.link.session.counters)
         if (this.#sessions.size > 0) return
         for (const wake of this.#whenEmpty.splice(0)) wake()
       },
