@@ -26,6 +26,8 @@ const restartDelayMs = 100
 const restartDelayMsMax = 1_000
 /** A thread that has lived so long counts as sound. */
 const soundAfterMs = 60_000
+/** Bytes on their way are freed by scavenges only: with more room between two of them V8 collects the whole heap instead. */
+const youngGenerationMb = 3
 /** To answer for a scrape. */
 const figuresMsMax = 1_000
 
@@ -166,7 +168,7 @@ export class TunnelThreads {
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
     }
-    const worker = new Worker(new URL('tunnel-worker.ts', import.meta.url), { workerData: data, name: `sluice-tunnel-${thread}` })
+    const worker = new Worker(new URL('tunnel-worker.ts', import.meta.url), { workerData: data, name: `sluice-tunnel-${thread}`, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } })
     const calls: Seat['calls'] = new ThreadCalls<TunnelMainMethods, TunnelThreadMethods>(worker, {
       admit, isRevoked,
       observed: (events) => {

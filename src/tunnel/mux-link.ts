@@ -17,10 +17,11 @@ export interface Wire {
   /** Written and not yet taken by the system. */
   readonly unsentBytes: number
   /**
-   * @param bytes the wire's from now on
-   * @param sent called when the system has them
+   * One message of these parts, which may change after the call.
+   * @param bytes of all of them
+   * @param sent called when the system has it
    */
-  write(bytes: Uint8Array, sent: () => void): void
+  write(parts: readonly Uint8Array[], bytes: number, sent: () => void): void
   /** After what was written. */
   close(): void
 }
@@ -82,11 +83,7 @@ export class MuxLink {
   readonly #pump = (): void => {
     this.#scheduled = false
     const nowMs = performance.now()
-    while (this.#wire.unsentBytes < unsentBytesMax) {
-      const message = this.#gather(nowMs)
-      if (message === undefined) break
-      this.#wire.write(message, this.#sent)
-    }
+    while (this.#wire.unsentBytes < unsentBytesMax && this.#writeMessage(nowMs));
     if (this.session.end !== undefined) this.#wire.close()
   }
 
@@ -95,8 +92,8 @@ export class MuxLink {
     if (this.#wire.unsentBytes < unsentBytesMax / 2) this.#schedule()
   }
 
-  /** Frames up to a message's size. */
-  #gather(nowMs: number): Uint8Array | undefined {
+  /** Frames up to a message's size. @returns whether there was one */
+  #writeMessage(nowMs: number): boolean {
     const parts: Uint8Array[] = []
     let bytes = 0
     while (bytes + headerBytes + payloadRoomMin <= messageBytesMax) {
@@ -109,7 +106,9 @@ export class MuxLink {
       parts.push(frame.payload)
       bytes += frame.payload.length
     }
-    return parts.length === 0 ? undefined : parts.length === 1 ? parts[0] : Buffer.concat(parts, bytes)
+    if (bytes === 0) return false
+    this.#wire.write(parts, bytes, this.#sent)
+    return true
   }
 
   #tick(): void {

@@ -2,6 +2,8 @@
 
 /** While bulk flows the round trip is measured so often at most. */
 const sampleIntervalMs = 1_000
+/** What the path is thought to take is the least of this time or the one before: long, since bulk itself makes the path longer. */
+const pathPeriodMs = 300_000
 /** Intervals differ by so much, so that sessions that began together don't ping together. */
 const jitter = 0.2
 
@@ -21,10 +23,14 @@ export class Heartbeat {
   #sentMs: number | undefined
   #rttMs: number | undefined
   #unansweredSinceMs: number | undefined
+  #pathFromMs: number
+  #pathMs = Infinity
+  #pathBeforeMs = Infinity
 
   constructor(options: HeartbeatOptions) {
     this.#options = options
     this.#heardMs = options.nowMs
+    this.#pathFromMs = options.nowMs
     // The first one at once: windows grow by the round trip.
     this.#nextPingMs = options.nowMs
   }
@@ -32,6 +38,15 @@ export class Heartbeat {
   /** Falls at once and rises slowly, as queues on the path come and go. Undefined before the first answer. */
   get rttMs(): number | undefined {
     return this.#rttMs
+  }
+
+  /**
+   * Of the path itself, without the queues that our own bulk makes on it. A window that grew by those would make them longer, and
+   * grow again. Undefined before the first answer.
+   */
+  get pathRttMs(): number | undefined {
+    const leastMs = Math.min(this.#pathMs, this.#pathBeforeMs)
+    return leastMs === Infinity ? undefined : leastMs
   }
 
   /** When the first ping was sent since the last answer; undefined: all were answered. */
@@ -59,6 +74,8 @@ export class Heartbeat {
 
   /** @returns the value of a ping to send, because the round trip matters now and is not known of late */
   sampleIfStale(nowMs: number): number | undefined {
+    // One that is under way is waited for, however long: its answer is the one that tells.
+    if (this.#unansweredSinceMs !== undefined) return undefined
     return this.#sentMs !== undefined && nowMs - this.#sentMs < sampleIntervalMs ? undefined : this.#ping(nowMs)
   }
 
@@ -66,6 +83,12 @@ export class Heartbeat {
     this.#unansweredSinceMs = undefined
     if (this.#sentMs === undefined || value !== this.#value) return
     const sampleMs = nowMs - this.#sentMs
+    if (nowMs - this.#pathFromMs >= pathPeriodMs) {
+      this.#pathBeforeMs = this.#pathMs
+      this.#pathMs = Infinity
+      this.#pathFromMs = nowMs
+    }
+    this.#pathMs = Math.min(this.#pathMs, sampleMs)
     const rttMs = this.#rttMs
     this.#rttMs = rttMs === undefined || sampleMs < rttMs ? sampleMs : rttMs + (sampleMs - rttMs) / 8
   }

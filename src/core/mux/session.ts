@@ -345,7 +345,7 @@ export class MuxSession {
 
   #consumed(stream: MuxStream, bytes: number): void {
     if (stream.closed || stream.remoteFinished) return
-    const delta = stream.window.consumed(bytes, { nowMs: this.#nowMs, rttMs: this.#heartbeat.rttMs })
+    const delta = stream.window.consumed(bytes, { nowMs: this.#nowMs, rttMs: this.#heartbeat.pathRttMs })
     if (delta === 0) return
     this.#queue.returnCredit(stream.flow, delta)
     this.#ping(this.#heartbeat.sampleIfStale(this.#nowMs))

@@ -4,6 +4,7 @@
 //   connecting ─▶ up ─▶ draining (the gateway goes; no new streams) ─▶ waiting ─▶ connecting
 //       └───────────── refused, unreachable ─────────────────────────────┘
 
+import type { TLSSocket } from 'node:tls'
 import type { WebSocket } from 'ws'
 import type { Endpoint, EndpointGrant } from '../../core/balance/endpoint.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
@@ -159,7 +160,7 @@ export class GatewayLink implements LinkFacts {
       })
       attempt.signal.addEventListener('abort', () => fail(`no answer to the upgrade: ${reasonOf(undefined, attempt.signal)}`))
       requestSession(tls, { gateway, node, credentials }, {
-        opened: (socket) => over(() => this.#began(socket)),
+        opened: (socket) => over(() => this.#began(socket, tls)),
         refused: ({ why, reason, retryAfterMs }) => {
           this.#options.refused(this, why)
           fail(why, { kind: 'refused', reason: sessionRefusals.find((known) => known === reason) ?? 'other' }, retryAfterMs)
@@ -172,11 +173,11 @@ export class GatewayLink implements LinkFacts {
     }
   }
 
-  #began(socket: WebSocket): void {
+  #began(socket: WebSocket, tls: TLSSocket): void {
     const sinceMs = performance.now()
     const mux = new MuxLink({
       role: 'client',
-      wire: webSocketWire(socket),
+      wire: webSocketWire(socket, tls, 'client'),
       budget: this.#options.budget,
       // The reverse way is not built yet: nobody opens streams to us.
       opened: () => undefined,

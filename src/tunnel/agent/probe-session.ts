@@ -32,7 +32,7 @@ export async function probeSession(tls: TLSSocket, request: SessionRequest, sign
       opened: (socket) => {
         const link = new MuxLink({
           role: 'client',
-          wire: webSocketWire(socket),
+          wire: webSocketWire(socket, tls, 'client'),
           budget: new WindowBudget(),
           opened: () => undefined,
           goingAway: () => undefined,

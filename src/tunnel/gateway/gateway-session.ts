@@ -1,5 +1,6 @@
 // An agent's session as the gateway has it: each stream that the agent opens goes to its tenant's API server.
 
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -13,6 +14,8 @@ import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-obse
 export interface GatewaySessionOptions {
   readonly facts: SessionFacts
   readonly socket: WebSocket
+  /** The WebSocket's own connection. */
+  readonly raw: Duplex
   readonly budget: WindowBudget
   readonly agent: SocketAddress
   readonly gateway: SocketAddress
@@ -27,12 +30,12 @@ export class GatewaySession {
   readonly link: MuxLink
   readonly #socket: WebSocket
 
-  constructor({ facts, socket, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
+  constructor({ facts, socket, raw, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
     this.facts = facts
     this.#socket = socket
     this.link = new MuxLink({
       role: 'server',
-      wire: webSocketWire(socket),
+      wire: webSocketWire(socket, raw, 'server'),
       budget,
       opened: (stream) => new ForwardStream({ stream, tenant: tenant(), agent, gateway, ended: (record) => {
         observer.streamEnded(facts, record)

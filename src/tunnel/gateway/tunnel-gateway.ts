@@ -235,6 +235,7 @@ export class TunnelGateway {
     const session = new GatewaySession({
       facts, observer,
       socket: webSocket,
+      raw: socket,
       budget: this.#options.budget,
       agent: addressOf(socket.remoteAddress, socket.remotePort),
       gateway: addressOf(socket.localAddress, socket.localPort),

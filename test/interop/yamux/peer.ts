@@ -2,6 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -109,8 +110,12 @@ async function overTcp(t: Test, port: number, create: (wire: Wire) => MuxLink): 
 async function overWebSocket(t: Test, port: number, create: (wire: Wire) => MuxLink): Promise<MuxLink> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/`, { perMessageDeflate: false, origin: 'http://127.0.0.1' })
   t.teardown(() => socket.terminate())
+  // Both come in one turn.
+  const upgrading = once(socket, 'upgrade')
   await once(socket, 'open')
-  const link = create(webSocketWire(socket))
+  const [upgraded]: IncomingMessage[] = await upgrading
+  if (upgraded === undefined) throw new Error('unreachable')
+  const link = create(webSocketWire(socket, upgraded.socket, 'client'))
   socket.on('message', (bytes: Buffer) => link.received(bytes))
   socket.on('error', () => undefined)
   socket.on('close', () => link.closed('connection closed'))
@@ -155,8 +160,8 @@ function streamWire(stream: Socket): Wire {
     get unsentBytes() {
       return stream.writableLength
     },
-    write: (bytes, sent) => {
-      stream.write(bytes, sent)
+    write: (parts, bytes, sent) => {
+      stream.write(Buffer.concat(parts, bytes), sent)
     },
     close: () => stream.end(),
   }
