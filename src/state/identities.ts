@@ -6,10 +6,11 @@
 // What is decided is in core/identity/; here is what it takes to read, compare and write it so that of two racing enrolments
 // with one use left exactly one wins. A secret is shown once, when it is made, and only its hash is kept.
 
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Admission, CertificateClaim, Claim, KeyClaim, Node } from '../core/identity/admission.ts'
-import { formatJoinToken, parseJoinToken, tokenVerdict, type IdentityRefusal, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
+import { formatJoinToken, parseJoinToken, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
 import type { Store, StoreEntry } from './store.ts'
+import { TokenUses } from './token-uses.ts'
 
 export const identityLimits = {
   /** In the store, over all tenants. */
@@ -42,12 +43,14 @@ export class Identities {
   /** For nodes with certificates, until they are counted again. */
   #roomForNodes = 0
   #counting: Promise<void> | undefined
+  readonly #uses: TokenUses
 
   /** @param nodesMax @default identityLimits.nodesMax */
   constructor(store: Store, nowMs: () => number = Date.now, nodesMax: number = identityLimits.nodesMax) {
     this.#store = store
     this.#nowMs = nowMs
     this.#nodesMax = nodesMax
+    this.#uses = new TokenUses({ store, nowMs, read: tokenIn })
   }
 
   /**
@@ -104,7 +107,7 @@ export class Identities {
     if (tokenText === undefined) return { kind: 'refused', reason: 'node-unknown' }
     const token = parseJoinToken(tokenText)
     if (token === undefined) return { kind: 'refused', reason: 'malformed' }
-    const taken = await this.#takeUse(token, keyId)
+    const taken = await this.#uses.take(token, keyId)
     if (typeof taken === 'string') return { kind: 'refused', reason: taken }
     return await this.#enrol(keyId, claim, { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id })
   }
@@ -134,22 +137,6 @@ export class Identities {
       if (await this.isRevoked(lastSegment(key))) revoked(lastSegment(key))
     }
     return await this.#store.watch('nodes', (key) => void look(key).catch(failed))
-  }
-
-  /** @returns the token, of which one use is this key's now; or why not */
-  async #takeUse({ id, secret }: { readonly id: string; readonly secret: string }, keyId: string): Promise<TokenRecord | IdentityRefusal> {
-    for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const entry = await this.#store.get(`tokens/${id}`)
-      const token = entry === undefined ? undefined : tokenIn(entry)
-      const secretMatches = token !== undefined && timingSafeEqual(Buffer.from(token.secretSha256, 'hex'), Buffer.from(sha256(secret), 'hex'))
-      const verdict = tokenVerdict(token, { keyId, secretMatches, nowMs: this.#nowMs() })
-      if (token === undefined || entry === undefined) return 'token-unknown'
-      if (verdict === 'used-already') return token
-      if (verdict !== undefined) return verdict
-      const used: TokenRecord = { ...token, usedBy: [...token.usedBy, keyId] }
-      if (await this.#store.put(entry.key, JSON.stringify(used), entry.revision) !== undefined) return used
-    }
-    throw new IdentityError(`token ${id}: other writers were quicker ${attemptsMax} times`)
   }
 
   async #change<RecordOf extends object>(key: string, read: (entry: StoreEntry) => RecordOf, change: (record: RecordOf) => RecordOf): Promise<RecordOf | undefined> {

@@ -81,6 +81,21 @@ void test('of enrolments that race for the last use exactly one wins', async (t)
   t.equal((await identities.nodes()).length, 1)
 })
 
+void test('many nodes enrol at once, through several processes’ stores, as often as the token says', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const both = [identities, new Identities(store, () => 1_000_000)]
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 300 })
+  const admissions = await Promise.all(Array.from({ length: 320 }, async (_, index) => {
+    const admission = await both[index % 2]?.admit({ nodeName: `node${index}`, publicKey: newKey(), tokenText: text })
+    return admission?.kind === 'refused' ? admission.reason : admission?.kind
+  }))
+  t.equal(admissions.filter((each) => each === 'admitted').length, 300)
+  t.equal(admissions.filter((each) => each === 'token-used-up').length, 20)
+  t.equal((await identities.nodes()).length, 300)
+})
+
 void test('one key on many connections at once is one node and one use', async (t) => {
   const { identities } = await fixture(t)
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
