@@ -88,7 +88,7 @@ void test('many nodes enrol at once, through several processes’ stores, as oft
   const both = [identities, new Identities(store, () => 1_000_000)]
   const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 300 })
   const admissions = await Promise.all(Array.from({ length: 320 }, async (_, index) => {
-    const admission = await both[index % 2]?.admit({ nodeName: `node${index}`, publicKey: newKey(), tokenText: text })
+    const admission = await both[index % 2]?.admit({ kind: 'key', nodeName: `node${index}`, publicKey: newKey(), tokenText: text })
     return admission?.kind === 'refused' ? admission.reason : admission?.kind
   }))
   t.equal(admissions.filter((each) => each === 'admitted').length, 300)
