@@ -9,6 +9,7 @@ import type { TunnelPeer } from './tunnel-peer.ts'
 
 export const allTunnelPeers: readonly TunnelPeer[] = [
   sluicePeer({ name: 'sluice', settings: '`relay: { workers: 1 }`, every other setting at its default' }),
+  sluicePeer({ name: 'sluice-direct', settings: 'the same, and `lane: direct` at the agent', forward: ['lane: direct'] }),
   konnectivity,
   chisel,
   frp,
