@@ -28,15 +28,19 @@ export type HeadResult =
   | { readonly kind: 'head'; readonly firstLine: string; readonly fields: readonly string[]; readonly rest: Uint8Array }
   | { readonly kind: 'malformed'; readonly detail: string }
 
+/** Shared: streams that wait for hours keep their readers. */
+const nothing = new Uint8Array(0)
+
 /** Collects a head. */
 export class ConnectHeadReader {
-  #bytes = new Uint8Array(0)
+  #bytes: Uint8Array = nothing
 
   /** @returns undefined while the head is not whole; after a result it must not be pushed to again */
   push(bytes: Uint8Array): HeadResult | undefined {
     const before = this.#bytes.length
     const all = before === 0 ? bytes : joined(this.#bytes, bytes)
     const end = endOfHead(all, Math.max(0, before - 3))
+    this.#bytes = nothing
     if (end === -1 || end > connectHeadBytesMax) {
       if (all.length > connectHeadBytesMax) return { kind: 'malformed', detail: `a head of over ${connectHeadBytesMax} bytes` }
       this.#bytes = all.slice()
