@@ -28,6 +28,8 @@ const restartDelayMsMax = 1_000
 const soundAfterMs = 60_000
 /** Bytes on their way are freed by scavenges only: with more room between two of them V8 collects the whole heap instead. */
 const youngGenerationMb = 3
+/** As `ticketKeys` of node:tls. */
+const ticketKeysBytes = 48
 /** To answer for a scrape. */
 const figuresMsMax = 1_000
 
@@ -82,7 +84,7 @@ export class TunnelThreads {
 
   constructor(options: TunnelThreadsOptions) {
     this.#options = options
-    this.#certificate = options.certificate
+    this.#certificate = withTicketKeys(options.certificate)
     this.#gateways = options.gateways
     this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
@@ -97,8 +99,8 @@ export class TunnelThreads {
   }
 
   setCertificate(certificate: Certificate): void {
-    this.#certificate = certificate
-    for (const { calls } of this.#seats) calls.tell('setCertificate', certificate)
+    this.#certificate = withTicketKeys(certificate)
+    for (const { calls } of this.#seats) calls.tell('setCertificate', this.#certificate)
   }
 
   setGateways(gateways: readonly string[]): void {
@@ -228,4 +230,8 @@ export class TunnelThreads {
     // It has no session to send away, and takes none.
     if (this.#phase === 'draining') void seat.calls.call('drain', undefined).catch(() => undefined)
   }
+}
+
+function withTicketKeys(certificate: Certificate): Certificate {
+  return { ...certificate, ticketKeys: randomBytes(ticketKeysBytes) }
 }

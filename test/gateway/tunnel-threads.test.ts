@@ -1,6 +1,8 @@
 // The tunnel's sessions on several threads of a real gateway: shared, counted together, revoked, drained, and a thread that dies.
 
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect } from 'node:tls'
 import { test } from 'tap'
 import type { Agent } from '../../src/tunnel/agent/agent.ts'
 import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts'
@@ -80,4 +82,23 @@ void test('a drain waits for the streams of all threads', { skip }, async (t) =>
   }
   await drained
   t.ok(isDrained)
+})
+
+void test('a TLS session that began on one thread is resumed on the other', { skip }, async (t) => {
+  const { gateway, caPem } = await tunnelPlace(t)
+  const resumed: boolean[] = []
+  let session: Buffer | undefined
+  for (let count = 0; count < 4; count++) {
+    const tls = connect({ host: '127.0.0.1', port: gateway.listeners[0]?.address.port ?? 0, servername: 'localhost', ca: caPem, ...(session === undefined ? {} : { session }) })
+    t.teardown(() => tls.destroy())
+    tls.on('session', (its: Buffer) => {
+      session = its
+    })
+    await once(tls, 'secureConnect')
+    resumed.push(tls.isSessionReused())
+    // In TLS 1.3 the ticket comes after the handshake.
+    await until(() => session !== undefined)
+  }
+  // Each stays open, so the next one goes to the other thread.
+  t.same(resumed, [false, true, true, true])
 })

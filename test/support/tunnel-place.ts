@@ -16,6 +16,7 @@ import { startEcho, until } from './sockets.ts'
 export interface TunnelPlace {
   readonly gateway: Gateway
   readonly identities: Identities
+  readonly caPem: string
   readonly lines: Readonly<Record<string, unknown>>[]
   /** @returns the port that its forwarder listens on */
   readonly agent: (node: string, token: string, gatewayPort?: number) => Promise<{ readonly agent: Agent; readonly port: number; readonly records: readonly ForwardedRecord[] }>
@@ -57,6 +58,7 @@ admin: { address: 127.0.0.1:0 }
   const url = new URL(`wss://localhost:${gateway.listeners[0]?.address.port}`)
   return {
     gateway, lines,
+    caPem: ca.certificatePem,
     identities: new Identities(store),
     agent: async (node, token, gatewayPort) => {
       const records: ForwardedRecord[] = []

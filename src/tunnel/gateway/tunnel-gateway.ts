@@ -49,6 +49,11 @@ export interface Certificate {
   readonly keyPem: string
   /** Authorities of agents' certificates. Absent: agents are not asked for one. */
   readonly clientCaPem?: string
+  /**
+   * Of TLS session tickets, 48 random bytes: agents resume with any of the threads that share them. Another one with each
+   * certificate, since a resumed session stands for what was verified when it began. @default random
+   */
+  readonly ticketKeys?: Uint8Array
 }
 
 export interface TunnelGatewayOptions {
@@ -183,8 +188,9 @@ export class TunnelGateway {
     this.#server.close()
   }
 
-  #createServer({ certPem, keyPem, clientCaPem }: Certificate): Server {
+  #createServer({ certPem, keyPem, clientCaPem, ticketKeys }: Certificate): Server {
     const server = createServer({
+      ...(ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(ticketKeys) }),
       cert: certPem, key: keyPem, minVersion: 'TLSv1.3', ALPNProtocols: ['http/1.1'],
       // Not required: most agents have a key. One that is wrong is answered, with the reason.
       ...(clientCaPem === undefined ? {} : { ca: clientCaPem, requestCert: true, rejectUnauthorized: false }),
