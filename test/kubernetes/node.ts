@@ -92,13 +92,12 @@ export async function startNodeLab(binaries: LabBinaries & NodeBinaries): Promis
     await gateway.start()
 
     machine.closeFirewall(gatewayPort)
-    machine.exec('ip', ['address', 'add', `${advertisedAddress}/32`, 'dev', 'lo'])
     const watched = (process_: LabProcess): void => void logs.push(() => process_.logTail())
     watched(await startAgent({
       name: nodeName, directory,
       gateways: [`wss://${tunnelName}:${gatewayPort}`],
       token: await createToken(gateway.configFile, { tenant: server.tenant }),
-      listen: { address: advertisedAddress, port: apiServerPort },
+      listen: { address: advertisedAddress, port: apiServerPort }, addAddress: true,
       run: (...command) => machine.run(...command),
     }))
     const options: NodeOptions = {

@@ -20,6 +20,8 @@ export interface TunnelAgentOptions {
   readonly token: string
   /** Where the node's own dial. */
   readonly listen: SocketAddress
+  /** Whether it puts the address on `lo` first. @default false */
+  readonly addAddress?: boolean
   readonly run: (name: string, executable: string, arguments_: readonly string[]) => LabProcess
 }
 
@@ -36,7 +38,7 @@ export async function createToken(gatewayConfig: string, { tenant, uses = 1 }: {
 }
 
 /** Resolves when there is a session with each gateway. */
-export async function startAgent({ name, directory, gateways, token, listen, run }: TunnelAgentOptions): Promise<LabProcess> {
+export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, run }: TunnelAgentOptions): Promise<LabProcess> {
   const [configFile, tokenFile] = [join(directory, `agent-${name}.yaml`), `join-token-${name}`]
   await writeFile(join(directory, tokenFile), token, { mode: 0o600 })
   await writeFile(configFile, `gateways: [${gateways.join(', ')}]
@@ -44,7 +46,7 @@ caFile: tunnel-ca.crt
 token: { file: ${tokenFile} }
 state: { directory: agent-${name} }
 node: { name: ${name} }
-forward: [{ listen: "${formatSocketAddress(listen)}" }]
+forward: [{ listen: "${formatSocketAddress(listen)}", addAddress: ${addAddress} }]
 `)
   const agent = run(`agent-${name}`, process.execPath, [mainFile, 'agent', '--config', configFile])
   await agent.waitUntil('has its sessions', readyTimeoutMs, async () =>
