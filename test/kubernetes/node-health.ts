@@ -1,7 +1,12 @@
 // What the API server knows of nodes' health, asked again and again: the condition that the node lifecycle controller sets,
 // with the time of its last change, so that no change between two looks is missed; and each renewal of each lease.
 
-import { type ApiServer } from './api-server.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { ApiServer } from './api-server.ts'
+import type { HttpsResponse } from './https-request.ts'
+
+const triesMax = 5
+const retryAfterMs = 500
 
 /** Every lease that is seen, and each time between two renewals, which are due every 10 s. */
 export class NodeHealth {
@@ -74,10 +79,22 @@ export class NodeHealth {
   }
 
   async #list<T>(path: string): Promise<readonly T[]> {
-    const { status, body } = await this.#server.request(path)
+    const { status, body } = await this.#ask(path)
     if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`)
     const { items }: { readonly items: readonly T[] } = JSON.parse(body)
     return items
+  }
+
+  /** A busy machine resets a connection of ours now and then: that says nothing of the nodes. */
+  async #ask(path: string): Promise<HttpsResponse> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#server.request(path)
+      } catch (error) {
+        if (tries === triesMax) throw error
+        await delay(retryAfterMs)
+      }
+    }
   }
 }
 
