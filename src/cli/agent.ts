@@ -79,10 +79,10 @@ interface Place {
 }
 
 async function run(config: AgentConfig, { folder, logger }: Place): Promise<number> {
-  const { gateways, sessions, caFile, tokenFile, certificate, stateDirectory, node, forward, proxy } = config
+  const { gateways, sessions, caFile, tokenFile, certificate, stateDirectory, node, addresses, reverse, forward, proxy } = config
   const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
-    gateways, sessions, node,
+    gateways, sessions, node, addresses, reverse,
     forward,
     createLaneRelay: async (events) => await (await import('./agent/lane-relay.ts')).createLaneRelay(events, logger),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),
@@ -93,7 +93,9 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
     observer: {
       linkChanged: (link) => observers.forEach((each) => each.linkChanged(link)),
       linkRefused: (link, why) => observers.forEach((each) => each.linkRefused(link, why)),
+      announcementsRefused: (link) => observers.forEach((each) => each.announcementsRefused(link)),
       connectionEnded: (record) => observers.forEach((each) => each.connectionEnded(record)),
+      reverseEnded: (record) => observers.forEach((each) => each.reverseEnded(record)),
     },
     failed: (error, context) => logger.error({ error: error instanceof Error ? error.message : String(error) }, context),
   })
@@ -103,10 +105,10 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
   const signalled = new Promise<string>((resolve_) => {
     for (const each of ['SIGTERM', 'SIGINT'] as const) process.once(each, () => resolve_(each))
   })
-  let addresses: AddedAddresses | undefined
+  let added: AddedAddresses | undefined
   try {
     const adminAddress = await admin?.listen()
-    addresses = await addAddresses(forward, logger)
+    added = await addAddresses(forward, logger)
     const bound = await agent.start()
     logger.info({ node, listening: bound.map(formatSocketAddress), gateways: gateways.map(({ host }) => host), ...(adminAddress === undefined ? {} : { admin: formatSocketAddress(adminAddress) }) }, 'agent started')
   } catch (error) {
@@ -116,7 +118,7 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
   }
   logger.info({ signal: await signalled, connections: agent.connectionCount }, 'agent ends')
   await agent.stop()
-  addresses.remove()
+  added.remove()
   await admin?.close()
   return 0
 }
@@ -125,7 +127,7 @@ async function adminOf({ admin, node, proxy }: AgentConfig, agent: Agent, logger
   if (admin === undefined) return undefined
   const { createAgentAdmin } = await import('./agent/admin.ts')
   const facts = { node, version: programVersion(), startedAtMs: performance.now(), proxy: proxy?.url.host }
-  return createAgentAdmin({ address: admin.address, logger, facts: () => ({ ...facts, links: agent.links, forwards: agent.forwards }) })
+  return createAgentAdmin({ address: admin.address, logger, facts: () => ({ ...facts, links: agent.links, forwards: agent.forwards, reverse: agent.reverse }) })
 }
 
 /** Once the node is enrolled nobody needs it: it may be gone. */

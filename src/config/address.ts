@@ -1,12 +1,12 @@
 // Addresses as they are written: `0.0.0.0:6443`, `[::]:6443`, and for endpoints also `api.example.com:6443`.
 
 import { canonicalAddress } from '../core/net/ip-address.ts'
-import type { SocketAddress } from '../core/net/socket-address.ts'
+import { hostPortIn, type SocketAddress } from '../core/net/socket-address.ts'
 import { normalizeHostname } from '../core/route/hostname.ts'
 
 /** An IP literal and a port, 0–65535: 0 lets the system choose. */
 export function parseSocketAddress(text: string): SocketAddress | undefined {
-  const parts = split(text)
+  const parts = hostPortIn(text)
   const address = parts === undefined ? undefined : canonicalAddress(parts.host)
   if (parts === undefined || address === undefined || parts.bracketed !== address.includes(':')) return undefined
   return { address, port: parts.port }
@@ -14,7 +14,7 @@ export function parseSocketAddress(text: string): SocketAddress | undefined {
 
 /** As above, or a hostname that is resolved at each dial; the port is 1–65535. */
 export function parseEndpointAddress(text: string): SocketAddress | undefined {
-  const parts = split(text)
+  const parts = hostPortIn(text)
   if (parts === undefined || parts.port === 0) return undefined
   const address = parsePoolAddress(parts.host)
   if (address === undefined || parts.bracketed !== address.includes(':')) return undefined
@@ -27,13 +27,4 @@ export function parsePoolAddress(text: string): string | undefined {
   if (address !== undefined) return address
   const normalized = normalizeHostname(text)
   return normalized.kind === 'hostname' ? normalized.hostname : undefined
-}
-
-function split(text: string): { host: string; port: number; bracketed: boolean } | undefined {
-  const match = /^(?:\[([^\]]*)\]|([^:[\]]*)):(0|[1-9]\d{0,4})$/.exec(text)
-  if (match === null) return undefined
-  const [, bracketed, bare, portText] = match
-  const port = Number(portText)
-  if (port > 65_535) return undefined
-  return { host: bracketed ?? bare ?? '', port, bracketed: bracketed !== undefined }
 }

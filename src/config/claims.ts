@@ -7,7 +7,7 @@
 import type { z } from 'zod'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import { valueAt } from './schema-path.ts'
-import { endpointSchema, exactHostname, listenerSchema, poolSchema, tenantSchema, type ParsedConfig } from './schema.ts'
+import { egressSchema, endpointSchema, exactHostname, listenerSchema, poolSchema, tenantSchema, type ParsedConfig } from './schema.ts'
 
 /** Absent: not written. `null`: written, but wrong, which is told already. */
 type Claimed<Value> = Value | null | undefined
@@ -22,6 +22,15 @@ export interface Claims {
   readonly pools?: Readonly<Record<string, PoolClaims>> | undefined
   /** Normalised, each with its place in the list. */
   readonly tunnelHostnames?: readonly Claimed<string>[]
+  readonly egress?: readonly EgressClaims[]
+  /** Whether there is a tunnel, however wrong. */
+  readonly hasTunnel?: boolean
+}
+
+export interface EgressClaims {
+  readonly tenant?: Claimed<string>
+  readonly socket?: Claimed<string>
+  readonly address?: Claimed<ParsedConfig['listeners'][number]['address']>
 }
 
 export interface ListenerClaims {
@@ -48,8 +57,8 @@ export interface ApiServerClaims {
   readonly hasUnknownKeys?: boolean
 }
 
-export function claimsOfParsed({ listeners, tenants, pools, tunnel }: ParsedConfig): Claims {
-  return { tunnelHostnames: tunnel?.hostnames ?? [], listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: new Set(tenants.map(({ name }) => name)), pools }
+export function claimsOfParsed({ listeners, tenants, pools, tunnel, egress }: ParsedConfig): Claims {
+  return { egress, hasTunnel: tunnel !== undefined, tunnelHostnames: tunnel?.hostnames ?? [], listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: new Set(tenants.map(({ name }) => name)), pools }
 }
 
 export function claimsOfBroken(data: unknown): Claims {
@@ -60,6 +69,8 @@ export function claimsOfBroken(data: unknown): Claims {
     tenantNames: tenantNamesOf(tenants),
     pools: poolClaims(valueAt(data, ['pools'])),
     tunnelHostnames: listOf(valueAt(data, ['tunnel', 'hostnames'])).map((hostname) => claimed(hostname, exactHostname)),
+    egress: listOf(valueAt(data, ['egress'])).map(egressClaims),
+    hasTunnel: valueAt(data, ['tunnel']) !== undefined,
   }
 }
 
@@ -80,6 +91,11 @@ function claimed<Schema extends z.ZodType>(value: unknown, schema: Schema): Clai
 function listenerClaims(listener: unknown): ListenerClaims {
   const { address, defaultTenant } = listenerSchema.shape
   return { address: claimed(valueAt(listener, ['address']), address), defaultTenant: claimed(valueAt(listener, ['defaultTenant']), defaultTenant) }
+}
+
+function egressClaims(entry: unknown): EgressClaims {
+  const { tenant, socket, address } = egressSchema.shape
+  return { tenant: claimed(valueAt(entry, ['tenant']), tenant), socket: claimed(valueAt(entry, ['socket']), socket), address: claimed(valueAt(entry, ['address']), address) }
 }
 
 function tenantClaims(tenant: unknown): TenantClaims {

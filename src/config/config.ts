@@ -16,6 +16,8 @@ export interface Settings {
   readonly timeouts: ProcessTimeouts
   /** Absent: no agent can have a session. */
   readonly tunnel?: TunnelConfig
+  /** Empty: API servers can't ask for connections to their nodes. */
+  readonly egress: readonly EgressConfig[]
   readonly state: StateConfig
   readonly admin: { readonly address: SocketAddress }
 }
@@ -29,12 +31,19 @@ export interface TunnelConfig {
   readonly clientCaFile?: string
   /** wss://HOST[:PORT], as `gatewayUrl` writes it; empty: agents are told of none. */
   readonly gateways: readonly string[]
+  /** Where other gateways reach this one; absent: it has no links with others. */
+  readonly peerAddress?: SocketAddress
   /** Agents may come by TCP connections with a ticket, on the tenants' listeners. */
   readonly directLane: boolean
   readonly threads: number | 'auto'
   /** Sessions begun in a second, at most. */
   readonly handshakesPerSecond: number
 }
+
+/** Paths as written. */
+export type EgressConfig =
+  | { readonly kind: 'socket'; readonly tenant: string; readonly path: string }
+  | { readonly kind: 'tls'; readonly address: SocketAddress; readonly certificate: { readonly certFile: string; readonly keyFile: string }; readonly clientCaFile: string }
 
 export interface StateConfig {
   readonly kind: 'file'

@@ -72,7 +72,8 @@ export function loadPieces({ text, env, previous }: PiecesOptions): Pieces | und
   const items = resolveItems(parsed, { list, frame, kept: kept.items })
   const claims = items === undefined ? undefined : claimsOf(items, { list, kept })
   if (items === undefined || claims === undefined) return undefined
-  const areKnown = frame.parsed.listeners.every(({ defaultTenant }) => defaultTenant === undefined || claims.tenants.get(defaultTenant) !== undefined)
+  const named = [...frame.parsed.listeners.map(({ defaultTenant }) => defaultTenant), ...frame.parsed.egress.map(({ tenant }) => tenant)]
+  const areKnown = named.every((tenant) => tenant === undefined || claims.tenants.get(tenant) !== undefined)
   const tunnelHostnames = frame.parsed.tunnel?.hostnames ?? []
   return areKnown && tunnelHostnames.every((hostname) => claims.hostnames.get(hostname) === undefined) ? { frame, list, items, ...claims } : undefined
 }
@@ -133,8 +134,8 @@ function resolveItems(parsed: readonly ParsedTenant[], { list, frame, kept }: { 
   for (const [index, { apiServer }] of parsed.entries()) {
     if (kept[list.sources[index] ?? noSource] === undefined) fresh.set(index, { hostnames: [], apiServer })
   }
-  const { listeners, pools } = frame.parsed
-  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: fresh, pools }).length > 0) return undefined
+  const { listeners, pools, egress, tunnel } = frame.parsed
+  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: fresh, pools, egress, hasTunnel: tunnel !== undefined }).length > 0) return undefined
   return parsed.map((tenant, index) => kept[list.sources[index] ?? noSource] ?? { parsed: tenant, resolved: resolveTenant(tenant, frame.parsed) })
 }
 

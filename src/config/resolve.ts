@@ -5,7 +5,7 @@ import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
-import type { Config, ListenerConfig, Settings, TunnelConfig } from './config.ts'
+import type { Config, EgressConfig, ListenerConfig, Settings, TunnelConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import type { ParsedConfig } from './schema.ts'
@@ -27,10 +27,17 @@ type ParsedTenant = ParsedConfig['tenants'][number]
 type ParsedListener = ParsedConfig['listeners'][number]
 
 /** Mistakes between keys; empty when `resolve` may follow. */
-export function crossProblems({ listeners, tenants, tenantNames, pools, tunnelHostnames = [] }: Claims): PathProblem[] {
+export function crossProblems({ listeners, tenants, tenantNames, pools, tunnelHostnames = [], egress = [], hasTunnel = false }: Claims): PathProblem[] {
   const knownTenants = [...tenantNames ?? []]
   return [
-    ...duplicates('listener address', [...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: address ? listenerKey(address) : undefined }))),
+    ...duplicates('listener address', [
+      ...[...listeners].map(([index, { address }]) => ({ path: ['listeners', index, 'address'], key: address ? listenerKey(address) : undefined })),
+      ...egress.map(({ address }, index) => ({ path: ['egress', index, 'address'], key: address ? listenerKey(address) : undefined })),
+    ]),
+    ...duplicates('socket', egress.map(({ socket }, index) => ({ path: ['egress', index, 'socket'], key: socket }))),
+    ...(egress.length > 0 && !hasTunnel ? [{ path: ['egress'], message: 'an egress without a tunnel', expected: 'tunnel, whose agents dial' }] : []),
+    ...egress.flatMap(({ tenant }, index) =>
+      typeof tenant !== 'string' || tenantNames === undefined || tenantNames.has(tenant) ? [] : [unknownName(['egress', index, 'tenant'], 'tenant', tenant, knownTenants)]),
     ...[...listeners].flatMap(([index, { defaultTenant }]) =>
       typeof defaultTenant !== 'string' || tenantNames === undefined || tenantNames.has(defaultTenant) ? [] : [unknownName(['listeners', index, 'defaultTenant'], 'tenant', defaultTenant, knownTenants)]),
     ...Object.entries(pools ?? {}).flatMap(([name, { addresses }]) => duplicates('pool address', addresses.map((key, index) => ({ path: ['pools', name, 'addresses', index], key })))),
@@ -105,13 +112,20 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     relay: { ...relay, warmUpMs: warmUp },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
+    egress: parsed.egress.map(egressConfig),
     state: parsed.state,
     admin: { address: parsed.admin.address.address },
   }
 }
 
-function tunnelConfig({ clientCaFile, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {
-  return { ...tunnel, ...(clientCaFile === undefined ? {} : { clientCaFile }) }
+function tunnelConfig({ clientCaFile, peerAddress, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {
+  return { ...tunnel, ...(clientCaFile === undefined ? {} : { clientCaFile }), ...(peerAddress === undefined ? {} : { peerAddress }) }
+}
+
+function egressConfig({ tenant, socket, address, certificate, clientCaFile }: ParsedConfig['egress'][number]): EgressConfig {
+  if (tenant !== undefined && socket !== undefined) return { kind: 'socket', tenant, path: socket }
+  if (address === undefined || certificate === undefined || clientCaFile === undefined) throw new Error('bug: an egress whose keys were not checked')
+  return { kind: 'tls', address: address.address, certificate, clientCaFile }
 }
 
 function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListener): ListenerConfig {
@@ -126,6 +140,7 @@ function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListen
 /** @param context the rest of the file */
 export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<ParsedConfig, 'defaults' | 'pools'>): TenantSpec {
   const { connect, idle, halfClosed, drain } = defaults.timeouts
+  const mayAnnounce = tenant.reverse?.mayAnnounce ?? defaults.reverse.mayAnnounce
   return {
     name: tenant.name,
     hostnames: tenant.hostnames,
@@ -137,6 +152,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
+    ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
   }
 }

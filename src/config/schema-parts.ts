@@ -2,6 +2,7 @@
 // process lives.
 
 import { z } from 'zod'
+import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseSocketAddress } from './address.ts'
 import { quote } from './quote.ts'
 
@@ -38,3 +39,10 @@ export const bindAddress = text('an IP address and a port: 0.0.0.0:6443 or [::]:
   const address = parseSocketAddress(value)
   return address === undefined ? undefined : { text: value, address }
 })
+
+export const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', undefined, (value) => {
+  const parsed = parseCidr(value)
+  return parsed.kind === 'cidr' ? formatCidr(parsed.cidr) : new Wrong(parsed.detail)
+})
+
+export const port = z.int().min(1).max(65_535).meta({ description: 'a port, 1 to 65535' })

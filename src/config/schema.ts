@@ -7,11 +7,10 @@
 import { z } from 'zod'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
-import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
-import { bindAddress, nameRule, text, Wrong } from './schema-parts.ts'
+import { bindAddress, cidr, nameRule, port, text, Wrong } from './schema-parts.ts'
 
 export const tenantsMax = 250_000
 const workersMax = 256
@@ -21,6 +20,11 @@ const listenersMax = 100
 const poolsMax = 1_000
 const tunnelHostnamesMax = 100
 const cidrsMax = 10_000
+const egressMax = 250_000
+const rangesMax = 1_000
+/** Of the address of a Unix socket, its end included (sys/un.h); the folder leaves room for the name that it is bound under first. */
+const socketPathBytesMax = 107
+const socketDraftBytes = 10
 
 function duration(minText: string, maxText: string, meaning: string): z.ZodType<number, string> {
   const [minMs, maxMs] = [parseDurationMs(minText) ?? 0, parseDurationMs(maxText) ?? 0]
@@ -30,11 +34,6 @@ function duration(minText: string, maxText: string, meaning: string): z.ZodType<
   })
 }
 
-const cidr = text('a network in CIDR notation, 10.0.0.0/8 or 2001:db8::/32', undefined, (value) => {
-  const parsed = parseCidr(value)
-  return parsed.kind === 'cidr' ? formatCidr(parsed.cidr) : new Wrong(parsed.detail)
-})
-
 const name = text(`a name: ${nameRule}`, namePattern.source, (value) => namePattern.test(value) ? value : undefined)
 
 const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', undefined, (value) => {
@@ -43,7 +42,6 @@ const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', und
 })
 
 const endpointAddress = text('ADDRESS:PORT of an API server: 10.1.0.11:31443, [2001:db8::11]:31443 or api.example.com:6443', undefined, parseEndpointAddress)
-const port = z.int().min(1).max(65_535).meta({ description: 'a port, 1 to 65535' })
 
 const proxyProtocol = z.strictObject({
   trustedSources: z.array(cidr).min(1).max(cidrsMax).meta({ description: 'the networks of the balancers in front: connections from elsewhere are refused' }),
@@ -69,6 +67,10 @@ const scheduler = z.enum(['rr']).meta({ description: 'rr (round robin)' })
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
+const reverse = z.strictObject({
+  mayAnnounce: z.array(cidr).max(rangesMax).optional().meta({ description: 'the networks that agents may say they reach, their nodes’ own addresses too; absent: all but loopback, link-local, multicast and the unspecified address, which are never allowed' }),
+}).meta({ description: 'what the tenant’s agents may announce for its API server' })
+
 const tenantTimeouts = {
   connect: duration('10ms', '1m', 'for one endpoint to accept'),
   idle: duration('1m', '24h', 'without a byte in either direction; clients of Kubernetes ping after 30s'),
@@ -91,6 +93,7 @@ const defaultsSchema = z.strictObject({
     drainGrace: processTimeouts.drainGrace.prefault('5s'),
   }).meta({ description: 'how long each wait may take' }).prefault({}),
   retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
+  reverse: reverse.prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
 
 export const endpointSchema = z.strictObject({
@@ -119,6 +122,7 @@ export const tenantSchema = z.strictObject({
     drain: tenantTimeouts.drain.optional(),
   }).optional().meta({ description: 'instead of those in defaults' }),
   retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
+  reverse: reverse.optional(),
 }).meta({ description: 'one hosted control plane' })
 
 const adminSchema = z.strictObject({
@@ -145,8 +149,34 @@ const tunnelSchema = z.strictObject({
   gateways: z.array(gatewayAddress).max(gatewaysToldMax).default([]).meta({ description: 'all gateways of the installation, this one too: agents are told, and hold sessions with them; absent: they keep to their own configuration' }),
   directLane: z.boolean().default(true).meta({ description: 'true or false: agents may also open a TCP connection for each stream, on the listeners of the tenants, let in by a ticket of their session' }),
   threads: z.union([z.literal('auto'), z.int().min(1).max(64)]).default('auto').meta({ description: 'auto (one for every two cores), or how many; they share the sessions' }),
+  peerAddress: text('HOST:PORT, where the other gateways of the installation reach a listener of this one', undefined, parseEndpointAddress).optional(),
   handshakesPerSecond: z.int().min(1).max(100_000).default(200).meta({ description: 'sessions begun in a second, at most; agents that come faster are told to come later' }),
 }).meta({ description: 'agents on customers’ nodes reach their API server through it; absent: none can' })
+
+const socketPath = text(`the path of a Unix socket, at most ${socketPathBytesMax} bytes, and its folder ${socketPathBytesMax - socketDraftBytes}`, undefined, (value) => {
+  const bytes = (part: string): number => new TextEncoder().encode(part).length
+  const isShort = bytes(value) <= socketPathBytesMax && bytes(value.slice(0, value.lastIndexOf('/') + 1)) <= socketPathBytesMax - socketDraftBytes
+  return value !== '' && !value.endsWith('/') && !value.includes('\0') && isShort ? value : undefined
+})
+
+export const egressSchema = z.strictObject({
+  tenant: z.string().optional().meta({ description: 'the name of the tenant whose API server opens the socket' }),
+  socket: socketPath.optional(),
+  address: bindAddress.optional(),
+  certificate: certificateSchema.optional(),
+  clientCaFile: z.string().min(1).optional().meta({ description: 'a file in PEM: the authorities of API servers’ certificates (O = tenant), read anew with each reload' }),
+}).superRefine(({ tenant, socket, address, certificate, clientCaFile }, context) => {
+  const wrong = egressKeysProblem({ forSocket: [tenant, socket], forTls: [address, certificate, clientCaFile] })
+  if (wrong !== undefined) context.issues.push({ code: 'custom', message: wrong, input: undefined })
+}).meta({ description: 'either { tenant, socket } or { address, certificate, clientCaFile }' })
+
+/** Which keys are there. */
+function egressKeysProblem({ forSocket, forTls }: { readonly forSocket: readonly unknown[]; readonly forTls: readonly unknown[] }): string | undefined {
+  const [socketKeys, tlsKeys] = [forSocket, forTls].map((values) => values.filter((value) => value !== undefined).length)
+  if (socketKeys === forSocket.length && tlsKeys === 0) return undefined
+  if (tlsKeys === forTls.length && socketKeys === 0) return undefined
+  return socketKeys === 0 || tlsKeys === 0 ? 'keys are missing' : 'keys of both kinds'
+}
 
 const stateSchema = z.strictObject({
   kind: z.enum(['file']).default('file').meta({ description: 'file (a directory, for the processes of one machine)' }),
@@ -161,6 +191,7 @@ export const configSchema = z.strictObject({
   defaults: defaultsSchema.prefault({}),
   tenants: z.array(tenantSchema).max(tenantsMax).meta({ description: `a list of at most ${tenantsMax} tenants` }).prefault([]),
   tunnel: tunnelSchema.optional(),
+  egress: z.array(egressSchema).max(egressMax).default([]).meta({ description: 'where API servers ask for connections to their nodes, with CONNECT (EgressSelectorConfiguration, HTTPConnect); needs a tunnel' }),
   state: stateSchema.prefault({}),
   admin: adminSchema.prefault({}),
 }).meta({ title: 'Sluice', description: 'The configuration of sluice gateway' })

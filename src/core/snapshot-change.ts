@@ -103,6 +103,7 @@ function tenantPolicy(spec: TenantSpec, scheduler: Scheduler, cidrSets: CidrSetC
     halfClosedTimeoutMs: spec.halfClosedTimeoutMs,
     drainTimeoutMs: spec.drainTimeoutMs,
     ...(spec.allowedSources === undefined ? {} : { allowedSources: cidrSets.setOf(spec.allowedSources) }),
+    ...(spec.mayAnnounce === undefined ? {} : { mayAnnounce: spec.mayAnnounce }),
     ...(spec.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: spec.sendProxyProtocol }),
   }
 }

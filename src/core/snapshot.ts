@@ -50,6 +50,8 @@ export interface TenantPolicy {
   readonly scheduler: Scheduler
   readonly allowedSources?: CidrSet
   readonly sendProxyProtocol?: 'v1' | 'v2'
+  /** As in `TenantSpec`. */
+  readonly mayAnnounce?: readonly string[]
   /** Endpoints dialled for one connection at the most, ≥1. */
   readonly attemptsMax: number
   readonly connectTimeoutMs: number
@@ -100,4 +102,6 @@ export interface TenantSpec {
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
   readonly sendProxyProtocol?: 'v1' | 'v2'
+  /** Networks in CIDR notation that its agents may announce; absent: whatever can be announced at all. */
+  readonly mayAnnounce?: readonly string[]
 }

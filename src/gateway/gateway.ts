@@ -171,6 +171,7 @@ export class Gateway {
     const { admin, listeners } = this.#config.settings
     this.#admin = await this.#openAdmin(admin.address)
     await this.#publish(change)
+    await this.#tunnel?.openEgress(await this.#tunnel.readEgress(this.#config.settings.egress))
     for (const listener of listeners) await this.#listen(listener, listeners)
     this.#phase = 'ready'
     this.#logger.info({
@@ -289,6 +290,8 @@ export class Gateway {
     if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways, certificate and clientCaFile: restart to change that')
     if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
     const certificate = tunnel === undefined ? undefined : await this.#tunnel?.readCertificate(tunnel)
+    const egress = await this.#tunnel?.readEgress(config.settings.egress) ?? []
+    const egressBefore = this.#tunnel?.egress ?? []
     for (const { name, address } of listeners) {
       if (!this.#bound.has(name) || listenOptions(address, listeners).ipv6Only === listenOptions(address, running.listeners).ipv6Only) continue
       // An option of the bound socket: it can't be changed, nor a second one bound beside it.
@@ -305,8 +308,11 @@ export class Gateway {
         bound.push(listener)
       }
       if (formatSocketAddress(adminAddress) !== formatSocketAddress(running.admin.address)) admin = await this.#openAdmin(adminAddress)
+      await this.#tunnel?.openEgress(egress)
       await this.#publish(change)
     } catch (error) {
+      await this.#tunnel?.openEgress(egressBefore)
+      await this.#tunnel?.closeOtherEgress()
       for (const { name } of bound) await this.#unlisten(name)
       await admin?.server.close()
       if (added.length > 0) await this.#publishListeners(listenerSpecs(running))
@@ -314,6 +320,7 @@ export class Gateway {
     }
     this.#config = config
     if (tunnel !== undefined && certificate !== undefined) this.#tunnel?.reload(tunnel, certificate)
+    await this.#tunnel?.closeOtherEgress()
     for (const name of Array.from(this.#bound.keys())) {
       if (!listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }

@@ -3,8 +3,10 @@
 //
 //   call('admit', claim) ─▶ { call: 7, name, argument } ─▶ own.admit(claim) ─▶ { answer: 7, value } ─▶ resolved
 
+import type { MessagePort } from 'node:worker_threads'
+
 export interface Port {
-  postMessage(message: unknown): void
+  postMessage(message: unknown, transfer: MessagePort[]): void
   on(event: 'message', received: (message: unknown) => void): unknown
 }
 
@@ -44,9 +46,9 @@ export class ThreadCalls<Own extends Methods<Own>, Other extends Methods<Other>>
     return await pending.promise as Answer<Other[Name]>
   }
 
-  /** Nobody waits for it; a method that throws ends its thread. */
-  tell<Name extends keyof Other>(name: Name, argument: Argument<Other[Name]>): void {
-    if (this.#closed === undefined) this.#post({ kind: 'tell', name, argument })
+  /** Nobody waits for it; a method that throws ends its thread. @param transfer what of the argument is the other's from here on */
+  tell<Name extends keyof Other>(name: Name, argument: Argument<Other[Name]>, transfer: MessagePort[] = []): void {
+    if (this.#closed === undefined) this.#port.postMessage({ kind: 'tell', name, argument } satisfies Message, transfer)
   }
 
   /** The other thread is gone: whoever waits is told. */
@@ -57,7 +59,7 @@ export class ThreadCalls<Own extends Methods<Own>, Other extends Methods<Other>>
   }
 
   #post(message: Message): void {
-    this.#port.postMessage(message)
+    this.#port.postMessage(message, [])
   }
 
   #received(message: Message): void {

@@ -26,8 +26,24 @@ export class TunnelEventPoster implements TunnelObserver {
     this.#add({ name: 'sessionRefused', arguments: arguments_ })
   }
 
+  announcementRefused(...arguments_: Parameters<TunnelObserver['announcementRefused']>): void {
+    this.#add({ name: 'announcementRefused', arguments: arguments_ })
+  }
+
+  peerLinkChanged(...arguments_: Parameters<TunnelObserver['peerLinkChanged']>): void {
+    this.#add({ name: 'peerLinkChanged', arguments: arguments_ })
+  }
+
   streamEnded(...arguments_: Parameters<TunnelObserver['streamEnded']>): void {
     this.#add({ name: 'streamEnded', arguments: arguments_ })
+  }
+
+  egressEnded(...arguments_: Parameters<TunnelObserver['egressEnded']>): void {
+    this.#add({ name: 'egressEnded', arguments: arguments_ })
+  }
+
+  egressRefused(...arguments_: Parameters<TunnelObserver['egressRefused']>): void {
+    this.#add({ name: 'egressRefused', arguments: arguments_ })
   }
 
   failed(...arguments_: Parameters<TunnelObserver['failed']>): void {
@@ -55,7 +71,11 @@ export function tellAgain(observer: TunnelObserver, events: readonly TunnelEvent
       case 'sessionStarted': observer.sessionStarted(...event.arguments); break
       case 'sessionEnded': observer.sessionEnded(...event.arguments); break
       case 'sessionRefused': observer.sessionRefused(...event.arguments); break
+      case 'announcementRefused': observer.announcementRefused(...event.arguments); break
+      case 'peerLinkChanged': observer.peerLinkChanged(...event.arguments); break
       case 'streamEnded': observer.streamEnded(...event.arguments); break
+      case 'egressEnded': observer.egressEnded(...event.arguments); break
+      case 'egressRefused': observer.egressRefused(...event.arguments); break
       case 'failed': observer.failed(...event.arguments); break
       default: event satisfies never
     }

@@ -9,16 +9,21 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import { addUp, figuresOf, totalsOf, type TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
-import type { SessionFacts, TunnelObserver } from '../core/tunnel/tunnel-observer.ts'
+import { stableHash } from '../core/stable-hash.ts'
+import type { SessionFacts } from '../core/tunnel/tunnel-observer.ts'
+import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
+import type { ReachableFacts } from '../tunnel/egress/egress.ts'
+import type { PeerGateway } from '../tunnel/egress/peer-link.ts'
 import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import type { SessionPlace, TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { ThreadCalls } from './thread-calls.ts'
-import { tellAgain } from './tunnel-events.ts'
+import type { TunnelEvent } from './tunnel-events.ts'
 import type { TunnelMainMethods, TunnelThreadMethods, TunnelWorkerData } from './tunnel-worker.ts'
 
 /** Of the n-th death in a row: n times this, but not over the most. */
@@ -42,7 +47,9 @@ export interface TunnelThreadsOptions {
   readonly ticketSecret: Uint8Array | undefined
   readonly admit: (claim: Claim) => Promise<Admission>
   readonly isRevoked: (keyId: string) => Promise<boolean>
-  readonly observer: TunnelObserver
+  readonly peering: TunnelSideOptions['peering']
+  /** What a thread's observer was told. */
+  readonly observed: (events: readonly TunnelEvent[]) => void
 }
 
 interface Seat {
@@ -76,6 +83,10 @@ export class TunnelThreads {
   readonly #seats: readonly Seat[]
   #certificate: Certificate
   #gateways: readonly string[]
+  #egress: readonly EgressEntry[] = []
+  /** Of other gateways, by id. */
+  readonly #sessionsElsewhere = new Map<string, { readonly facts: ReachableFacts; readonly place: SessionPlace }>()
+  readonly #otherGateways = new Map<string, PeerGateway>()
   #isPublished = false
   #restarts = 0
   /** Totals of threads that died, as they last said. */
@@ -88,6 +99,7 @@ export class TunnelThreads {
     this.#gateways = options.gateways
     this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
+    for (const [index, seat] of this.#seats.entries()) for (const other of this.#seats.slice(0, index)) link(seat, other)
   }
 
   /** Tenants' hostnames are the edge's alone. */
@@ -122,6 +134,42 @@ export class TunnelThreads {
 
   revoke(keyId: string): void {
     for (const { calls } of this.#seats) calls.tell('revoke', keyId)
+  }
+
+  /**
+   * These and those that there are.
+   * @throws an error that names the one that can't be bound; others may be: `closeOtherEgress` then
+   */
+  async openEgress(entries: readonly EgressEntry[]): Promise<void> {
+    await Promise.all(this.#seats.map(async ({ thread, calls }) => await calls.call('openEgress', this.#ofThread(thread, entries))))
+    this.#egress = entries
+  }
+
+  /** All but these accept nothing more. */
+  async closeOtherEgress(names: readonly string[]): Promise<void> {
+    this.#egress = this.#egress.filter((entry) => names.includes(entryName(entry)))
+    await Promise.all(this.#seats.map(async ({ calls }) => await calls.call('closeOtherEgress', names)))
+  }
+
+  /** At another gateway. */
+  seen(facts: ReachableFacts, place: SessionPlace): void {
+    this.#sessionsElsewhere.set(facts.id, { facts, place })
+    for (const { calls } of this.#seats) calls.tell('seen', { facts, place })
+  }
+
+  gone(id: string): void {
+    this.#sessionsElsewhere.delete(id)
+    for (const { calls } of this.#seats) calls.tell('gone', id)
+  }
+
+  gatewaySeen(gateway: PeerGateway): void {
+    this.#otherGateways.set(gateway.id, gateway)
+    for (const { calls } of this.#seats) calls.tell('gatewaySeen', gateway)
+  }
+
+  gatewayGone(id: string): void {
+    this.#otherGateways.delete(id)
+    for (const { calls } of this.#seats) calls.tell('gatewayGone', id)
   }
 
   async figures(): Promise<TunnelFigures> {
@@ -164,9 +212,9 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, admit, isRevoked, observer } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, peering, admit, isRevoked, observed } = this.#options
     const data: TunnelWorkerData = {
-      thread, threads, handshakesPerSecond, ticketSecret,
+      thread, threads, handshakesPerSecond, ticketSecret, peering,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
     }
@@ -178,7 +226,7 @@ export class TunnelThreads {
           if (event.name === 'sessionStarted') this.#began(seat(), calls, event.arguments[0])
           else if (event.name === 'sessionEnded') this.#ended(seat(), event.arguments[0])
         }
-        tellAgain(observer, events)
+        observed(events)
       },
       taken: (fd) => void seat().inFlight.delete(fd),
       closed: () => {
@@ -200,22 +248,28 @@ export class TunnelThreads {
   #began(seat: Seat, calls: Seat['calls'], facts: SessionFacts): void {
     seat.sessions.set(facts.id, facts)
     this.#registry.add({ facts, close: (detail) => calls.tell('closeSession', { keyId: facts.keyId, id: facts.id, detail }) })
+    for (const other of this.#seats) if (other !== seat) other.calls.tell('seen', { facts, place: { kind: 'thread', thread: seat.thread } })
   }
 
   #ended(seat: Seat, { id, keyId }: SessionFacts): void {
     seat.sessions.delete(id)
     const session = this.#registry.of(keyId).find(({ facts }) => facts.id === id)
     if (session !== undefined) this.#registry.remove(session)
+    for (const other of this.#seats) if (other !== seat) other.calls.tell('gone', id)
+  }
+
+  #ofThread(thread: number, entries: readonly EgressEntry[]): readonly EgressEntry[] {
+    return entries.filter((entry) => stableHash(entryName(entry)) % this.#options.threads === thread)
   }
 
   async #replace(seat: Seat, why: Error): Promise<void> {
-    const { observer } = this.#options
+    const { observed } = this.#options
     this.#restarts += 1
     seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 1 : seat.deaths + 1
-    observer.failed(why, `tunnel thread ${seat.thread} died, its ${seat.sessions.size} sessions are cut; another takes its place`)
+    observed([{ name: 'failed', arguments: [why, `tunnel thread ${seat.thread} died, its ${seat.sessions.size} sessions are cut; another takes its place`] }])
     for (const facts of seat.sessions.values()) {
       this.#ended(seat, facts)
-      observer.sessionEnded(facts, { reason: 'closed', detail: 'its thread died' })
+      observed([{ name: 'sessionEnded', arguments: [facts, { reason: 'closed', detail: 'its thread died' }] }])
     }
     for (const fd of seat.inFlight) closeSync(fd)
     seat.inFlight.clear()
@@ -227,9 +281,31 @@ export class TunnelThreads {
     if (this.#phase === 'stopped') return
     Object.assign(seat, this.#start(seat.thread, () => seat), { startedMs: performance.now() })
     if (this.#isPublished) seat.calls.tell('publish', [this.#memory.whole()])
+    this.#tellAll(seat)
     // It has no session to send away, and takes none.
     if (this.#phase === 'draining') void seat.calls.call('drain', undefined).catch(() => undefined)
   }
+
+  /** What the others know already. */
+  #tellAll(seat: Seat): void {
+    const others = this.#seats.filter((other) => other !== seat)
+    for (const other of others) {
+      link(seat, other)
+      for (const facts of other.sessions.values()) seat.calls.tell('seen', { facts, place: { kind: 'thread', thread: other.thread } })
+    }
+    for (const gateway of this.#otherGateways.values()) seat.calls.tell('gatewaySeen', gateway)
+    for (const session of this.#sessionsElsewhere.values()) seat.calls.tell('seen', session)
+    seat.calls.call('openEgress', this.#ofThread(seat.thread, this.#egress)).catch((error: unknown) => {
+      this.#options.observed([{ name: 'failed', arguments: [error, `tunnel thread ${seat.thread} could not open its egress again`] }])
+    })
+  }
+}
+
+/** For streams to each other's sessions. */
+function link(one: Seat, other: Seat): void {
+  const { port1, port2 } = new MessageChannel()
+  one.calls.tell('linkThread', { thread: other.thread, port: port1, role: 'client' }, [port1])
+  other.calls.tell('linkThread', { thread: one.thread, port: port2, role: 'server' }, [port2])
 }
 
 function withTicketKeys(certificate: Certificate): Certificate {

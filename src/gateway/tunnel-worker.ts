@@ -1,13 +1,17 @@
 // What a tunnel thread runs: one TunnelGateway, whose store and observer are in the main thread.
 
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
-import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import type { EgressEntry } from '../tunnel/egress/egress-server.ts'
+import type { ReachableFacts } from '../tunnel/egress/egress.ts'
+import type { PeerGateway } from '../tunnel/egress/peer-link.ts'
+import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { TunnelSide, type SessionPlace, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
 import { ThreadCalls } from './thread-calls.ts'
 import { TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
@@ -22,6 +26,7 @@ export interface TunnelWorkerData {
   readonly handshakesPerSecond: number
   /** For grants; absent: there is no direct lane. */
   readonly ticketSecret: Uint8Array | undefined
+  readonly peering: TunnelSideOptions['peering']
   /** For `SharedPace`, over all threads. */
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
   /** For `WindowBudget`, by thread. */
@@ -36,6 +41,15 @@ export interface TunnelThreadMethods {
   setCertificate(certificate: Certificate): void
   setGateways(gateways: readonly string[]): void
   revoke(keyId: string): void
+  openEgress(entries: readonly EgressEntry[]): Promise<void>
+  closeOtherEgress(names: readonly string[]): Promise<void>
+  /** A session has begun elsewhere. */
+  seen(session: { readonly facts: ReachableFacts; readonly place: SessionPlace }): void
+  /** … and has ended. */
+  gone(id: string): void
+  gatewaySeen(gateway: PeerGateway): void
+  gatewayGone(id: string): void
+  linkThread(link: { readonly thread: number; readonly port: MessagePort; readonly role: 'client' | 'server' }): void
   closeSession(session: { readonly keyId: string; readonly id: string; readonly detail: string }): void
   figures(nothing: undefined): TunnelFigures
   drain(nothing: undefined): Promise<void>
@@ -58,10 +72,10 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, paceCell, windowBytes }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, paceCell, windowBytes }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
-  const gateway = new TunnelGateway({
-    certificate, gateways, threads, idPrefix,
+  const side = new TunnelSide({
+    certificate, gateways, threads, idPrefix, peering,
     pace: new SharedPace({ ratePerSecond: handshakesPerSecond, cell: paceCell }),
     budget: new WindowBudget({ usedBytes: windowBytes, thread }),
     admit: async (claim) => await main.call('admit', claim),
@@ -71,22 +85,29 @@ function run(): void {
   })
   const main: ThreadCalls<TunnelThreadMethods, TunnelMainMethods> = new ThreadCalls<TunnelThreadMethods, TunnelMainMethods>(port, {
     publish: (changes) => {
-      for (const change of changes) gateway.publish(change)
+      for (const change of changes) side.publish(change)
     },
     take: ({ fd, head }) => {
       main.tell('taken', fd)
       const socket = socketOf(fd, head)
       socket.once('close', () => main.tell('closed', undefined))
-      gateway.take(socket)
+      side.take(socket)
     },
-    setCertificate: (next) => gateway.setCertificate(next),
-    setGateways: (next) => gateway.setGateways(next),
-    revoke: (keyId) => gateway.revoke(keyId),
-    closeSession: (session) => gateway.closeSession(session),
-    figures: () => gateway.figures(),
-    drain: async () => await gateway.drain(),
+    setCertificate: (next) => side.setCertificate(next),
+    setGateways: (next) => side.setGateways(next),
+    revoke: (keyId) => side.revoke(keyId),
+    closeSession: (session) => side.closeSession(session),
+    openEgress: async (entries) => await side.openEgress(entries),
+    closeOtherEgress: async (names) => await side.closeOtherEgress(names),
+    seen: ({ facts, place }) => side.seen(facts, place),
+    gone: (id) => side.gone(id),
+    gatewaySeen: (other) => side.gatewaySeen(other),
+    gatewayGone: (id) => side.gatewayGone(id),
+    linkThread: ({ thread: other, port: to, role }) => side.linkThread(other, to, role),
+    figures: () => side.figures(),
+    drain: async () => await side.drain(),
     stop: async () => {
-      await gateway.stop()
+      await side.stop()
       events.flush()
       setImmediate(() => port.close())
     },

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import type { Settings, TunnelConfig } from '../config/config.ts'
+import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
@@ -16,9 +16,12 @@ import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
-import { TunnelGateway, type Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
+import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { TunnelSide } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
-import { readCertificate } from './tunnel-certificate.ts'
+import { readCertificate, readEgress } from './tunnel-certificate.ts'
+import { tellAgain, TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
 
 export interface TunnelOptions {
@@ -58,7 +61,8 @@ export class Tunnel {
   /** For the driver; undefined: there is no direct lane. */
   readonly tickets: TicketSecrets | undefined
   #driver: RelayDriver | undefined
-  #side: TunnelGateway | TunnelThreads | undefined
+  #side: TunnelSide | TunnelThreads | undefined
+  #egress: readonly EgressEntry[] = []
   #watch: { close(): void } | undefined
 
   private constructor({ tunnel, certificate, folder, store, logger }: TunnelParts) {
@@ -88,14 +92,18 @@ export class Tunnel {
     const ticketSecret = this.tickets?.secret
     const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
+    const observed = (events: readonly TunnelEvent[]): void => tellAgain(observer, events)
     const options = {
-      certificate, gateways, observer,
+      certificate, gateways, peering: undefined,
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
     this.#side = driver.kind === 'linux'
-      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
-      : new TunnelGateway({ ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget() })
+      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
+      : new TunnelSide({
+          ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
+          pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+        })
   }
 
   #revoke(keyId: string): void {
@@ -109,7 +117,7 @@ export class Tunnel {
 
   /** From a driver of this thread. */
   takeSocket({ head }: HandedOver, socket: Socket): void {
-    if (!(this.#side instanceof TunnelGateway)) throw new Error('bug: threads take descriptors')
+    if (!(this.#side instanceof TunnelSide)) throw new Error('bug: threads take descriptors')
     socket.unshift(head)
     this.#side.take(socket)
   }
@@ -129,6 +137,36 @@ export class Tunnel {
   reload({ gateways }: TunnelConfig, certificate: Certificate): void {
     this.#side?.setCertificate(certificate)
     this.#side?.setGateways(gateways)
+  }
+
+  /** @throws {CertificateError} */
+  async readEgress(entries: readonly EgressConfig[]): Promise<readonly EgressEntry[]> {
+    return await readEgress(entries, this.#folder)
+  }
+
+  /** That are open. */
+  get egress(): readonly EgressEntry[] {
+    return this.#egress
+  }
+
+  /**
+   * Opens these beside those that there are; `closeOtherEgress` then closes what is not among them.
+   * @throws an error that names the one that can't be bound: then it is as before
+   */
+  async openEgress(entries: readonly EgressEntry[]): Promise<void> {
+    const before = this.#egress
+    try {
+      await this.#side?.openEgress(entries)
+    } catch (error) {
+      await this.#side?.openEgress(before)
+      await this.#side?.closeOtherEgress(before.map(entryName))
+      throw error
+    }
+    this.#egress = entries
+  }
+
+  async closeOtherEgress(): Promise<void> {
+    await this.#side?.closeOtherEgress(this.#egress.map(entryName))
   }
 
   async drain(): Promise<void> {

@@ -1,7 +1,7 @@
 // An agent in its log: a line for each session that begins or is not to be had, and for connections of the node that got
 // nowhere one at warn, within a budget; for the others at debug.
 
-import type { AgentObserver, ForwardedRecord, LinkFacts } from '../core/tunnel/agent-observer.ts'
+import type { AgentObserver, ForwardedRecord, LinkFacts, ReverseRecord } from '../core/tunnel/agent-observer.ts'
 import { refusalAdvice } from '../core/tunnel/refusal-advice.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
@@ -11,7 +11,7 @@ const lineLimits = { linesPerSecond: 5, linesBurst: 50 } as const
 
 export class AgentLog implements AgentObserver {
   readonly #logger: Logger
-  readonly #lines = new LineBudget<ForwardedRecord['end']>(lineLimits)
+  readonly #lines = new LineBudget<ForwardedRecord['end'] | 'reverse'>(lineLimits)
   #suppressed = 0
 
   constructor(logger: Logger) {
@@ -35,12 +35,28 @@ export class AgentLog implements AgentObserver {
     this.#logger.warn({ gateway, why, ...(advice === undefined ? {} : { advice }) }, 'the gateway refused')
   }
 
+  announcementsRefused({ gateway, refusedAnnouncements: refused }: LinkFacts): void {
+    if (refused.length === 0) this.#logger.info({ gateway }, 'the gateway takes all that this node announces')
+    else this.#logger.warn({ gateway, refused }, 'the gateway does not take all that this node announces')
+  }
+
   connectionEnded(record: ForwardedRecord): void {
     if (record.end !== 'refused' && record.end !== 'no-session') {
       this.#logger.debug({ ...record }, 'connection')
-    } else if (this.#lines.take(record.end, performance.now())) {
-      this.#logger.warn({ ...record, ...(this.#suppressed === 0 ? {} : { linesSuppressedBefore: this.#suppressed }) }, 'connection reset')
-      this.#suppressed = 0
-    } else this.#suppressed += 1
+    } else this.#limited(record.end, { ...record }, 'connection reset')
+  }
+
+  reverseEnded(record: ReverseRecord): void {
+    if (record.end === 'refused') this.#limited('reverse', { ...record }, 'a connection that the API server asked for was refused')
+    else this.#logger.debug({ ...record }, 'connection of the API server')
+  }
+
+  #limited(kind: ForwardedRecord['end'] | 'reverse', facts: object, message: string): void {
+    if (!this.#lines.take(kind, performance.now())) {
+      this.#suppressed += 1
+      return
+    }
+    this.#logger.warn({ ...facts, ...(this.#suppressed === 0 ? {} : { linesSuppressedBefore: this.#suppressed }) }, message)
+    this.#suppressed = 0
   }
 }

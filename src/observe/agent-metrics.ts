@@ -1,15 +1,19 @@
 // Prometheus metrics of an agent. Label values come from the configuration and from our own unions; every series that can be
 // foreseen is there from the start: a rate over a counter that appears late misses its first count.
 
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
-import { sessionEndReasons, sessionRefusals } from '../core/tunnel/tunnel-observer.ts'
-import { connectSteps, forwardedEnds, lanes, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts } from '../core/tunnel/agent-observer.ts'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { dialledEnds, sessionEndReasons, sessionRefusals } from '../core/tunnel/tunnel-observer.ts'
+import { connectSteps, forwardedEnds, lanes, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts, type ReverseFacts, type ReverseRecord } from '../core/tunnel/agent-observer.ts'
 
 /** Asked at each scrape. */
 export interface AgentMetricSources {
   readonly links: () => readonly LinkFacts[]
   readonly forwards: () => readonly ForwardFacts[]
+  readonly reverse: () => ReverseFacts
 }
+
+/** Seconds. */
+const dialBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
 export class AgentMetrics implements AgentObserver {
   readonly #registry = new Registry()
@@ -18,6 +22,9 @@ export class AgentMetrics implements AgentObserver {
   readonly #refused: Counter<'reason'>
   readonly #failed: Counter<'step'>
   readonly #connections: Counter<'end' | 'lane'>
+  readonly #reverse: Counter<'end' | 'status'>
+  readonly #reverseBytes: Counter<'to'>
+  readonly #reverseDial: Histogram
 
   constructor({ version, sources }: { readonly version: string; readonly sources: AgentMetricSources }) {
     const registers = [this.#registry]
@@ -29,6 +36,12 @@ export class AgentMetrics implements AgentObserver {
     this.#failed = this.#counter('sluice_agent_connect_failures_total', 'Times that no gateway was reached, by the step that failed', 'step', connectSteps)
     this.#connections = new Counter({ name: 'sluice_agent_connections_total', help: 'Connections of the node that ended, by how and by lane', labelNames: ['end', 'lane'], registers })
     for (const end of forwardedEnds) for (const lane of lanes) this.#connections.inc({ end, lane }, 0)
+    this.#reverse = new Counter({ name: 'sluice_agent_reverse_connections_total', help: 'Connections of the API server to this side that ended, by how and by what was answered', labelNames: ['end', 'status'], registers })
+    for (const status of ['400', '403', '502', '503', '504']) this.#reverse.inc({ end: 'refused', status }, 0)
+    for (const end of dialledEnds) if (end !== 'refused') this.#reverse.inc({ end, status: end === 'abandoned' ? 'none' : '200' }, 0)
+    this.#reverseBytes = this.#counter('sluice_agent_reverse_bytes_total', 'Bytes that ended connections of the API server had carried', 'to', ['node', 'apiserver'])
+    this.#reverseDial = new Histogram({ name: 'sluice_agent_reverse_dial_seconds', help: 'From the API server’s request to the answer', buckets: dialBuckets, registers })
+    this.#reverseGauges(sources)
     this.#linkGauges(sources)
     this.#forwardMetrics(sources)
   }
@@ -58,8 +71,32 @@ export class AgentMetrics implements AgentObserver {
     // The state that follows says the same.
   }
 
+  announcementsRefused(): void {
+    // A gauge asks the links.
+  }
+
   connectionEnded({ end, lane }: ForwardedRecord): void {
     this.#connections.inc({ end, lane })
+  }
+
+  reverseEnded({ end, status, dialMs, toUpstreamBytes, fromUpstreamBytes }: ReverseRecord): void {
+    this.#reverse.inc({ end, status: status === undefined ? 'none' : String(status) })
+    this.#reverseBytes.inc({ to: 'node' }, toUpstreamBytes)
+    this.#reverseBytes.inc({ to: 'apiserver' }, fromUpstreamBytes)
+    if (dialMs !== undefined) this.#reverseDial.observe(dialMs / 1_000)
+  }
+
+  #reverseGauges({ reverse, links }: AgentMetricSources): void {
+    const registers = [this.#registry]
+    const connections: Gauge = new Gauge({ name: 'sluice_agent_reverse_connections_open', help: 'Open connections of the API server to this side', registers, collect: () => connections.set(reverse().connections) })
+    const dials: Gauge = new Gauge({ name: 'sluice_agent_reverse_dials', help: 'Of these, those that are being dialled', registers, collect: () => dials.set(reverse().dials) })
+    const refused: Gauge<'gateway'> = new Gauge({
+      name: 'sluice_agent_announcements_refused', help: 'Of what the node announces, how much does not hold at each gateway', labelNames: ['gateway'], registers,
+      collect: () => {
+        refused.reset()
+        for (const { gateway, refusedAnnouncements } of links()) refused.set({ gateway }, refusedAnnouncements.length)
+      },
+    })
   }
 
   #linkGauges({ links }: AgentMetricSources): void {

@@ -13,6 +13,9 @@ const gauges: readonly (readonly [name: string, figure: NumberName, help: string
   ['sluice_tunnel_window_growth_bytes', 'windowGrowthBytes', 'By how much streams’ windows have grown beyond what they begin with, together'],
   ['sluice_tunnel_send_queue_bytes', 'sendQueueBytes', 'Payload that waits to be sent to agents'],
   ['sluice_tunnel_send_queue_largest_bytes', 'sendQueueBytesMax', 'Of this, that of the session with the most'],
+  ['sluice_egress_connections', 'egressConnections', 'Connections of API servers to their nodes'],
+  ['sluice_egress_pending_dials', 'egressDials', 'Of these, those that wait for an agent’s dial'],
+  ['sluice_peer_links', 'peerLinks', 'Links to other gateways that are up, of all threads'],
   ['sluice_tunnel_pings_overdue', 'pingsOverdue', 'Sessions with a ping that has had no answer for over a second'],
 ]
 

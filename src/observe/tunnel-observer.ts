@@ -2,9 +2,12 @@
 // server one at debug, and else at warn, within a budget.
 
 import { Counter, type Registry } from 'prom-client'
-import { floodKinds, forwardEnds, sessionEndReasons, sessionRefusals, type ForwardRecord, type RefusedAgent, type SessionFacts, type SessionRefusal, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
+import type { EgressRecord } from '../core/egress/egress-observer.ts'
+import { floodKinds, dialledEnds, sessionEndReasons, sessionRefusals, type DialledRecord, type RefusedAgent, type SessionFacts, type SessionRefusal, type TunnelObserver as TunnelEvents } from '../core/tunnel/tunnel-observer.ts'
 import type { SessionEnd } from '../core/mux/limits.ts'
+import type { RefusedAnnouncement } from '../core/tunnel/announcement.ts'
 import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
+import { EgressMetrics } from './egress-metrics.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
 import { registerTunnelFigures } from './tunnel-figures.ts'
@@ -20,14 +23,16 @@ export interface TunnelObserverOptions {
 
 export class TunnelObserver implements TunnelEvents {
   readonly #logger: Logger
-  readonly #lines = new LineBudget<SessionRefusal | 'stream'>(lineLimits)
+  readonly #lines = new LineBudget<SessionRefusal | 'stream' | 'announcement'>(lineLimits)
   readonly #started: Counter<'enrolled'>
   readonly #ended: Counter<'reason'>
   readonly #floods: Counter<'kind'>
   readonly #refused: Counter<'reason'>
   readonly #streams: Counter<'end'>
   readonly #bytes: Counter<'to'>
+  readonly #announcements: Counter
   readonly #suppressed: Counter
+  readonly #egress: EgressMetrics
 
   constructor({ registry, logger, figures }: TunnelObserverOptions) {
     this.#logger = logger
@@ -42,9 +47,11 @@ export class TunnelObserver implements TunnelEvents {
     this.#ended = counter('sluice_tunnel_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)
     this.#floods = counter('sluice_tunnel_floods_total', 'Sessions that ended as a flood, by what there was too much of', 'kind', floodKinds)
     this.#refused = counter('sluice_tunnel_sessions_refused_total', 'Agents that got no session, by reason', 'reason', sessionRefusals)
-    this.#streams = counter('sluice_tunnel_streams_total', 'Streams of agents that ended, by how', 'end', forwardEnds)
+    this.#streams = counter('sluice_tunnel_streams_total', 'Streams of agents that ended, by how', 'end', dialledEnds)
     this.#bytes = counter('sluice_tunnel_bytes_total', 'Bytes that ended streams had carried', 'to', ['upstream', 'agent'])
     this.#suppressed = new Counter({ name: 'sluice_tunnel_lines_suppressed_total', help: 'Lines about refusals that were over their budget', registers })
+    this.#announcements = new Counter({ name: 'sluice_tunnel_announcements_refused_total', help: 'Addresses, networks and names that agents announced and may not', registers })
+    this.#egress = new EgressMetrics(registry, logger)
     registerTunnelFigures(registry, figures)
   }
 
@@ -56,7 +63,8 @@ export class TunnelObserver implements TunnelEvents {
   sessionEnded(session: SessionFacts, end: SessionEnd): void {
     this.#ended.inc({ reason: end.reason })
     if (end.reason === 'flood') this.#floods.inc({ kind: end.kind })
-    this.#logger.info({ ...session, ...end }, 'tunnel session ended')
+    const { announced: _announced, ...facts } = session
+    this.#logger.info({ ...facts, ...end }, 'tunnel session ended')
   }
 
   sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void {
@@ -64,7 +72,25 @@ export class TunnelObserver implements TunnelEvents {
     this.#limited(reason, () => this.#logger.warn({ ...agent, reason }, 'tunnel session refused'))
   }
 
-  streamEnded({ tenant, node, remote }: SessionFacts, record: ForwardRecord): void {
+  announcementRefused({ tenant, node, remote }: SessionFacts, refused: RefusedAnnouncement): void {
+    this.#announcements.inc()
+    this.#limited('announcement', () => this.#logger.warn({ tenant, node, remote, ...refused }, 'an announcement is refused'))
+  }
+
+  peerLinkChanged(gateway: string, why: string | undefined): void {
+    if (why === undefined) this.#logger.info({ gateway }, 'link to another gateway')
+    else this.#logger.warn({ gateway, why }, 'no link to another gateway')
+  }
+
+  egressEnded(record: EgressRecord): void {
+    this.#egress.egressEnded(record)
+  }
+
+  egressRefused(entry: string, detail: string): void {
+    this.#egress.egressRefused(entry, detail)
+  }
+
+  streamEnded({ tenant, node, remote }: SessionFacts, record: DialledRecord): void {
     this.#streams.inc({ end: record.end })
     this.#bytes.inc({ to: 'upstream' }, record.toUpstreamBytes)
     this.#bytes.inc({ to: 'agent' }, record.fromUpstreamBytes)
@@ -76,7 +102,7 @@ export class TunnelObserver implements TunnelEvents {
     this.#logger.error({ error: error instanceof Error ? error.message : String(error) }, context)
   }
 
-  #limited(kind: SessionRefusal | 'stream', write: () => void): void {
+  #limited(kind: SessionRefusal | 'stream' | 'announcement', write: () => void): void {
     if (this.#lines.take(kind, performance.now())) write()
     else this.#suppressed.inc()
   }

@@ -2,6 +2,7 @@
 // side's writer.
 
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import type { RelayEnd } from '../core/tunnel/tunnel-observer.ts'
 
@@ -59,7 +60,8 @@ export class SocketRelay implements StreamHandler {
 
   reset(): void {
     this.#end('stream-reset')
-    this.#socket.resetAndDestroy()
+    if (canReset(this.#socket)) this.#socket.resetAndDestroy()
+    else this.#socket.destroy()
   }
 
   writable(): void {
@@ -84,4 +86,9 @@ export class SocketRelay implements StreamHandler {
     this.#isEnded = true
     this.#ended(end)
   }
+}
+
+/** Only TCP has a reset. TLS that ends without its close_notify says as much; on a Unix socket an end is an end. */
+function canReset(socket: Socket): boolean {
+  return socket.remoteAddress !== undefined && !(socket instanceof TLSSocket)
 }

@@ -19,9 +19,9 @@ void test('a minimal file has every default, and the environment overrides singl
 })
 
 void test('a proxy, and the environment in its place', (t) => {
-  const { proxy } = load(t, `${minimal}proxy: { url: "https://proxy.example.test", credentialsFile: proxy-credentials, caFile: ca.crt }\n`)
+  const { proxy } = load(t, `${minimal}proxy: { url: "https://squid.example.test", credentialsFile: proxy-credentials, caFile: ca.crt }\n`)
   t.match(proxy, { credentialsFile: 'proxy-credentials', caFile: 'ca.crt' })
-  t.equal(proxy?.url.href, 'https://proxy.example.test/')
+  t.equal(proxy?.url.href, 'https://squid.example.test/')
   t.equal(load(t, minimal, { SLUICE_PROXY_URL: 'http://[::1]:3128' }).proxy?.url.host, '[::1]:3128')
   t.equal(load(t, minimal, { HTTPS_PROXY: 'http://[::1]:3128' }).proxy, undefined)
   t.end()

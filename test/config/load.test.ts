@@ -37,6 +37,7 @@ void test('a minimal file has every default', async (t) => {
     state: { kind: 'file', directory: '/var/lib/sluice' },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
     tenants: [],
+    egress: [],
     admin: { address: { address: '127.0.0.1', port: 9443 } },
   })
 })
@@ -77,7 +78,7 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['no listeners', 'tenants: []\n', /1:1: listeners: missing; expected at least one listener/],
   ['an empty list of listeners', 'listeners: []\n', /1:12: listeners: an empty list; expected at least one listener/],
   ['a misspelt key at the top', `${minimal}tenant: []\n`, /2:1: tenant: unknown key; did you mean tenants\?/],
-  ['a key that is not built yet', `${minimal}egress: []\n`, /2:1: egress: unknown key; expected one of listeners, relay, pools/],
+  ['a key that is not built yet', `${minimal}health: {}\n`, /2:1: health: unknown key; expected one of listeners, relay, pools/],
   ['a wildcard for the tunnel', `${minimal}tunnel: { hostnames: ["*.example.com"], certificate: { certFile: a, keyFile: b } }\n`, /2:23: tunnel\.hostnames\[0\]: "\*\.example\.com"; expected a hostname, no wildcard/],
   ['a tunnel hostname that a tenant has', `${minimal}tunnel: { hostnames: [Acme.example.com], certificate: { certFile: a, keyFile: b } }\ntenants: [{ name: acme, hostnames: [acme.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }]\n`, /3:37: tenants\[0\]\.hostnames\[0\]: hostname acme\.example\.com is claimed by tunnel\.hostnames\[0\] \(line 2\) already/],
   ['a setting that is not built yet', `${minimal}relay: { kernelLane: auto }\n`, /2:10: relay\.kernelLane: unknown key/],

@@ -37,7 +37,7 @@ function observe(): Observed {
   return it
 }
 
-const facts = { id: 'a-1', tenant: 'acme', node: 'worker-1', keyId: '0'.repeat(32), remote: '192.0.2.7' }
+const facts = { id: 'a-1', tenant: 'acme', node: 'worker-1', keyId: '0'.repeat(32), remote: '192.0.2.7', sinceMs: 0, announced: { addresses: ['192.0.2.7'], ranges: [], names: [] } }
 
 void test('every foreseeable series is there from the start, and the figures are asked for once a scrape', async (t) => {
   const it = observe()
@@ -114,6 +114,6 @@ void test('a refusal’s line says what is wrong', (t) => {
 void test('each metric is documented, and none that there is not', async (t) => {
   const there = (await observe().registry.getMetricsAsJSON()).map(({ name }) => name).toSorted()
   const text = readFileSync(fileURLToPath(new URL('../../docs/tunnel-metrics.md', import.meta.url)), 'utf8')
-  const documented = [...text.matchAll(/^\| `(sluice_tunnel_\w+)/gm)].map(([, name = '']) => name).toSorted()
+  const documented = [...text.matchAll(/^\| `(sluice_(?:tunnel|egress|peer)_\w+)/gm)].map(([, name = '']) => name).toSorted()
   t.same(documented, there)
 })

@@ -56,6 +56,7 @@ export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = 
     relay: { driver: 'node', workers: 'auto', warmUpMs: 0 },
     timeouts: { helloMs, drainGraceMs: 0 },
     tenants,
+    egress: [],
     state: { kind: 'file', directory: '/nonexistent' },
     admin: { address: { address: '127.0.0.1', port: 0 } },
   })

@@ -66,7 +66,7 @@ admin: { address: 127.0.0.1:0 }
         gateways: [gatewayPort === undefined ? url : new URL(`wss://localhost:${gatewayPort}`)], caPem: ca.certificatePem, node, token: () => token, stateDirectory: join(folder, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 }, lane }],
         createLaneRelay: async (events) => await createLaneRelay(events, logger),
-        observer: { linkChanged: () => undefined, linkRefused: () => undefined, connectionEnded: (record) => records.push(record) },
+        observer: { linkChanged: () => undefined, linkRefused: () => undefined, announcementsRefused: () => undefined, reverseEnded: () => undefined, connectionEnded: (record) => records.push(record) },
         failed: (error) => t.fail(String(error)),
       })
       t.teardown(async () => await agent.stop())

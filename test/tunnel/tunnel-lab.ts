@@ -13,11 +13,14 @@ import type { TenantSpec } from '../../src/core/snapshot.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
-import type { ForwardedRecord } from '../../src/core/tunnel/agent-observer.ts'
+import type { ForwardedRecord, ReverseRecord } from '../../src/core/tunnel/agent-observer.ts'
 import type { HttpProxy } from '../../src/tunnel/agent/http-proxy.ts'
 import type { ClientCertificate } from '../../src/tunnel/agent/credentials.ts'
-import { TunnelGateway } from '../../src/tunnel/gateway/tunnel-gateway.ts'
-import type { ForwardRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
+import type { EgressRecord } from '../../src/core/egress/egress-observer.ts'
+import type { RefusedAnnouncement } from '../../src/core/tunnel/announcement.ts'
+import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
+import { TunnelSide } from '../../src/tunnel/gateway/tunnel-side.ts'
+import type { DialledRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { startEcho, until, type Backend } from '../support/sockets.ts'
 
@@ -26,14 +29,18 @@ const ownCertificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost
 export const serverCertificate = { certPem: ownCertificate.certificatePem, keyPem: ownCertificate.keyPem }
 
 export interface TestGateway {
-  readonly tunnel: TunnelGateway
+  readonly tunnel: TunnelSide
   readonly url: URL
   readonly started: (SessionFacts & { readonly enrolled: boolean })[]
   readonly ended: SessionEnd[]
   readonly refused: string[]
   /** Of refusals: what the log gets beside the reason. */
   readonly details: (string | undefined)[]
-  readonly streams: ForwardRecord[]
+  readonly streams: DialledRecord[]
+  readonly egress: EgressRecord[]
+  /** Clients without a certificate. */
+  readonly egressRefused: string[]
+  readonly announcements: RefusedAnnouncement[]
   /** Of accepted connections, to cut them. */
   readonly sockets: Set<Socket>
   close(): Promise<void>
@@ -43,6 +50,9 @@ export interface TestAgent {
   readonly agent: Agent
   readonly port: number
   readonly records: ForwardedRecord[]
+  readonly reversed: ReverseRecord[]
+  /** As the gateways told them. */
+  readonly announcements: (readonly RefusedAnnouncement[])[]
   readonly refusals: string[]
   up(): Promise<void>
 }
@@ -54,7 +64,7 @@ export interface Lab {
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
   gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number }): Promise<TestGateway>
-  agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate }): Promise<TestAgent>
+  agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate; readonly addresses?: readonly string[]; readonly reverse?: ReverseOptions }): Promise<TestAgent>
 }
 
 export async function tunnelLab(t: Test): Promise<Lab> {
@@ -70,8 +80,8 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
     gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000 } = {}) => {
-      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as ForwardRecord[] }
-      const tunnel = new TunnelGateway({
+      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[] }
+      const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         gateways: told, threads: 1, handshakesMax, handshakeMsMax, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
@@ -83,7 +93,11 @@ export async function tunnelLab(t: Test): Promise<Lab> {
             seen.refused.push(reason)
             seen.details.push(detail)
           },
+          announcementRefused: (_facts, refused) => seen.announcements.push(refused),
+          peerLinkChanged: () => undefined,
           streamEnded: (_facts, record) => seen.streams.push(record),
+          egressEnded: (record) => seen.egress.push(record),
+          egressRefused: (_entry, detail) => seen.egressRefused.push(detail),
           failed: (error) => t.fail(String(error)),
         },
       })
@@ -105,23 +119,27 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       t.teardown(close)
       return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
     },
-    agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy, certificate }) => {
+    agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy, certificate, addresses, reverse }) => {
       const records: ForwardedRecord[] = []
       const refusals: string[] = []
+      const reversed: ReverseRecord[] = []
+      const announcements: (readonly RefusedAnnouncement[])[] = []
       const agent = new Agent({
-        gateways, caPem, proxy, certificate, node, ...(sessions === undefined ? {} : { sessions }), token: () => token,
+        gateways, caPem, proxy, certificate, node, ...(addresses === undefined ? {} : { addresses }), ...(reverse === undefined ? {} : { reverse }), ...(sessions === undefined ? {} : { sessions }), token: () => token,
         stateDirectory: join(directory, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 } }],
         observer: {
           linkChanged: () => undefined,
           linkRefused: (_link, why) => refusals.push(why),
+          announcementsRefused: ({ refusedAnnouncements }) => announcements.push(refusedAnnouncements),
           connectionEnded: (record) => records.push(record),
+          reverseEnded: (record) => reversed.push(record),
         },
         failed: (error) => t.fail(String(error)),
       })
       t.teardown(async () => await agent.stop())
       const [bound] = await agent.start()
-      return { agent, port: bound?.port ?? 0, records, refusals, up: async () => await until(() => agent.isUp) }
+      return { agent, port: bound?.port ?? 0, records, reversed, announcements, refusals, up: async () => await until(() => agent.isUp) }
     },
   }
 }

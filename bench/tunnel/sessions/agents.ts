@@ -22,7 +22,7 @@ async function start({ gateway, caPem, names, tokens, perSecond }: StartAgents):
   for (const [index, node] of names.entries()) {
     while (index >= (performance.now() - startMs) / 1000 * perSecond) await delay(pollMs)
     const link = new GatewayLink({
-      gateway: new URL(gateway), caPem, proxy: undefined, told: () => undefined, node, credentials: { kind: 'key', key: createNodeKey(), token: () => tokens[index] }, budget,
+      gateway: new URL(gateway), caPem, proxy: undefined, told: () => undefined, announced: { addresses: [], ranges: [], names: [] }, opened: () => undefined, node, credentials: { kind: 'key', key: createNodeKey(), token: () => tokens[index] }, budget,
       changed: ({ state }) => {
         const nowMs = performance.timeOrigin + performance.now()
         if (state.kind === 'connecting') attemptsMs.push(nowMs)

@@ -22,7 +22,7 @@ export interface AgentAdmin {
 }
 
 export function createAgentAdmin({ address, facts, logger }: AgentAdminOptions): AgentAdmin {
-  const metrics = new AgentMetrics({ version: facts().version, sources: { links: () => facts().links, forwards: () => facts().forwards } })
+  const metrics = new AgentMetrics({ version: facts().version, sources: { links: () => facts().links, forwards: () => facts().forwards, reverse: () => facts().reverse } })
   const status = (): AgentStatus => agentStatus({ ...facts(), time: (ms) => new Date(performance.timeOrigin + ms).toISOString() })
   const server = createAdminServer({
     readyWhen: '200 while a session is up, 503 while none is',

@@ -6,12 +6,13 @@ import { printable } from '../../config/quote.ts'
 import { formatTable } from '../table.ts'
 
 /** @param nowMs since 1970 */
-export function formatStatus({ node, version, since, ready, proxy, gateways, forwards }: AgentStatus, nowMs: number): string {
+export function formatStatus({ node, version, since, ready, proxy, gateways, forwards, reverse }: AgentStatus, nowMs: number): string {
   const ago = (time: string): string => span(nowMs - Date.parse(time))
   const sessions = gateways.map(({ gateway, state, since: sinceState, rttMs, streams }) => ({
     gateway, state, 'for': ago(sinceState), 'rtt': rttMs === undefined ? '-' : `${rttMs < 10 ? rttMs.toFixed(1) : Math.round(rttMs)} ms`, 'streams': String(streams),
   }))
   const listeners = forwards.map(({ address, connections, waiting }) => ({ 'listens on': address, 'connections': String(connections), 'waiting': String(waiting) }))
+  const refused = gateways.flatMap(({ gateway, refusedAnnouncements = [] }) => refusedAnnouncements.map(({ announced, why }) => `${printable(announced)} at ${gateway}: ${printable(why)}\n`))
   const errors = gateways.flatMap((gateway) => {
     const { lastError, nextTry } = gateway
     if (lastError === undefined) return []
@@ -22,6 +23,8 @@ export function formatStatus({ node, version, since, ready, proxy, gateways, for
     + (ready ? '\n\n' : '\nNo session is up.\n\n')
     + formatTable(sessions, ['gateway', 'state', 'for', 'rtt', 'streams'])
     + '\n' + formatTable(listeners, ['listens on', 'connections', 'waiting'])
+    + `\nThe API server has ${reverse.connections} connections to this side, ${reverse.dials} of them being dialled.\n`
+    + (refused.length === 0 ? '' : `\nANNOUNCED, AND NOT TAKEN\n${refused.join('')}`)
     + (errors.length === 0 ? '' : `\nLAST ERRORS\n${errors.join('')}`)
 }
 

@@ -86,14 +86,16 @@ export class CidrSet {
   }
 }
 
-function masked(bytes: Uint8Array, prefixBits: number): Uint8Array {
+/** The network of so many bits that the address is in. */
+export function masked(bytes: Uint8Array, prefixBits: number): Uint8Array {
   return bytes.map((byte, index) => {
     const bits = Math.min(8, Math.max(0, prefixBits - 8 * index))
     return byte & (0xff << (8 - bits))
   })
 }
 
-function keyOf(bytes: Uint8Array): string {
+/** For maps and sets. */
+export function keyOf(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes)
 }
 

@@ -9,3 +9,18 @@ export interface SocketAddress {
 export function formatSocketAddress({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
+
+/** `HOST:PORT`, as it is written. */
+export interface HostPort {
+  /** Without brackets. */
+  readonly host: string
+  readonly port: number
+  readonly bracketed: boolean
+}
+
+/** An IPv6 address stands in brackets. @returns undefined for what is no HOST:PORT */
+export function hostPortIn(text: string): HostPort | undefined {
+  const [, bracketed, bare, portText] = /^(?:\[([^\]]*)\]|([^:[\]]*)):(0|[1-9]\d{0,4})$/.exec(text) ?? []
+  const [host, port] = [bracketed ?? bare ?? '', Number(portText)]
+  return host === '' || !(port <= 65_535) ? undefined : { host, port, bracketed: bracketed !== undefined }
+}

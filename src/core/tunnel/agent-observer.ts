@@ -2,7 +2,8 @@
 
 import type { SessionEnd } from '../mux/limits.ts'
 import type { SocketAddress } from '../net/socket-address.ts'
-import type { RelayEnd, SessionRefusal } from './tunnel-observer.ts'
+import type { RefusedAnnouncement } from './announcement.ts'
+import type { DialledRecord, RelayEnd, SessionRefusal } from './tunnel-observer.ts'
 
 /** From nothing to a session, in order. */
 export const connectSteps = ['name', 'tcp', 'proxy-answer', 'tls', 'upgrade'] as const
@@ -37,6 +38,23 @@ export interface LinkFacts {
   readonly streamCount: number
   /** Why the last try or session ended. */
   readonly lastFault: { readonly why: string; readonly atMs: number } | undefined
+  /** Of what the node announces, what does not hold there. */
+  readonly refusedAnnouncements: readonly RefusedAnnouncement[]
+}
+
+/** A connection of the API server's to something on the agent's side. */
+export interface ReverseRecord extends DialledRecord {
+  /** `host:port` of the gateway that asked. */
+  readonly gateway: string
+  /** From the head to the answer; undefined: there was none. */
+  readonly dialMs: number | undefined
+}
+
+/** What there is now of the way from the API server. */
+export interface ReverseFacts {
+  readonly connections: number
+  /** Of these, those that are being dialled. */
+  readonly dials: number
 }
 
 /** How a connection of the node has ended. refused: by the gateway's answer · no-session: none came in time */
@@ -75,5 +93,8 @@ export interface AgentObserver {
   linkChanged(link: LinkFacts): void
   /** The gateway answered, and said no. */
   linkRefused(link: LinkFacts, why: string): void
+  /** What does not hold of the announcement is another: the link says. */
+  announcementsRefused(link: LinkFacts): void
   connectionEnded(record: ForwardedRecord): void
+  reverseEnded(record: ReverseRecord): void
 }

@@ -1,7 +1,8 @@
 // The answer of an agent's `/v1/status`, made of what it tells of itself.
 
 import { formatSocketAddress } from '../net/socket-address.ts'
-import type { ForwardFacts, LinkFacts, LinkState } from './agent-observer.ts'
+import type { ForwardFacts, LinkFacts, LinkState, ReverseFacts } from './agent-observer.ts'
+import type { RefusedAnnouncement } from './announcement.ts'
 
 /** Times are ISO 8601. */
 export interface AgentStatus {
@@ -14,6 +15,8 @@ export interface AgentStatus {
   readonly proxy?: string
   readonly gateways: readonly GatewayStatus[]
   readonly forwards: readonly ForwardStatus[]
+  /** From the API server to this side. */
+  readonly reverse: ReverseFacts
 }
 
 export interface GatewayStatus {
@@ -29,6 +32,8 @@ export interface GatewayStatus {
   readonly lastError?: { readonly at: string; readonly why: string }
   /** While it waits. */
   readonly nextTry?: string
+  /** Of what the node announces, what does not hold there; absent: all does. */
+  readonly refusedAnnouncements?: readonly RefusedAnnouncement[]
 }
 
 export interface ForwardStatus {
@@ -47,17 +52,18 @@ export interface AgentFacts {
   readonly proxy: string | undefined
   readonly links: readonly LinkFacts[]
   readonly forwards: readonly ForwardFacts[]
+  readonly reverse: ReverseFacts
   /** From the process's own time to ISO 8601. */
   readonly time: (ms: number) => string
 }
 
-export function agentStatus({ node, version, startedAtMs, proxy, links, forwards, time }: AgentFacts): AgentStatus {
+export function agentStatus({ node, version, startedAtMs, proxy, links, forwards, reverse, time }: AgentFacts): AgentStatus {
   return {
     node, version,
     since: time(startedAtMs),
     ready: links.some(({ state }) => state.kind === 'up'),
     ...(proxy === undefined ? {} : { proxy }),
-    gateways: links.map(({ gateway, state, sinceMs, rttMs, streamCount, lastFault }) => ({
+    gateways: links.map(({ gateway, state, sinceMs, rttMs, streamCount, lastFault, refusedAnnouncements }) => ({
       gateway,
       state: state.kind,
       since: time(sinceMs),
@@ -65,7 +71,9 @@ export function agentStatus({ node, version, startedAtMs, proxy, links, forwards
       streams: streamCount,
       ...(lastFault === undefined ? {} : { lastError: { at: time(lastFault.atMs), why: lastFault.why } }),
       ...(state.kind === 'waiting' ? { nextTry: time(state.untilMs) } : {}),
+      ...(refusedAnnouncements.length === 0 ? {} : { refusedAnnouncements }),
     })),
     forwards: forwards.map(({ listen, bound, connectionCount, waitingCount }) => ({ address: formatSocketAddress(bound ?? listen), connections: connectionCount, waiting: waitingCount })),
+    reverse,
   }
 }

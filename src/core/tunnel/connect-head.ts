@@ -7,6 +7,9 @@
 /** kube-apiserver's is some 80 bytes. */
 export const connectHeadBytesMax = 8 * 1024
 
+/** Of an answer's first line. */
+const reasonCharactersMax = 200
+
 /** 403 not allowed · 502 refused or unreachable · 503 nobody to dial · 504 no answer in time */
 export type ConnectStatus = 200 | 400 | 403 | 502 | 503 | 504
 
@@ -19,8 +22,9 @@ export function encodeConnectRequest(target: string, fields: readonly string[] =
   return new TextEncoder().encode(`${[`CONNECT ${target} HTTP/1.1`, `Host: ${target}`, ...fields].join('\r\n')}\r\n\r\n`)
 }
 
-export function encodeConnectAnswer(status: ConnectStatus): Uint8Array {
-  return new TextEncoder().encode(`HTTP/1.1 ${status} ${reasonPhrase[status]}\r\n\r\n`)
+/** @param reason in place of the status's own phrase: kube-apiserver logs the status line, and nothing else of an answer */
+export function encodeConnectAnswer(status: ConnectStatus, reason: string = reasonPhrase[status]): Uint8Array {
+  return new TextEncoder().encode(`HTTP/1.1 ${status} ${reason.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, reasonCharactersMax)}\r\n\r\n`)
 }
 
 export type HeadResult =
@@ -58,10 +62,10 @@ export function connectTargetIn(firstLine: string): string | undefined {
   return /^CONNECT ([A-Za-z0-9.:[\]_-]{1,261}:\d{1,5}) HTTP\/1\.[01]$/.exec(firstLine)?.[1]
 }
 
-/** @returns the status; undefined for what is no answer */
-export function connectStatusIn(firstLine: string): number | undefined {
-  const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(firstLine)?.[1]
-  return status === undefined ? undefined : Number(status)
+/** @returns undefined for what is no answer */
+export function connectAnswerIn(firstLine: string): { readonly status: number; readonly reason: string } | undefined {
+  const [, status, reason = ''] = /^HTTP\/1\.[01] (\d{3})(?: (.*))?$/.exec(firstLine) ?? []
+  return status === undefined ? undefined : { status: Number(status), reason: reason.slice(0, reasonCharactersMax) }
 }
 
 /** Behind the empty line. */

@@ -4,7 +4,9 @@
 //   { "gateways": ["wss://a.example.com:6443", …] }        all that there are; in place of what was said before
 //   { "lane": { "descriptor": …, "key": …, "clockMs": … } } a grant for the direct lane (ticket.ts), base64url, and the
 //                                                           gateway's clock when it was told, milliseconds of Unix time
+//   { "refused": [{ "announced": "10.0.0.0/8", "why": "…" }] } what of the agent's announcement does not hold, all of it
 
+import type { RefusedAnnouncement } from './announcement.ts'
 import type { LaneGrant } from './ticket.ts'
 
 /** Of a text message. */
@@ -16,18 +18,23 @@ export interface ControlMessage {
   /** Each wss://HOST:PORT, at most `gatewaysToldMax`. */
   readonly gateways?: readonly string[]
   readonly lane?: LaneOffer
+  /** Of what the agent has announced, what does not hold; empty: all holds. */
+  readonly refused?: readonly RefusedAnnouncement[]
 }
 
 export interface LaneOffer extends LaneGrant {
   readonly clockMs: number
 }
 
+const refusedMax = 32
+const whyCharactersMax = 160
 const keyBytes = 32
 const descriptorBytesMax = 300
 
-export function encodeControlMessage({ gateways, lane }: ControlMessage): string {
+export function encodeControlMessage({ gateways, lane, refused }: ControlMessage): string {
   return JSON.stringify({
     ...(gateways === undefined ? {} : { gateways }),
+    ...(refused === undefined ? {} : { refused: refused.slice(0, refusedMax).map(({ announced, why }) => ({ announced, why: why.slice(0, whyCharactersMax) })) }),
     ...(lane === undefined ? {} : { lane: { descriptor: toBase64Url(lane.descriptor), key: toBase64Url(lane.key), clockMs: lane.clockMs } }),
   })
 }
@@ -49,7 +56,19 @@ export function parseControlMessage(text: string): ControlMessage | undefined {
   if ('gateways' in message && gateways === undefined) return undefined
   const lane = 'lane' in message ? laneIn(message.lane) : undefined
   if ('lane' in message && lane === undefined) return undefined
-  return { ...(gateways === undefined ? {} : { gateways }), ...(lane === undefined ? {} : { lane }) }
+  const refused = 'refused' in message ? refusedIn(message.refused) : undefined
+  if ('refused' in message && refused === undefined) return undefined
+  return { ...(gateways === undefined ? {} : { gateways }), ...(lane === undefined ? {} : { lane }), ...(refused === undefined ? {} : { refused }) }
+}
+
+function refusedIn(value: unknown): readonly RefusedAnnouncement[] | undefined {
+  if (!Array.isArray(value)) return undefined
+  const refused = value.slice(0, refusedMax).map((each: unknown) => {
+    if (typeof each !== 'object' || each === null || !('announced' in each && 'why' in each)) return undefined
+    const { announced, why } = each
+    return typeof announced === 'string' && typeof why === 'string' ? { announced: announced.slice(0, whyCharactersMax), why: why.slice(0, whyCharactersMax) } : undefined
+  })
+  return refused.every((each) => each !== undefined) ? refused : undefined
 }
 
 function laneIn(value: unknown): LaneOffer | undefined {

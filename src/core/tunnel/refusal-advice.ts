@@ -17,6 +17,7 @@ const advice: Readonly<Record<SessionRefusal, string>> = {
   'paced': 'many agents come at once: this one is let in when its turn comes',
   'draining': 'the gateway goes: give the agent more than one, or wait for the next',
   'too-many-sessions': 'the gateway has all the sessions that it can have: add gateways',
+  'not-a-peer': 'that is said to gateways, not to agents: another gateway is not known by the store, or not yet',
   'not-a-tunnel': 'agent and gateway are of versions that don’t know each other',
 }
 

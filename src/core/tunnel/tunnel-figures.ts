@@ -32,6 +32,12 @@ const figureKinds = {
   pingsOverdue: 'sum',
   /** Of those that are in `rttCounts`. */
   rttSumMs: 'sum',
+  /** Connections of API servers. */
+  egressConnections: 'sum',
+  /** … that wait for an agent's dial. */
+  egressDials: 'sum',
+  /** Links to other gateways that are up. */
+  peerLinks: 'sum',
   /** Windows that could not grow for want of budget. */
   windowGrowthRefusals: 'total',
   /** Connections that were reset because there were too many handshakes. */

@@ -1,15 +1,18 @@
 // What a gateway's side of the tunnel tells of itself to whoever counts and logs.
 
+import type { EgressObserver } from '../egress/egress-observer.ts'
+import type { Announced } from '../egress/agent-table.ts'
 import type { IdentityRefusal } from '../identity/join-token.ts'
 import type { SessionEnd } from '../mux/limits.ts'
+import type { RefusedAnnouncement } from './announcement.ts'
 import type { ConnectStatus } from './connect-head.ts'
 
 /** Why an agent gets no session: its identity, or the gateway's own state. */
-export type SessionRefusal = IdentityRefusal | 'paced' | 'draining' | 'too-many-sessions' | 'not-a-tunnel'
+export type SessionRefusal = IdentityRefusal | 'paced' | 'draining' | 'too-many-sessions' | 'not-a-tunnel' | 'not-a-peer'
 
 export const sessionRefusals = [
   'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked',
-  'paced', 'draining', 'too-many-sessions', 'not-a-tunnel',
+  'paced', 'draining', 'too-many-sessions', 'not-a-tunnel', 'not-a-peer',
 ] as const satisfies readonly SessionRefusal[]
 
 export const sessionEndReasons = ['closed', 'silent', 'protocol-error', 'flood', 'peer-error'] as const satisfies readonly SessionEnd['reason'][]
@@ -25,14 +28,16 @@ export type RelayEnd =
   /** The stream was reset, or its session has ended. */
   | 'stream-reset'
 
-export const forwardEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned'] as const
+export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned'] as const
 
-/** A stream that an agent had opened. */
-export interface ForwardRecord {
-  /** What the agent was answered; undefined: nothing. */
+/** A stream that the other side of a session had opened: an agent's to its API server, or a gateway's to what is behind an agent. */
+export interface DialledRecord {
+  /** `host:port`, as it was asked for; undefined: it was not. Agents' streams go to their API server whatever they ask for. */
+  readonly target: string | undefined
+  /** What was answered; undefined: nothing. */
   readonly status: ConnectStatus | undefined
-  /** refused: it was answered that no API server could be reached · abandoned: the agent left before there was an answer */
-  readonly end: (typeof forwardEnds)[number]
+  /** refused: it was answered that nobody could be reached · abandoned: the other side left before there was an answer */
+  readonly end: (typeof dialledEnds)[number]
   /** Of a refusal: which endpoint, and what the system said. */
   readonly detail: string
   readonly toUpstreamBytes: number
@@ -47,6 +52,10 @@ export interface SessionFacts {
   readonly keyId: string
   /** The agent's address. */
   readonly remote: string
+  /** Unix time. */
+  readonly sinceMs: number
+  /** What it says that it reaches, less what it may not say. */
+  readonly announced: Announced
 }
 
 export interface RefusedAgent {
@@ -57,12 +66,15 @@ export interface RefusedAgent {
   readonly detail?: string | undefined
 }
 
-export interface TunnelObserver {
+export interface TunnelObserver extends EgressObserver {
   /** @param enrolled by this very connection */
   sessionStarted(session: SessionFacts, enrolled: boolean): void
   sessionEnded(session: SessionFacts, end: SessionEnd): void
   sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void
-  streamEnded(session: SessionFacts, record: ForwardRecord): void
+  announcementRefused(session: SessionFacts, refused: RefusedAnnouncement): void
+  /** A link to another gateway is up, or is not, and why. */
+  peerLinkChanged(gatewayId: string, why: string | undefined): void
+  streamEnded(session: SessionFacts, record: DialledRecord): void
   /** A failure that belongs to no session. */
   failed(error: unknown, context: string): void
 }

@@ -2,13 +2,14 @@
 
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import type { AgentObserver, ForwardFacts, LinkFacts } from '../../core/tunnel/agent-observer.ts'
+import type { AgentObserver, ForwardFacts, LinkFacts, ReverseFacts } from '../../core/tunnel/agent-observer.ts'
 import type { ClientCertificate } from './credentials.ts'
 import { DirectLane, type CreateLaneRelay } from './direct-lane.ts'
 import { Forwarder, type Lane } from './forwarder.ts'
 import { GatewayLinks } from './gateway-links.ts'
 import type { HttpProxy } from './http-proxy.ts'
 import { loadNodeKey } from './node-key.ts'
+import { ReverseStreams, type ReverseOptions } from './reverse-streams.ts'
 import { ToldGateways } from './told-gateways.ts'
 
 export interface AgentOptions {
@@ -21,6 +22,10 @@ export interface AgentOptions {
   /** On the way to the gateways. @default none */
   readonly proxy?: HttpProxy | undefined
   readonly node: string
+  /** The node's own, as `canonicalAddress` writes them. @default none */
+  readonly addresses?: readonly string[]
+  /** What API servers may reach by this agent. @default nothing */
+  readonly reverse?: ReverseOptions
   readonly stateDirectory: string
   readonly token: () => string | undefined
   /** In place of a token and of a key in `stateDirectory`; read at each try. @throws where it can't be used */
@@ -33,14 +38,20 @@ export interface AgentOptions {
   readonly failed: (error: unknown, context: string) => void
 }
 
+const nothingAllowed: ReverseOptions = { allow: [], announce: [], dialTimeoutMs: 1 }
+
 export class Agent {
   readonly #links: GatewayLinks
   readonly #lane: DirectLane | undefined
   readonly #forwarders: readonly Forwarder[]
+  readonly #reverse: ReverseStreams
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, sessions = Infinity, caPem, proxy, node, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
+  constructor({ gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
+    this.#reverse = new ReverseStreams({ ...reverse, node: { name: node, addresses }, ended: (record) => observer.reverseEnded(record) })
     this.#links = new GatewayLinks({
+      announced: { addresses, ranges: reverse.announce, names: reverse.allow.flatMap((entry) => entry.kind === 'host' ? entry.host : []) },
+      opened: (stream, gateway) => this.#reverse.opened(stream, gateway),
       configured: gateways, sessions, caPem, proxy, node,
       credentials: certificate === undefined ? { kind: 'key', key: loadNodeKey(stateDirectory), token } : { kind: 'certificate', read: certificate },
       budget: new WindowBudget(),
@@ -49,6 +60,10 @@ export class Agent {
         observer.linkChanged(link)
         this.#lane?.refresh()
         if (link.state.kind === 'up') for (const forwarder of this.#forwarders) forwarder.sessionUp()
+      },
+      heard: (link, { lane, refused }) => {
+        if (lane !== undefined) this.#lane?.refresh()
+        if (refused !== undefined) observer.announcementsRefused(link)
       },
       refused: (link, why) => observer.linkRefused(link, why),
     })
@@ -82,6 +97,10 @@ export class Agent {
 
   get forwards(): readonly ForwardFacts[] {
     return this.#forwarders
+  }
+
+  get reverse(): ReverseFacts {
+    return this.#reverse.facts
   }
 
   get connectionCount(): number {

@@ -3,7 +3,7 @@
 import type { TLSSocket } from 'node:tls'
 import { exporterBytes, exporterLabel, proofBytes } from '../../core/identity/proof.ts'
 import type { NodeKey } from './node-key.ts'
-import { DialError } from './open-connection.ts'
+import { DialError } from '../open-connection.ts'
 
 /** In PEM. */
 export interface ClientCertificate {

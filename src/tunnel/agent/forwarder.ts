@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { once } from 'node:events'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
-import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
+import { ConnectHeadReader, connectAnswerIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
 import type { ForwardFacts, ForwardedEnd, ForwardedRecord } from '../../core/tunnel/agent-observer.ts'
 import type { DirectLane } from './direct-lane.ts'
 import { SocketRelay, type SocketRelayTotals } from '../socket-relay.ts'
@@ -197,7 +197,7 @@ class ForwardedConnection implements StreamHandler {
     const head = this.#head.push(bytes)
     this.#stream?.consumed(bytes.length - (head?.kind === 'head' ? head.rest.length : 0))
     if (head === undefined) return
-    this.#status = head.kind === 'head' ? connectStatusIn(head.firstLine) : undefined
+    this.#status = head.kind === 'head' ? connectAnswerIn(head.firstLine)?.status : undefined
     if (head.kind !== 'head' || this.#status !== 200) {
       this.#stream?.reset()
       this.refuse('refused')

@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls'
 import { formatSocketAddress } from '../../core/net/socket-address.ts'
 import type { ClientCertificate } from './credentials.ts'
 import { openThroughProxy, type HttpProxy } from './http-proxy.ts'
-import { hostAndPort, openTcp, openTls } from './open-connection.ts'
+import { hostAndPort, openTcp, openTls } from '../open-connection.ts'
 
 export interface GatewayDialOptions {
   /** wss://host:port */

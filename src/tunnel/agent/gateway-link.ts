@@ -6,10 +6,12 @@
 
 import type { TLSSocket } from 'node:tls'
 import type { WebSocket } from 'ws'
+import type { Announced } from '../../core/egress/agent-table.ts'
 import type { Endpoint, EndpointGrant } from '../../core/balance/endpoint.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { LinkFacts, LinkFault, LinkState } from '../../core/tunnel/agent-observer.ts'
+import type { RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
 import { parseControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { sessionRefusals } from '../../core/tunnel/tunnel-observer.ts'
@@ -18,7 +20,7 @@ import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { certificateIn, type Credentials } from './credentials.ts'
 import { dialGateway } from './gateway-dial.ts'
 import type { HttpProxy } from './http-proxy.ts'
-import { DialError, hostAndPort, reasonOf } from './open-connection.ts'
+import { DialError, hostAndPort, reasonOf } from '../open-connection.ts'
 import { requestSession } from './session-upgrade.ts'
 
 /** For TCP, the proxy, TLS and the upgrade together. */
@@ -38,8 +40,11 @@ export interface GatewayLinkOptions {
   readonly node: string
   readonly credentials: Credentials
   readonly budget: WindowBudget
+  readonly announced: Announced
+  /** What becomes of a stream that the gateway has opened; undefined: it is reset. */
+  readonly opened: (stream: MuxStream, gateway: string) => StreamHandler | undefined
   /** What the gateway tells beside the session. */
-  readonly told: (message: ControlMessage) => void
+  readonly told: (link: GatewayLink, message: ControlMessage) => void
   readonly changed: (link: GatewayLink) => void
   readonly refused: (link: GatewayLink, why: string) => void
 }
@@ -58,6 +63,7 @@ export class GatewayLink implements LinkFacts {
   #lastFault: LinkFacts['lastFault']
   #mux: MuxLink | undefined
   #grant: EndpointGrant | undefined
+  #refusedAnnouncements: readonly RefusedAnnouncement[] = []
   /** The try that is under way, or has brought the session. */
   #attempt = new AbortController()
   /** Of TLS, to be resumed; it stands for the certificate that was shown when it began. */
@@ -92,6 +98,11 @@ export class GatewayLink implements LinkFacts {
 
   get streamCount(): number {
     return this.#mux?.session.streamCount ?? 0
+  }
+
+  /** Of what the node announces, what does not hold at this gateway. */
+  get refusedAnnouncements(): readonly RefusedAnnouncement[] {
+    return this.#refusedAnnouncements
   }
 
   /** Where connections can go by the direct lane: while the session is up and has granted it. */
@@ -132,7 +143,7 @@ export class GatewayLink implements LinkFacts {
   }
 
   async #connect(): Promise<void> {
-    const { gateway, caPem, proxy, node, credentials } = this.#options
+    const { gateway, caPem, proxy, node, credentials, announced } = this.#options
     this.#to({ kind: 'connecting' })
     const attempt = new AbortController()
     this.#attempt = attempt
@@ -159,7 +170,7 @@ export class GatewayLink implements LinkFacts {
         this.#session = { bytes, certPem: certificate?.certPem }
       })
       attempt.signal.addEventListener('abort', () => fail(`no answer to the upgrade: ${reasonOf(undefined, attempt.signal)}`))
-      requestSession(tls, { gateway, node, credentials }, {
+      requestSession(tls, { gateway, node, credentials, announced }, {
         opened: (socket) => over(() => this.#began(socket, tls)),
         refused: ({ why, reason, retryAfterMs }) => {
           this.#options.refused(this, why)
@@ -179,12 +190,12 @@ export class GatewayLink implements LinkFacts {
       role: 'client',
       wire: webSocketWire(socket, tls, 'client'),
       budget: this.#options.budget,
-      // The reverse way is not built yet: nobody opens streams to us.
-      opened: () => undefined,
+      opened: (stream) => this.#options.opened(stream, this.gateway),
       goingAway: () => this.#to({ kind: 'draining' }),
       ended: (end) => {
         this.#mux = undefined
         this.#grant = undefined
+        this.#refusedAnnouncements = []
         if (performance.now() - sinceMs >= soundAfterMs) this.#backoff.succeeded()
         if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, { kind: 'ended', reason: end.reason })
       },
@@ -199,12 +210,10 @@ export class GatewayLink implements LinkFacts {
   }
 
   #told(message: ControlMessage): void {
-    const { lane } = message
-    if (lane !== undefined) {
-      this.#grant = { descriptor: lane.descriptor, key: lane.key, clockOffsetMs: lane.clockMs - Date.now() }
-      this.#options.changed(this)
-    }
-    this.#options.told(message)
+    const { lane, refused } = message
+    if (refused !== undefined) this.#refusedAnnouncements = refused
+    if (lane !== undefined) this.#grant = { descriptor: lane.descriptor, key: lane.key, clockOffsetMs: lane.clockMs - Date.now() }
+    this.#options.told(this, message)
   }
 
   #wait(why: string, fault: LinkFault, atLeastMs = 0): void {

@@ -15,7 +15,10 @@ export interface GatewayLinksOptions extends Omit<GatewayLinkOptions, 'gateway' 
   readonly told: ToldGateways
   /** To hold at one time; Infinity: with all gateways. */
   readonly sessions: number
+  /** Its state is another one. */
   readonly changed: (link: LinkFacts) => void
+  /** The gateway has told something beside the session. */
+  readonly heard: (link: LinkFacts, message: ControlMessage) => void
   readonly refused: (link: LinkFacts, why: string) => void
 }
 
@@ -80,11 +83,14 @@ export class GatewayLinks {
   }
 
   #begin(gateway: string): void {
-    const { changed, refused } = this.#options
+    const { changed, heard, refused } = this.#options
     const link = new GatewayLink({
       ...this.#options,
       gateway: new URL(gateway),
-      told: (message) => this.#told(message),
+      told: (its, message) => {
+        this.#told(message)
+        heard(its, message)
+      },
       changed: (its) => {
         if (its.state.kind === 'closed') this.#retired.delete(its)
         changed(its)

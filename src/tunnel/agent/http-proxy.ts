@@ -3,9 +3,9 @@
 //   TCP to the proxy ─▶ (https: TLS with the proxy) ─▶ CONNECT gateway:port ─▶ 200 ─▶ the connection is the gateway's
 
 import type { Duplex } from 'node:stream'
-import { ConnectHeadReader, connectStatusIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
+import { ConnectHeadReader, connectAnswerIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
 import { describeProxyRefusal } from '../../core/tunnel/proxy-refusal.ts'
-import { DialError, hostAndPort, openTcp, openTls, reasonOf } from './open-connection.ts'
+import { DialError, hostAndPort, openTcp, openTls, reasonOf } from '../open-connection.ts'
 
 export interface HttpProxy {
   /** http://host:port or https://host:port */
@@ -63,7 +63,7 @@ async function answerOn(socket: Duplex, { target, sentCredentials, signal }: Ask
       const head = reader.push(bytes as Buffer)
       if (head === undefined) continue
       if (head.kind === 'malformed') return head.detail
-      const status = connectStatusIn(head.firstLine)
+      const status = connectAnswerIn(head.firstLine)?.status
       if (status === undefined) return 'what is no HTTP'
       // Any 2xx is success (RFC 9110 §9.3.6), and has no body: what follows is the gateway's.
       if (status < 200 || status > 299) return describeProxyRefusal({ status, fields: head.fields, target, sentCredentials })

@@ -3,6 +3,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
+import type { Announced } from '../../core/egress/agent-table.ts'
+import { encodeAnnouncement } from '../../core/tunnel/announcement.ts'
 import { messageBytesMax } from '../websocket-wire.ts'
 import { upgradeHeaders, type Credentials } from './credentials.ts'
 
@@ -16,6 +18,8 @@ export interface SessionRequest {
   readonly gateway: URL
   readonly node: string
   readonly credentials: Credentials
+  /** @default nothing */
+  readonly announced?: Announced
 }
 
 export interface GatewayRefusal {
@@ -34,14 +38,14 @@ export interface SessionAnswer {
   readonly failed: (why: string) => void
 }
 
-export function requestSession(tls: TLSSocket, { gateway, node, credentials }: SessionRequest, { opened, refused, failed }: SessionAnswer): void {
+export function requestSession(tls: TLSSocket, { gateway, node, credentials, announced }: SessionRequest, { opened, refused, failed }: SessionAnswer): void {
   const socket = new WebSocket(new URL('/v1/tunnel', gateway), {
     createConnection: () => tls,
     perMessageDeflate: false,
     maxPayload: messageBytesMax,
     // TLS has sealed it already (RFC 6455 §5.3 guards proxies that see plain text).
     generateMask: (mask) => mask.fill(0),
-    headers: upgradeHeaders(credentials, node, tls),
+    headers: { ...upgradeHeaders(credentials, node, tls), ...(announced === undefined ? {} : encodeAnnouncement(announced)) },
   })
   socket.on('error', (error) => failed(error.message))
   socket.on('unexpected-response', (_request, response) => void refusalIn(response).then(refused, (error: unknown) => failed(String(error))))

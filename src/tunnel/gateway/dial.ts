@@ -3,30 +3,22 @@
 import { connect, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
-import type { ConnectStatus } from '../../core/tunnel/connect-head.ts'
-
-export interface DialFailure {
-  readonly status: Exclude<ConnectStatus, 200>
-  /** Of the last endpoint: its name and what the system said. */
-  readonly detail: string
-}
-
-export interface DialResult {
-  readonly connected: (socket: Socket, endpoint: Endpoint) => void
-  readonly failed: (failure: DialFailure) => void
-}
+import type { DialFailure, DialResult } from '../dialled-stream.ts'
 
 /** A dial under way. */
 export class Dial {
   readonly #tenant: TenantPolicy
   readonly #result: DialResult
+  readonly #first: Uint8Array | undefined
   readonly #tried: Endpoint[] = []
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  constructor(tenant: TenantPolicy, result: DialResult) {
+  /** @param first what the endpoint is sent before anything else */
+  constructor(tenant: TenantPolicy, first: Uint8Array | undefined, result: DialResult) {
     this.#tenant = tenant
+    this.#first = first
     this.#result = result
     this.#next()
   }
@@ -61,7 +53,7 @@ export class Dial {
       clearTimeout(this.#timer)
       socket.removeAllListeners('error')
       this.#socket = undefined
-      this.#result.connected(socket, endpoint)
+      this.#result.connected(socket, this.#first)
     })
   }
 }

@@ -2,13 +2,16 @@
 
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { encodeProxyHeader } from '../../core/proxy-protocol/encode.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
-import { ForwardStream } from './forward-stream.ts'
+import { DialledStream } from '../dialled-stream.ts'
+import { Dial } from './dial.ts'
 import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 export interface GatewaySessionOptions {
@@ -37,11 +40,21 @@ export class GatewaySession {
       role: 'server',
       wire: webSocketWire(socket, raw, 'server'),
       budget,
-      opened: (stream) => new ForwardStream({ stream, tenant: tenant(), agent, gateway, ended: (record) => {
-        observer.streamEnded(facts, record)
-        // Once the stream is closed too.
-        setImmediate(() => streamEnded(this))
-      } }),
+      opened: (stream) => new DialledStream({
+        stream, tellsWhy: false,
+        // To its tenant's API server, whatever it asks for.
+        dial: (_target, result) => {
+          const policy = tenant()
+          if (policy !== undefined) return new Dial(policy, proxyHeader(policy, agent, gateway), result)
+          result.failed({ status: 503, detail: 'its tenant is no longer in the configuration' })
+          return undefined
+        },
+        ended: (record) => {
+          observer.streamEnded(facts, record)
+          // Once the stream is closed too.
+          setImmediate(() => streamEnded(this))
+        },
+      }),
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
       ended: (end) => {
@@ -57,6 +70,12 @@ export class GatewaySession {
     this.link.session.goAway(performance.now())
   }
 
+  /** To the agent, for a connection on its side. @returns undefined where there can be none now */
+  open(handler: StreamHandler): MuxStream | undefined {
+    const stream = this.link.session.open(handler)
+    return typeof stream === 'object' ? stream : undefined
+  }
+
   get isOver(): boolean {
     return this.link.session.end !== undefined
   }
@@ -68,4 +87,8 @@ export class GatewaySession {
   close(detail: string): void {
     this.link.closed(detail)
   }
+}
+
+function proxyHeader({ sendProxyProtocol: version }: TenantPolicy, source: SocketAddress, destination: SocketAddress): Uint8Array | undefined {
+  return version === undefined ? undefined : encodeProxyHeader({ version, source, destination })
 }

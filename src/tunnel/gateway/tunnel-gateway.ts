@@ -19,12 +19,15 @@ import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { applySnapshotChange } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
+import type { Egress } from '../egress/egress.ts'
+import { peerPath } from '../egress/peer-link.ts'
 import { messageBytesMax } from '../websocket-wire.ts'
 import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { Handshakes } from './handshakes.ts'
 import { SessionRegistry } from './session-registry.ts'
+import { announcementFaults, announcementIn, without, type RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
 import { figuresOf, figuresOfSessions, type TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
 import type { SessionFacts, SessionRefusal, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
@@ -78,6 +81,10 @@ export interface TunnelGatewayOptions {
   /** Asked once more when a session has begun: a node may have been revoked since it was admitted. */
   readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly observer: TunnelObserver
+  /** Is told of sessions, which it opens streams on. */
+  readonly egress: Pick<Egress, 'began' | 'gone' | 'takenAddresses'>
+  /** Another gateway asks for a link. @returns whether it has one */
+  readonly upgradePeer: (request: IncomingMessage, socket: TLSSocket, head: Buffer) => boolean
 }
 
 export class TunnelGateway {
@@ -122,6 +129,10 @@ export class TunnelGateway {
 
   publish(change: SnapshotChange): void {
     this.#snapshot = applySnapshotChange(this.#snapshot, change)
+  }
+
+  isTenant(name: string): boolean {
+    return this.#snapshot?.tenants.get(name) !== undefined
   }
 
   /** For connections from now on; none resumes a session of before. @throws where they don't belong together */
@@ -216,18 +227,28 @@ export class TunnelGateway {
       socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n${headers}\r\n${body}`)
     }
     try {
+      if (request.url === peerPath) {
+        if (!this.#options.upgradePeer(request, socket, head)) return refuse('401 Unauthorized', 'not-a-peer')
+        this.#handshakes.succeeded(socket)
+        return
+      }
       if (request.url !== tunnelPath) return refuse('404 Not Found', 'not-a-tunnel')
       if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
       if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', { headers: 'Retry-After: 30\r\n' })
       if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
       const claim = certificateClaim(socket, request.headers, Date.now())
         ?? provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
+      const announcement = announcementIn(request.headers)
+      if ('malformed' in announcement) return refuse('400 Bad Request', 'malformed', { detail: announcement.malformed })
       const admission = claim.kind === 'refused' ? claim : await admit(claim)
       if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason, { detail: admission.detail })
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
-        this.#begin(webSocket, socket, { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote }, admission.isNew)
+        const faults = announcementFaults(announcement, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
+        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs: Date.now(), announced: without(announcement, faults) }
+        this.#begin(webSocket, socket, facts, admission.isNew)
+        this.#refuseAnnouncements(facts, faults)
       })
     } catch (error) {
       observer.failed(error, `an agent’s session could not begin (${remote})`)
@@ -237,7 +258,7 @@ export class TunnelGateway {
 
   #begin(webSocket: WebSocket, socket: TLSSocket, facts: SessionFacts, enrolled: boolean): void {
     this.#handshakes.succeeded(socket)
-    const { observer } = this.#options
+    const { observer, egress } = this.#options
     const session = new GatewaySession({
       facts, observer,
       socket: webSocket,
@@ -248,6 +269,7 @@ export class TunnelGateway {
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       ended: (ended) => {
         this.#sessions.remove(ended)
+        egress.gone(facts.id)
         addMuxCounters(this.#ended, ended.link.session.counters)
         if (this.#sessions.size > 0) return
         for (const wake of this.#whenEmpty.splice(0)) wake()
@@ -257,6 +279,7 @@ export class TunnelGateway {
       },
     })
     this.#sessions.add(session)
+    egress.began(facts, (handler) => session.open(handler))
     observer.sessionStarted(facts, enrolled)
     if (this.#gateways.length > 0) session.tell({ gateways: this.#gateways })
     this.#offerLane(session)
@@ -269,6 +292,15 @@ export class TunnelGateway {
       observer.failed(error, 'whether a node was revoked can not be read: its session ends')
       session.close('its node could not be looked up')
     })
+  }
+
+  /** @param faults what it may not announce; addresses that another node has are looked for here */
+  #refuseAnnouncements(facts: SessionFacts, faults: readonly RefusedAnnouncement[]): void {
+    const taken = this.#options.egress.takenAddresses(facts.id).map(({ address, owner }) => ({ announced: address, why: `${owner} has it` }))
+    const refused = [...faults, ...taken]
+    if (refused.length === 0) return
+    for (const each of refused) this.#options.observer.announcementRefused(facts, each)
+    this.#sessions.of(facts.keyId).find(({ facts: { id } }) => id === facts.id)?.tell({ refused })
   }
 
   /** Now, and again before the grant expires. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { ConnectHeadReader, connectHeadBytesMax, connectStatusIn, connectTargetIn, encodeConnectAnswer, encodeConnectRequest, type HeadResult } from '../../../src/core/tunnel/connect-head.ts'
+import { ConnectHeadReader, connectHeadBytesMax, connectAnswerIn, connectTargetIn, encodeConnectAnswer, encodeConnectRequest, type HeadResult } from '../../../src/core/tunnel/connect-head.ts'
 
 /** Pushed in pieces of so many bytes; what follows the head is put together again. */
 function read(bytes: Uint8Array, pieceBytes: number): HeadResult | undefined {
@@ -42,9 +42,9 @@ void test('the target of a CONNECT, and nothing of anything else', (t) => {
 void test('an answer’s status', (t) => {
   for (const status of [200, 400, 403, 502, 503, 504] as const) {
     const result = new ConnectHeadReader().push(encodeConnectAnswer(status))
-    t.equal(result?.kind === 'head' ? connectStatusIn(result.firstLine) : undefined, status)
+    t.equal(result?.kind === 'head' ? connectAnswerIn(result.firstLine)?.status : undefined, status)
   }
-  for (const line of ['HTTP/2 200', 'HTTP/1.1 2000 OK', '200 OK', '']) t.equal(connectStatusIn(line), undefined, line)
+  for (const line of ['HTTP/2 200', 'HTTP/1.1 2000 OK', '200 OK', '']) t.equal(connectAnswerIn(line), undefined, line)
   t.end()
 })
 

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import type { ConnectStep } from '../../core/tunnel/agent-observer.ts'
+import type { ConnectStep } from '../core/tunnel/agent-observer.ts'
 
 /** A gateway can't be reached. The message is whole: who, what, why. */
 export class DialError extends Error {

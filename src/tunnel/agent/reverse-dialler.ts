@@ -1,0 +1,155 @@
+// Dials what the API server wants to reach on the agent's side, as the agent's own policy allows: names are resolved here, and
+// each address that comes of it is judged by itself.
+//
+//   asked ─▶ resolve ─▶ judged ─▶ one address after the other, within one time ─▶ connected · failed
+
+import { lookup } from 'node:dns/promises'
+import { connect, type Socket } from 'node:net'
+import type { HostPort } from '../../core/net/socket-address.ts'
+import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
+import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
+import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
+
+/** At one time; more are refused. */
+const reverseDialsMax = 1_000
+/** Of a name. */
+const addressesMax = 8
+
+export interface ReverseDiallerOptions {
+  readonly policy: ReversePolicy
+  /** For resolving and for all addresses together. */
+  readonly dialTimeoutMs: number
+  /** @default reverseDialsMax */
+  readonly dialsMax?: number
+}
+
+export class ReverseDialler {
+  readonly #options: ReverseDiallerOptions
+  #dials = 0
+
+  constructor(options: ReverseDiallerOptions) {
+    this.#options = options
+  }
+
+  /** Under way. */
+  get dials(): number {
+    return this.#dials
+  }
+
+  dial(target: string, { connected, failed }: DialResult): DialUnderWay | undefined {
+    const { policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
+    const asked = hostPortIn(target)
+    const verdict = asked === undefined ? undefined : policy.asked(asked.host, asked.port)
+    if (asked === undefined || verdict === undefined) failed({ status: 400, detail: `${target} is no HOST:PORT` })
+    else if (verdict.kind === 'refused') failed({ status: 403, detail: verdict.why })
+    else if (this.#dials >= dialsMax) failed({ status: 503, detail: `${dialsMax} dials are under way already` })
+    else {
+      this.#dials += 1
+      const over = <Args extends readonly unknown[]>(then: (...args: Args) => void) => (...args: Args): void => {
+        this.#dials -= 1
+        then(...args)
+      }
+      const dial = new AddressesDial({ port: asked.port, title: target, dialTimeoutMs }, { connected: over(connected), failed: over(failed), abandoned: over(() => undefined) })
+      if (verdict.kind === 'dial') dial.begin(verdict.addresses)
+      else void this.#resolve(verdict.name, asked, dial)
+      return dial
+    }
+    return undefined
+  }
+
+  async #resolve(name: string, { port }: HostPort, dial: AddressesDial): Promise<void> {
+    try {
+      const found = (await lookup(name, { all: true })).slice(0, addressesMax).map(({ address }) => address)
+      const refusals = found.map((address) => this.#options.policy.resolved(name, address, port))
+      const allowed = found.filter((_, index) => refusals[index] === undefined)
+      if (allowed.length > 0) dial.begin(allowed)
+      else dial.fail({ status: 403, detail: refusals.find((why) => why !== undefined) ?? `${name} has no address` })
+    } catch (error) {
+      dial.fail({ status: 502, detail: `${name} can't be resolved: ${codeOf(error)}` })
+    }
+  }
+}
+
+interface AddressesDialResult extends DialResult {
+  readonly abandoned: () => void
+}
+
+class AddressesDial implements DialUnderWay {
+  readonly #port: number
+  readonly #title: string
+  readonly #dialTimeoutMs: number
+  readonly #result: AddressesDialResult
+  readonly #timer: NodeJS.Timeout
+  #addresses: string[] = []
+  #socket: Socket | undefined
+  #isOver = false
+
+  constructor({ port, title, dialTimeoutMs }: { readonly port: number; readonly title: string; readonly dialTimeoutMs: number }, result: AddressesDialResult) {
+    this.#port = port
+    this.#title = title
+    this.#dialTimeoutMs = dialTimeoutMs
+    this.#result = result
+    this.#timer = setTimeout(() => this.fail({ status: 504, detail: `${title}: no answer in ${dialTimeoutMs} ms` }), dialTimeoutMs)
+  }
+
+  begin(addresses: readonly string[]): void {
+    if (this.#isOver) return
+    this.#addresses = [...addresses]
+    this.#next({ status: 502, detail: `${this.#title}: there is no address` })
+  }
+
+  fail(failure: DialFailure): void {
+    if (this.#end()) this.#result.failed(failure)
+  }
+
+  abandon(): void {
+    if (this.#end()) this.#result.abandoned()
+  }
+
+  /** @returns whether it was not over before */
+  #end(): boolean {
+    if (this.#isOver) return false
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#drop()
+    return true
+  }
+
+  #drop(): void {
+    this.#socket?.removeAllListeners()
+    this.#socket?.on('error', () => undefined)
+    this.#socket?.destroy()
+    this.#socket = undefined
+  }
+
+  /** @param failure of the one before */
+  #next(failure: DialFailure): void {
+    const address = this.#addresses.shift()
+    if (address === undefined) {
+      this.fail(failure)
+      return
+    }
+    const socket = connect({ host: address, port: this.#port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, allowHalfOpen: true })
+    this.#socket = socket
+    // One that does not answer must leave time for the others.
+    const share = this.#addresses.length === 0 ? undefined : setTimeout(() => failed('ETIMEDOUT'), this.#dialTimeoutMs / (this.#addresses.length + 1))
+    const failed = (code: string): void => {
+      clearTimeout(share)
+      this.#drop()
+      this.#next({ status: code === 'ETIMEDOUT' ? 504 : 502, detail: `${this.#title}: ${formatSocketAddress({ address, port: this.#port })}: ${code}` })
+    }
+    socket.once('error', (error) => failed(codeOf(error)))
+    socket.once('close', () => clearTimeout(share))
+    socket.once('connect', () => {
+      clearTimeout(share)
+      socket.removeAllListeners()
+      this.#socket = undefined
+      if (this.#end()) this.#result.connected(socket)
+      else socket.destroy()
+    })
+  }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error)
+}

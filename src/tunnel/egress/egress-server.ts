@@ -1,0 +1,126 @@
+// One entry of an egress: where API servers connect, and whose they are.
+//
+// A Unix socket belongs to one tenant: who may open it is the file system's to say. It appears under its name when it already
+// listens, so that a gateway that takes another's place leaves no moment without one.
+
+import { randomBytes } from 'node:crypto'
+import { chmod, lstat, rename, rm } from 'node:fs/promises'
+import { createServer, type Server, type Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import { certificateFacts } from '../certificate-facts.ts'
+
+/** Owner and group: the folder says who else gets there. */
+const socketMode = 0o660
+/** For TLS. */
+const handshakeMsMax = 5_000
+
+export type EgressEntry =
+  | { readonly kind: 'socket'; readonly path: string; readonly tenant: string }
+  /** Of the client's certificate, O is the tenant's name. */
+  | { readonly kind: 'tls'; readonly address: SocketAddress; readonly certPem: string; readonly keyPem: string; readonly clientCaPem: string }
+
+/** As it is called in logs and errors; two of a configuration differ in it. */
+export function entryName(entry: EgressEntry): string {
+  return entry.kind === 'socket' ? entry.path : formatSocketAddress(entry.address)
+}
+
+export interface EgressServerHandler {
+  /** @param tenant undefined: the certificate names none, and `stranger` says what it names */
+  readonly accepted: (socket: Socket, client: { readonly tenant: string | undefined; readonly stranger: string }) => void
+  readonly refused: (detail: string) => void
+}
+
+export class EgressServer {
+  readonly #handler: EgressServerHandler
+  readonly #server: Server
+  #entry: EgressEntry
+  #inode: number | undefined
+  #bound: SocketAddress | undefined
+
+  private constructor(entry: EgressEntry, handler: EgressServerHandler) {
+    this.#entry = entry
+    this.#handler = handler
+    this.#server = entry.kind === 'socket'
+      ? createServer({ allowHalfOpen: true }, (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }))
+      : this.#createTlsServer(entry)
+  }
+
+  /** @throws an error that names what can't be bound */
+  static async open(entry: EgressEntry, handler: EgressServerHandler): Promise<EgressServer> {
+    const server = new EgressServer(entry, handler)
+    try {
+      if (entry.kind === 'socket') await server.#bindSocket(entry.path)
+      else await server.#listen({ host: entry.address.address, port: entry.address.port })
+    } catch (error) {
+      server.#server.close()
+      throw new Error(`egress ${entryName(entry)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    }
+    return server
+  }
+
+  get entry(): EgressEntry {
+    return this.#entry
+  }
+
+  /** Of an entry with TLS. */
+  get bound(): SocketAddress | undefined {
+    return this.#bound
+  }
+
+  /** For connections from now on: another tenant, or another certificate. @param entry with the same name */
+  change(entry: EgressEntry): void {
+    this.#entry = entry
+    if (entry.kind === 'tls' && 'setSecureContext' in this.#server) (this.#server as ReturnType<typeof createTlsServer>).setSecureContext(contextOf(entry))
+  }
+
+  /** Accepts nothing more; its name is removed, if it is still this one's. */
+  async close(): Promise<void> {
+    this.#server.close()
+    if (this.#entry.kind !== 'socket' || this.#inode === undefined) return
+    const found = await lstat(this.#entry.path).catch(() => undefined)
+    if (found?.ino === this.#inode) await rm(this.#entry.path, { force: true })
+  }
+
+  #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
+    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: true, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
+      this.#handler.accepted(socket, tenantIn(socket))
+    })
+    server.on('tlsClientError', (error, socket) => this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`))
+    return server
+  }
+
+  async #bindSocket(path: string): Promise<void> {
+    const there = await lstat(path).catch(() => undefined)
+    if (there !== undefined && !there.isSocket()) throw new Error('something is there that is no socket')
+    const draft = join(dirname(path), `.${randomBytes(4).toString('hex')}`)
+    await this.#listen({ path: draft })
+    await chmod(draft, socketMode)
+    this.#inode = (await lstat(draft)).ino
+    await rename(draft, path)
+  }
+
+  async #listen(where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#server.once('error', reject)
+    this.#server.listen(where, resolve)
+    await promise
+    this.#server.removeListener('error', reject)
+    // Out of descriptors, say: the next connection may be accepted again.
+    this.#server.on('error', (error) => this.#handler.refused(error.message))
+    const bound = this.#server.address()
+    if (typeof bound === 'object' && bound !== null) this.#bound = { address: bound.address, port: bound.port }
+  }
+}
+
+function contextOf({ certPem, keyPem, clientCaPem }: EgressEntry & { readonly kind: 'tls' }): { readonly cert: string; readonly key: string; readonly ca: string; readonly minVersion: 'TLSv1.2' } {
+  return { cert: certPem, key: keyPem, ca: clientCaPem, minVersion: 'TLSv1.2' }
+}
+
+function tenantIn(socket: TLSSocket): { readonly tenant: string | undefined; readonly stranger: string } {
+  const certificate = socket.getPeerX509Certificate()
+  const organizations = certificate === undefined ? [] : certificateFacts(certificate).organizations
+  if (organizations.length === 1) return { tenant: organizations[0], stranger: '' }
+  return { tenant: undefined, stranger: `the client certificate must name the tenant in O, once; it has ${organizations.length === 0 ? 'none' : organizations.join(', ')}` }
+}

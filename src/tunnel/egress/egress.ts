@@ -1,0 +1,184 @@
+// The egress of one thread: entries that API servers connect to, and the agents of all threads and gateways that may be asked.
+//
+//   API server ─ CONNECT ─▶ EgressServer ─▶ EgressConnection ─▶ ReverseDial ─▶ a session of this thread
+//                                                                          └─▶ a link to its thread, or to its gateway
+//
+// Whoever knows of sessions elsewhere tells this one (`seen`, `gone`), and has links made to where they are.
+
+import type { Socket } from 'node:net'
+import { AgentTable, type Reachable } from '../../core/egress/agent-table.ts'
+import type { EgressObserver } from '../../core/egress/egress-observer.ts'
+import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import { EgressConnection } from './egress-connection.ts'
+import { EgressServer, entryName, type EgressEntry } from './egress-server.ts'
+import { relayedFields, relayedStream } from './relayed-stream.ts'
+import type { Way } from './way.ts'
+
+const egressLimits = {
+  /** Connections of one thread's entries; more are closed at once. */
+  connectionsMax: 20_000,
+  /** … of one tenant. */
+  connectionsPerTenantMax: 4_000,
+  /** Of one tenant, connections that wait for their dial. */
+  dialsPerTenantMax: 1_000,
+} as const
+
+export type ReachableFacts = Omit<Reachable<Way>, 'way' | 'distance'>
+
+/** Where a session is that is not this thread's. */
+export interface Elsewhere {
+  readonly open: Way['open']
+  /** 1: another thread · 2: another gateway */
+  readonly distance: 1 | 2
+}
+
+export interface EgressOptions {
+  readonly isTenant: (name: string) => boolean
+  readonly observer: EgressObserver
+}
+
+export interface EgressFigures {
+  readonly connections: number
+  readonly dials: number
+}
+
+export class Egress {
+  readonly #options: EgressOptions
+  readonly #table = new AgentTable<Way>()
+  readonly #servers = new Map<string, EgressServer>()
+  readonly #connections = new Set<EgressConnection>()
+  readonly #perTenant = new Map<string, { connections: number; dials: number }>()
+  /** This thread's. */
+  readonly #own = new Map<string, { readonly tenant: string; readonly open: Way['open'] }>()
+  #whenEmpty: (() => void)[] = []
+
+  constructor(options: EgressOptions) {
+    this.#options = options
+  }
+
+  figures(): EgressFigures {
+    return { connections: this.#connections.size, dials: [...this.#perTenant.values()].reduce((sum, { dials }) => sum + dials, 0) }
+  }
+
+  /** Of entries with TLS, and how each is called. */
+  get bound(): readonly { readonly name: string; readonly port: number }[] {
+    return [...this.#servers].flatMap(([name, { bound }]) => bound === undefined ? [] : [{ name, port: bound.port }])
+  }
+
+  /**
+   * These and the ones that there are; those that are there already take on what has changed.
+   * @throws an error that names the one that can't be bound: then none of the new ones is
+   */
+  async open(entries: readonly EgressEntry[]): Promise<void> {
+    const opened: EgressServer[] = []
+    try {
+      for (const entry of entries.filter((each) => !this.#servers.has(entryName(each)))) opened.push(await this.#open(entry))
+    } catch (error) {
+      for (const server of opened) await server.close()
+      throw error
+    }
+    for (const entry of entries) this.#servers.get(entryName(entry))?.change(entry)
+    for (const server of opened) this.#servers.set(entryName(server.entry), server)
+  }
+
+  /** All but these accept nothing more; connections go on. */
+  async closeOthers(names: readonly string[]): Promise<void> {
+    for (const [name, server] of this.#servers) {
+      if (names.includes(name)) continue
+      this.#servers.delete(name)
+      await server.close()
+    }
+  }
+
+  /** A session of this thread's has begun. */
+  began(session: ReachableFacts, open: Way['open']): void {
+    this.#own.set(session.id, { tenant: session.tenant, open })
+    this.#table.add({ ...session, way: { open, fields: [] }, distance: 0 })
+  }
+
+  /** A session elsewhere. */
+  seen(session: ReachableFacts, { open, distance }: Elsewhere): void {
+    this.#table.add({ ...session, way: { open, fields: relayedFields(session) }, distance })
+  }
+
+  /** Of a session's own addresses, those that another node had first. */
+  takenAddresses(id: string): ReturnType<AgentTable<Way>['takenAddresses']> {
+    return this.#table.takenAddresses(id)
+  }
+
+  gone(id: string): void {
+    this.#own.delete(id)
+    this.#table.remove(id)
+  }
+
+  /** For links: what becomes of a stream that the other end has opened. */
+  relayed(stream: MuxStream): StreamHandler {
+    return relayedStream(stream, ({ id, tenant }, handler) => {
+      const session = this.#own.get(id)
+      return session?.tenant === tenant ? session.open(handler) : undefined
+    })
+  }
+
+  /** Accepts nothing more; resolves when no connection is left. */
+  async drain(): Promise<void> {
+    await this.closeOthers([])
+    if (this.#connections.size === 0) return
+    await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+  }
+
+  /** Ends everything now. */
+  async stop(): Promise<void> {
+    await this.closeOthers([])
+    for (const connection of this.#connections) connection.cut()
+  }
+
+  async #open(entry: EgressEntry): Promise<EgressServer> {
+    return await EgressServer.open(entry, {
+      accepted: (socket, { tenant, stranger }) => this.#accepted(socket, tenant, stranger),
+      refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
+    })
+  }
+
+  #accepted(socket: Socket, claimed: string | undefined, stranger: string): void {
+    const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
+    const counts = this.#countsOf(tenant ?? '')
+    if (this.#connections.size >= egressLimits.connectionsMax || counts.connections >= egressLimits.connectionsPerTenantMax) {
+      this.#options.observer.egressEnded({
+        tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
+        attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
+      })
+      socket.destroy()
+      return
+    }
+    counts.connections += 1
+    const connection: EgressConnection = new EgressConnection({
+      socket, tenant, table: this.#table,
+      stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}`,
+      mayDial: (name) => {
+        const its = this.#countsOf(name)
+        if (its.dials >= egressLimits.dialsPerTenantMax) return false
+        its.dials += 1
+        return true
+      },
+      dialled: (name) => {
+        this.#countsOf(name).dials -= 1
+      },
+      ended: (record) => {
+        this.#options.observer.egressEnded(record)
+        counts.connections -= 1
+        if (counts.connections === 0) this.#perTenant.delete(tenant ?? '')
+        this.#connections.delete(connection)
+        if (this.#connections.size > 0) return
+        for (const wake of this.#whenEmpty.splice(0)) wake()
+      },
+    })
+    this.#connections.add(connection)
+  }
+
+  /** @param tenant empty: nobody that is known */
+  #countsOf(tenant: string): { connections: number; dials: number } {
+    const counts = this.#perTenant.get(tenant) ?? { connections: 0, dials: 0 }
+    this.#perTenant.set(tenant, counts)
+    return counts
+  }
+}

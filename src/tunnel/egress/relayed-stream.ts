@@ -1,0 +1,62 @@
+// The other end of a link: a stream that another thread, or another gateway, has opened for one of this thread's sessions. Its
+// head says which session; from there on the two streams are one, so that the agent's answer goes back as it is.
+//
+//   CONNECT host:port HTTP/1.1
+//   Sluice-Tenant: acme          must be the session's
+//   Sluice-Session: 1f…-0.0-7
+
+import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, encodeConnectRequest, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
+import { pairStreams } from './stream-pair.ts'
+
+/** Of one of this thread's sessions. */
+export type OpenOnSession = (session: { readonly id: string; readonly tenant: string }, handler: StreamHandler) => MuxStream | undefined
+
+/** @returns the lines that tell the other end which session is meant */
+export function relayedFields({ id, tenant }: { readonly id: string; readonly tenant: string }): readonly string[] {
+  return [`Sluice-Tenant: ${tenant}`, `Sluice-Session: ${id}`]
+}
+
+/** @returns what becomes of such a stream */
+export function relayedStream(stream: MuxStream, open: OpenOnSession): StreamHandler {
+  const reader = new ConnectHeadReader()
+  const refuse = (status: Exclude<ConnectStatus, 200>, reason: string): void => {
+    stream.write(encodeConnectAnswer(status, reason))
+    stream.finish()
+  }
+  const nothing: StreamHandler = { data: () => undefined, finished: () => undefined, reset: () => undefined, writable: () => undefined }
+  return {
+    ...nothing,
+    data: (bytes) => {
+      const head = reader.push(bytes)
+      if (head === undefined) {
+        stream.consumed(bytes.length)
+        return
+      }
+      stream.handler = nothing
+      const target = head.kind === 'head' ? connectTargetIn(head.firstLine) : undefined
+      const session = head.kind === 'head' ? sessionIn(head.fields) : undefined
+      if (head.kind !== 'head' || target === undefined || session === undefined) {
+        refuse(400, 'no CONNECT with a session')
+        return
+      }
+      stream.consumed(bytes.length - head.rest.length)
+      const agent = open(session, nothing)
+      if (agent === undefined) {
+        // It ended a moment ago: the news of it is on its way to who asked.
+        refuse(503, 'its session is gone')
+        return
+      }
+      // Its dial is not over with a reset of this stream.
+      stream.hold()
+      agent.write(encodeConnectRequest(target))
+      pairStreams(stream, agent, () => stream.release())
+      if (head.rest.length > 0) stream.handler.data(head.rest)
+    },
+  }
+}
+
+function sessionIn(fields: readonly string[]): { readonly id: string; readonly tenant: string } | undefined {
+  const [tenant, id] = ['Sluice-Tenant: ', 'Sluice-Session: '].map((name) => fields.find((field) => field.startsWith(name))?.slice(name.length))
+  return tenant === undefined || id === undefined ? undefined : { id, tenant }
+}
