@@ -24,6 +24,14 @@ rules:
   - { level: None }
 `
 
+/** Nodes and services are `cluster`; webhooks with a URL are `controlplane`. */
+const egressSelection = (socket: string): string => `apiVersion: apiserver.k8s.io/v1beta1
+kind: EgressSelectorConfiguration
+egressSelections:
+${['cluster', 'controlplane'].map((name) => `  - name: ${name}
+    connection: { proxyProtocol: HTTPConnect, transport: { uds: { udsName: ${socket} } } }
+`).join('')}`
+
 /** Where the tenant's nodes and pods find it: an agent listens there. */
 export interface Advertised {
   /** No loopback. Its port there is the API server's own. */
@@ -40,6 +48,8 @@ export interface ApiServerOptions {
   readonly listen?: { readonly address: string; readonly port: number }
   /** @default no one learns where it is, and there are no nodes */
   readonly advertised?: Advertised
+  /** The Unix socket by which it reaches its nodes. @default it dials them itself */
+  readonly egressSocket?: string
 }
 
 /** The first address of the range of services: pods and kube-proxy know the API server by it. */
@@ -81,6 +91,11 @@ export class ApiServer {
   /** A certificate for one more user. */
   issueClient(commonName: string, organization?: string): IssuedCertificate {
     return this.#ca.issue({ commonName, ...(organization === undefined ? {} : { organization }), usages: ['client'] })
+  }
+
+  /** A certificate for one of its nodes' servers. */
+  issueServer(names: { readonly dnsNames?: readonly string[]; readonly ipAddresses?: readonly string[] }): IssuedCertificate {
+    return this.#ca.issue({ commonName: 'server', ...names, usages: ['server'] })
   }
 
   /** One request on a new connection, as the tenant's administrator. A body goes as JSON. */
@@ -149,6 +164,15 @@ export class ApiServer {
     await writeFile(this.#file('serving.key'), serving.keyPem, { mode: 0o600 })
     await writeFile(this.#file('service-account.key'), serviceAccount.export({ type: 'sec1', format: 'pem' }), { mode: 0o600 })
     await writeFile(this.#file('audit-policy.yaml'), auditPolicy)
+    const { egressSocket } = this.#options
+    if (egressSocket === undefined) return
+    const kubeletClient = this.issueClient('kube-apiserver-kubelet-client', 'system:masters')
+    await writeFile(this.#file('kubelet-client.crt'), kubeletClient.certificatePem)
+    await writeFile(this.#file('kubelet-client.key'), kubeletClient.keyPem, { mode: 0o600 })
+    const proxyClient = this.issueClient('front-proxy-client')
+    await writeFile(this.#file('proxy-client.crt'), proxyClient.certificatePem)
+    await writeFile(this.#file('proxy-client.key'), proxyClient.keyPem, { mode: 0o600 })
+    await writeFile(this.#file('egress.yaml'), egressSelection(egressSocket))
   }
 
   #arguments(): string[] {
@@ -172,6 +196,18 @@ export class ApiServer {
       '--authorization-mode=Node,RBAC',
       `--audit-policy-file=${this.#file('audit-policy.yaml')}`,
       `--audit-log-path=${this.#file('audit.log')}`,
+      ...(this.#options.egressSocket === undefined ? [] : [
+        `--egress-selector-config-file=${this.#file('egress.yaml')}`,
+        `--kubelet-client-certificate=${this.#file('kubelet-client.crt')}`,
+        `--kubelet-client-key=${this.#file('kubelet-client.key')}`,
+        `--kubelet-certificate-authority=${this.#file('ca.crt')}`,
+        '--kubelet-preferred-address-types=InternalIP',
+        `--proxy-client-cert-file=${this.#file('proxy-client.crt')}`,
+        `--proxy-client-key-file=${this.#file('proxy-client.key')}`,
+        `--requestheader-client-ca-file=${this.#file('ca.crt')}`,
+        '--requestheader-allowed-names=front-proxy-client',
+        '--requestheader-username-headers=X-Remote-User',
+      ]),
     ]
   }
 }

@@ -11,7 +11,7 @@ export interface ControlPlane {
   readonly stop: () => Promise<void>
 }
 
-export async function startControlPlane(binaries: LabBinaries, options: Pick<ApiServerOptions, 'tenant' | 'directory' | 'listen' | 'advertised'>): Promise<ControlPlane> {
+export async function startControlPlane(binaries: LabBinaries, options: Pick<ApiServerOptions, 'tenant' | 'directory' | 'listen' | 'advertised' | 'egressSocket'>): Promise<ControlPlane> {
   const { tenant, directory } = options
   const etcd = await Etcd.start({ executable: binaries.etcd, directory: join(directory, 'etcd'), tenants: [tenant] })
   try {

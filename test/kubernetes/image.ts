@@ -17,7 +17,7 @@ export async function buildImage(directory: string): Promise<string> {
   await mkdir(join(root, 'bin'), { recursive: true })
   await mkdir(join(root, 'tmp'))
   await copyFile(busyboxFile, join(root, 'bin', 'busybox'))
-  for (const name of ['sh', 'cat', 'nc', 'sleep']) await symlink('busybox', join(root, 'bin', name))
+  for (const name of ['sh', 'cat', 'nc', 'sleep', 'tar', 'httpd', 'sha256sum', 'tty']) await symlink('busybox', join(root, 'bin', name))
   const buildah = async (...arguments_: string[]): Promise<string> => {
     const storage = ['--storage-driver', 'vfs', '--root', join(directory, 'buildah'), '--runroot', join(directory, 'buildah-run')]
     const { stdout } = await promisify(execFile)('buildah', [...storage, ...arguments_], { timeout: buildTimeoutMs })

@@ -22,6 +22,8 @@ export interface KubectlOptions {
   readonly executable: string
   /** Where a folder of its own is made. */
   readonly directory: string
+  /** @default '127.0.0.1' */
+  readonly address?: string
   readonly port: number
   readonly serverName: string
   readonly caPem: string
@@ -46,7 +48,7 @@ export class Kubectl {
 
   static async create(options: KubectlOptions): Promise<Kubectl> {
     const home = await mkdtemp(join(options.directory, `kubectl-${options.serverName}-`))
-    await writeFile(join(home, 'kubeconfig'), kubeconfig({ ...options, server: `https://127.0.0.1:${options.port}` }), { mode: 0o600 })
+    await writeFile(join(home, 'kubeconfig'), kubeconfig({ ...options, server: `https://${options.address ?? '127.0.0.1'}:${options.port}` }), { mode: 0o600 })
     return new Kubectl(options.executable, home)
   }
 
@@ -67,6 +69,17 @@ export class Kubectl {
     return stdout
   }
 
+  /** As `try`, with a manifest (any object) on stdin. */
+  async tryApply(manifest: unknown, ...arguments_: readonly string[]): Promise<KubectlResult> {
+    return await this.#execute(arguments_, manifest)
+  }
+
+  /** On a terminal of its own, at which `input` is typed. @returns what is seen there */
+  async typed(input: string, ...arguments_: readonly string[]): Promise<KubectlResult> {
+    const command = [this.#executable, ...this.#withKubeconfig(arguments_)].map((each) => `'${each}'`).join(' ')
+    return await this.#finished('script', ['--quiet', '--return', '--command', command, '/dev/null'], input)
+  }
+
   /** A command that stays: `get --watch`, `proxy`. */
   start(...arguments_: readonly string[]): RunningKubectl {
     return new RunningKubectl(spawn(this.#executable, this.#withKubeconfig(arguments_), {
@@ -76,13 +89,17 @@ export class Kubectl {
   }
 
   async #execute(arguments_: readonly string[], manifest?: unknown): Promise<KubectlResult> {
+    return await this.#finished(this.#executable, this.#withKubeconfig(arguments_), manifest === undefined ? undefined : JSON.stringify(manifest))
+  }
+
+  async #finished(executable: string, arguments_: readonly string[], input: string | undefined): Promise<KubectlResult> {
     return await new Promise((resolve, reject) => {
       const options = { env: childEnvironment(this.#home), timeout: commandTimeoutMs, maxBuffer: outputBytesMax }
-      const child = execFile(this.#executable, this.#withKubeconfig(arguments_), options, (error, stdout, stderr) => {
+      const child = execFile(executable, arguments_, options, (error, stdout, stderr) => {
         if (error !== null && child.exitCode === null && child.signalCode === null) reject(error)
         else resolve({ code: child.exitCode, stdout, stderr })
       })
-      child.stdin?.end(manifest === undefined ? undefined : JSON.stringify(manifest))
+      child.stdin?.end(input)
     })
   }
 
@@ -116,6 +133,11 @@ export class RunningKubectl {
     const { pid } = this.#child
     if (pid === undefined) throw new Error('kubectl did not start')
     return pid
+  }
+
+  /** Undefined while it runs, and where a signal has ended it. */
+  get code(): number | undefined {
+    return this.#child.exitCode ?? undefined
   }
 
   get running(): boolean {

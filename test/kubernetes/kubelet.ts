@@ -25,11 +25,16 @@ export async function startKubelet(machine: Machine, { binaries, directory, serv
   await writeFile(file('ca.crt'), server.caPem)
   const client = server.issueClient(`system:node:${node}`, 'system:nodes')
   await writeFile(file('kubeconfig'), kubeconfig({ server: serverUrl, caPem: server.caPem, client }), { mode: 0o600 })
+  const serving = server.issueServer({ ipAddresses: [machine.address] })
+  await writeFile(file('serving.crt'), serving.certificatePem)
+  await writeFile(file('serving.key'), serving.keyPem, { mode: 0o600 })
   await writeFile(file('config'), JSON.stringify({
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     authentication: { x509: { clientCAFile: file('ca.crt') }, webhook: { enabled: true }, anonymous: { enabled: false } },
     authorization: { mode: 'Webhook' },
+    tlsCertFile: file('serving.crt'),
+    tlsPrivateKeyFile: file('serving.key'),
     containerRuntimeEndpoint: containerdSocket,
     cgroupDriver: 'cgroupfs',
     cgroupsPerQOS: false,

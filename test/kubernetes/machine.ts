@@ -34,6 +34,8 @@ export interface MachineOptions {
   readonly directory: string
   /** Names for the gateway's host, which it finds in its /etc/hosts. */
   readonly hostNames: readonly string[]
+  /** Names for itself, there alone. */
+  readonly ownNames?: readonly string[]
 }
 
 export class Machine {
@@ -51,13 +53,13 @@ export class Machine {
     this.#pid = fields.pid
   }
 
-  static async start({ directory, hostNames }: MachineOptions): Promise<Machine> {
+  static async start({ directory, hostNames, ownNames = [] }: MachineOptions): Promise<Machine> {
     // TEST-NET-2 (RFC 5737), a /30 for each process: no route of a real network is shadowed.
     const base = (process.pid % 64) * 4
     const [hostAddress, address] = [`198.51.100.${base + 1}`, `198.51.100.${base + 2}`]
     await mkdir(directory, { recursive: true })
     const hosts = join(directory, 'hosts')
-    await writeFile(hosts, `127.0.0.1 localhost\n${hostAddress} ${hostNames.join(' ')}\n`)
+    await writeFile(hosts, `127.0.0.1 localhost\n${hostAddress} ${hostNames.join(' ')}\n${address} node ${ownNames.join(' ')}\n`)
     const first = new LabProcess({
       name: 'machine',
       executable: 'unshare',

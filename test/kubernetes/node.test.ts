@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { serviceAddress } from './api-server.ts'
 import { labBinaries, nodeBinaries } from './binaries.ts'
+import { agentKilled, aggregatedApi, copy, exec, execOnTerminal, healthz, logs, portForward, webhook } from './node-egress.ts'
 import { advertisedAddress, apiServerPort, cannotRunNodes, nodeName, startNodeLab, type NodeLab } from './node.ts'
 import { podNamespace, preparePods, probe, serviceAccount } from './pods.ts'
 
@@ -17,6 +18,15 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: NodeLab) => P
   ['kube-proxy leads the service’s address to the advertised one', serviceAnswers],
   ['a pod’s token reaches kubernetes.default through kube-proxy, agent and gateway', podNetwork],
   ['and so it does from a pod on the node’s network', hostNetwork],
+  ['the API server reaches its kubelet', healthz],
+  ['kubectl logs, followed', logs],
+  ['kubectl exec', exec],
+  ['kubectl exec on a terminal', execOnTerminal],
+  ['kubectl port-forward', portForward],
+  ['kubectl cp of 200 MiB there and back', copy],
+  ['a validating webhook on the node, by a name that only the node knows', webhook],
+  ['an aggregated API on the node, by its service', aggregatedApi],
+  ['an agent that is killed ends an exec at once, and the next one works when it is back', agentKilled],
   ['the node stays ready, and its pods are served, after the gateway was killed and is back', gatewayKilled],
 ]
 

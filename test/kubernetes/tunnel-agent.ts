@@ -22,6 +22,10 @@ export interface TunnelAgentOptions {
   readonly listen: SocketAddress
   /** Whether it puts the address on `lo` first. @default false */
   readonly addAddress?: boolean
+  /** What its configuration says of node addresses and of the reverse way. @default nothing */
+  readonly reverse?: string
+  /** Of a node's agents, which has one after the other: for its log. @default 1 */
+  readonly turn?: number
   readonly run: (name: string, executable: string, arguments_: readonly string[]) => LabProcess
 }
 
@@ -38,7 +42,7 @@ export async function createToken(gatewayConfig: string, { tenant, uses = 1 }: {
 }
 
 /** Resolves when there is a session with each gateway. */
-export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, run }: TunnelAgentOptions): Promise<LabProcess> {
+export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, reverse = '', turn = 1, run }: TunnelAgentOptions): Promise<LabProcess> {
   const [configFile, tokenFile] = [join(directory, `agent-${name}.yaml`), `join-token-${name}`]
   await writeFile(join(directory, tokenFile), token, { mode: 0o600 })
   await writeFile(configFile, `gateways: [${gateways.join(', ')}]
@@ -47,8 +51,8 @@ token: { file: ${tokenFile} }
 state: { directory: agent-${name} }
 node: { name: ${name} }
 forward: [{ listen: "${formatSocketAddress(listen)}", addAddress: ${addAddress} }]
-`)
-  const agent = run(`agent-${name}`, process.execPath, [mainFile, 'agent', '--config', configFile])
+${reverse}`)
+  const agent = run(`agent-${name}-${turn}`, process.execPath, [mainFile, 'agent', '--config', configFile])
   await agent.waitUntil('has its sessions', readyTimeoutMs, async () =>
     (await agent.logTail()).split('session is up').length > gateways.length)
   return agent

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { formatSocketAddress } from '../../src/core/net/socket-address.ts'
 import { freePort } from '../support/free-port.ts'
-import { LabProcess } from '../support/lab-process.ts'
+import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 import type { ApiServer } from './api-server.ts'
 
 const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const readyTimeoutMs = 60_000
+const exitTimeoutMs = 60_000
 
 export interface TunnelGatewayOptions {
   /** Names its log and its configuration. */
@@ -22,6 +23,8 @@ export interface TunnelGatewayOptions {
   readonly server: ApiServer
   /** What the configuration says of tunnel and state. */
   readonly tunnel: string
+  /** The Unix socket by which the tenant's API server reaches its nodes. @default there is none */
+  readonly egressSocket?: string
 }
 
 export class TunnelGateway {
@@ -41,14 +44,14 @@ export class TunnelGateway {
   /** Writes its configuration; nothing runs before `start`. */
   static async create(options: TunnelGatewayOptions): Promise<TunnelGateway> {
     const gateway = new TunnelGateway(options, await freePort())
-    const { listen, server, tunnel } = options
+    const { listen, server, tunnel, egressSocket } = options
     await writeFile(gateway.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
 tenants:
   - name: ${server.tenant}
     hostnames: [${server.hostname}]
     apiServer: { endpoints: ["${formatSocketAddress(server)}"] }
 admin: { address: 127.0.0.1:${gateway.#adminPort} }
-${tunnel}`)
+${egressSocket === undefined ? '' : `egress: [{ tenant: ${server.tenant}, socket: ${egressSocket} }]\n`}${tunnel}`)
     return gateway
   }
 
@@ -73,6 +76,16 @@ ${tunnel}`)
     let sum = 0
     for (const line of text.split('\n')) if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1))
     return sum
+  }
+
+  /** SIGTERM: it drains. */
+  drain(): void {
+    this.#process?.signal('SIGTERM')
+  }
+
+  /** The end of a drain whose last connection is over. */
+  async waitForExit(): Promise<ExitStatus | undefined> {
+    return await this.#process?.waitForExit(exitTimeoutMs)
   }
 
   async stop(): Promise<void> {
