@@ -94,7 +94,7 @@ export class AgentMetrics implements AgentObserver {
       name: 'sluice_agent_announcements_refused', help: 'Of what the node announces, how much does not hold at each gateway', labelNames: ['gateway'], registers,
       collect: () => {
         refused.reset()
-        for (const { gateway, refusedAnnouncements } of links()) refused.set({ gateway }, refusedAnnouncements.length)
+        for (const { gateway, refusedAnnouncements } of links()) refused.inc({ gateway }, refusedAnnouncements.length)
       },
     })
   }
@@ -111,14 +111,15 @@ export class AgentMetrics implements AgentObserver {
       name: 'sluice_agent_streams', help: 'Open streams of the session with each gateway', labelNames: ['gateway'], registers,
       collect: () => {
         streams.reset()
-        for (const { gateway, streamCount } of links()) streams.set({ gateway }, streamCount)
+        // There may be one that leaves, and one that has its place.
+        for (const { gateway, streamCount } of links()) streams.inc({ gateway }, streamCount)
       },
     })
     const rtt = new Gauge({
       name: 'sluice_agent_session_rtt_seconds', help: 'Round trip of the session with each gateway, where one is known', labelNames: ['gateway'], registers,
       collect: () => {
         rtt.reset()
-        for (const { gateway, rttMs } of links()) if (rttMs !== undefined) rtt.set({ gateway }, rttMs / 1_000)
+        for (const { gateway, rttMs, state } of links()) if (rttMs !== undefined && state.kind === 'up') rtt.set({ gateway }, rttMs / 1_000)
       },
     })
   }

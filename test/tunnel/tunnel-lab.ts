@@ -43,6 +43,8 @@ export interface TestGateway {
   readonly announcements: RefusedAnnouncement[]
   /** Of accepted connections, to cut them. */
   readonly sockets: Set<Socket>
+  /** Another may have its port; connections go on. */
+  leavePort(): void
   close(): Promise<void>
 }
 
@@ -117,7 +119,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
         await tunnel.stop()
       }
       t.teardown(close)
-      return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, close }
+      return { tunnel, url: new URL(`wss://localhost:${bound.port}`), ...seen, sockets, leavePort: () => void server.close(), close }
     },
     agent: async ({ gateways, sessions, token, node = `node${++agents}`, caPem = ca.certificatePem, proxy, certificate, addresses, reverse }) => {
       const records: ForwardedRecord[] = []

@@ -10,8 +10,6 @@ export type GatewayCondition =
   /** Not tried yet, or its first try is under way. */
   | 'new'
   | 'up'
-  /** Up, and about to go: it takes no new streams. */
-  | 'draining'
   | 'failing'
 
 export interface GatewayChoiceOptions {

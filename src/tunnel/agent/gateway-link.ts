@@ -1,8 +1,9 @@
 // The agent's session with one gateway, and the way back to it: connects, shows who the node is, and after each end tries
 // again with full jitter.
 //
-//   connecting ─▶ up ─▶ draining (the gateway goes; no new streams) ─▶ waiting ─▶ connecting
-//       └───────────── refused, unreachable ─────────────────────────────┘
+//   connecting ─▶ up ─▶ ended ─▶ waiting ─▶ connecting
+//       │          └──▶ draining (no new streams) ─▶ closed
+//       └── refused, unreachable ─▶ waiting
 
 import type { TLSSocket } from 'node:tls'
 import type { WebSocket } from 'ws'
@@ -69,6 +70,8 @@ export class GatewayLink implements LinkFacts {
   /** Of TLS, to be resumed; it stands for the certificate that was shown when it began. */
   #session: { readonly bytes: Buffer; readonly certPem: string | undefined } | undefined
   #timer: NodeJS.Timeout | undefined
+  /** It does not come again. */
+  #isLeaving = false
 
   constructor(options: GatewayLinkOptions) {
     this.#options = options
@@ -77,6 +80,11 @@ export class GatewayLink implements LinkFacts {
 
   start(): void {
     void this.#connect()
+  }
+
+  /** In place of one whose gateway goes: it is back at the same address, or another in its place, when it is. */
+  startAfter(why: string): void {
+    this.#wait(why, { kind: 'ended', reason: 'closed' })
   }
 
   get state(): LinkState {
@@ -127,6 +135,12 @@ export class GatewayLink implements LinkFacts {
     }
     this.#mux?.session.goAway(performance.now())
     this.#to({ kind: 'draining' })
+    this.leave()
+  }
+
+  /** It has no new streams already, by its gateway's own word: it is closed with its last one. */
+  leave(): void {
+    this.#isLeaving = true
     const timer = setInterval(() => {
       if (this.streamCount > 0) return
       clearInterval(timer)
@@ -197,7 +211,8 @@ export class GatewayLink implements LinkFacts {
         this.#grant = undefined
         this.#refusedAnnouncements = []
         if (performance.now() - sinceMs >= soundAfterMs) this.#backoff.succeeded()
-        if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, { kind: 'ended', reason: end.reason })
+        if (this.#isLeaving) this.close()
+        else if (this.#state.kind !== 'closed') this.#wait('detail' in end ? `${end.reason}: ${end.detail}` : end.reason, { kind: 'ended', reason: end.reason })
       },
     })
     this.#mux = mux

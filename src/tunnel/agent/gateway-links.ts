@@ -1,7 +1,8 @@
 // The agent's sessions: which gateways it holds one with (core/tunnel/gateway-choice.ts), kept to while gateways come up, fail
 // and go, and while they tell of others.
 //
-// A link that is no longer wanted takes no new streams and ends with its last one.
+// A link that is no longer wanted takes no new streams and ends with its last one. So does one whose gateway says that it goes,
+// and another is begun beside it: a gateway that is restarted is back long before the last of its streams has ended.
 
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { LinkFacts } from '../../core/tunnel/agent-observer.ts'
@@ -27,7 +28,7 @@ export class GatewayLinks {
   readonly #configured: readonly string[]
   /** By gateway, the wanted ones. */
   readonly #links = new Map<string, GatewayLink>()
-  /** No longer wanted, with streams that go on. */
+  /** No longer wanted, or their gateways go, with streams that go on. */
   readonly #retired = new Set<GatewayLink>()
   #choosing = false
   #isClosed = false
@@ -78,11 +79,11 @@ export class GatewayLinks {
     if (this.#isClosed) return
     const { told, sessions, node } = this.#options
     const wanted = chooseGateways({ told: told.list, configured: this.#configured, sessions, node, condition: (gateway) => conditionOf(this.#links.get(gateway)) })
-    for (const gateway of wanted) if (!this.#links.has(gateway)) this.#begin(gateway)
+    for (const gateway of wanted) if (!this.#links.has(gateway)) this.#begin(gateway).start()
     for (const [gateway, link] of this.#links) if (!wanted.has(gateway)) this.#retire(gateway, link)
   }
 
-  #begin(gateway: string): void {
+  #begin(gateway: string): GatewayLink {
     const { changed, heard, refused } = this.#options
     const link = new GatewayLink({
       ...this.#options,
@@ -94,12 +95,20 @@ export class GatewayLinks {
       changed: (its) => {
         if (its.state.kind === 'closed') this.#retired.delete(its)
         changed(its)
+        if (its.state.kind === 'draining' && this.#links.get(gateway) === its) this.#succeed(gateway, its)
         this.#chooseSoon()
       },
       refused,
     })
     this.#links.set(gateway, link)
-    link.start()
+    return link
+  }
+
+  /** Its gateway goes. */
+  #succeed(gateway: string, link: GatewayLink): void {
+    this.#retired.add(link)
+    link.leave()
+    this.#begin(gateway).startAfter('the gateway goes')
   }
 
   #retire(gateway: string, link: GatewayLink): void {
@@ -119,7 +128,8 @@ function conditionOf(link: GatewayLink | undefined): GatewayCondition {
   if (link === undefined) return 'new'
   switch (link.state.kind) {
     case 'up': return 'up'
-    case 'draining': return 'draining'
+    // Its successor has its place.
+    case 'draining': return 'failing'
     case 'waiting': return 'failing'
     case 'connecting': return link.lastFault === undefined ? 'new' : 'failing'
     case 'closed': return 'failing'
