@@ -131,8 +131,22 @@ export async function agentKilled(t: Test, lab: NodeLab): Promise<void> {
   t.comment(`kubectl ended ${Math.round(endedMs - killedMs)} ms after the agent was killed; the agent was back after ${Math.round(startedMs - endedMs)} ms, and the next exec took ${Math.round(performance.now() - startedMs)} ms`)
 }
 
+/** docs/egress.md says what happens. */
+export async function gatewayDrained(t: Test, { kubectl, gateway }: NodeLab): Promise<void> {
+  const logs = await followed(kubectl)
+  const { ended } = await gateway.drain()
+  await logs.goesOn()
+  t.pass('what was begun goes on')
+  await gateway.start()
+  await until(async () => (await kubectl.try('exec', ...inPod, '--', 'cat', '/dev/null')).code === 0, 'exec through the gateway in its place')
+  t.pass('what is new goes through the gateway that has taken its place')
+  await logs.goesOn()
+  await logs.stop()
+  t.same(await ended(), { code: 0, signal: null }, 'and the one before ends, at the latest when its time to drain is over: a kubelet watches by it')
+}
+
 /** @returns a command that goes on, and has been seen to */
-export async function followed(kubectl: Kubectl): Promise<{ goesOn(): Promise<void>; stop(): Promise<void> }> {
+async function followed(kubectl: Kubectl): Promise<{ goesOn(): Promise<void>; stop(): Promise<void> }> {
   const following = kubectl.start('logs', '--follow', '--tail=1', ...inPod)
   await following.waitForLine((line) => line.startsWith('tick '), 'tick')
   return {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { serviceAddress } from './api-server.ts'
 import { labBinaries, nodeBinaries } from './binaries.ts'
-import { agentKilled, aggregatedApi, copy, exec, execOnTerminal, healthz, logs, portForward, webhook } from './node-egress.ts'
+import { agentKilled, aggregatedApi, copy, exec, execOnTerminal, gatewayDrained, healthz, logs, portForward, webhook } from './node-egress.ts'
 import { advertisedAddress, apiServerPort, cannotRunNodes, nodeName, startNodeLab, type NodeLab } from './node.ts'
 import { podNamespace, preparePods, probe, serviceAccount } from './pods.ts'
 
@@ -27,6 +27,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: NodeLab) => P
   ['a validating webhook on the node, by a name that only the node knows', webhook],
   ['an aggregated API on the node, by its service', aggregatedApi],
   ['an agent that is killed ends an exec at once, and the next one works when it is back', agentKilled],
+  ['a gateway that drains during kubectl logs, and another in its place', gatewayDrained],
   ['the node stays ready, and its pods are served, after the gateway was killed and is back', gatewayKilled],
 ]
 

@@ -109,7 +109,7 @@ export async function startNodeLab(binaries: LabBinaries & NodeBinaries): Promis
     logs.push(() => plane.logTails())
     const { server } = plane
     const gateway = await TunnelGateway.create({
-      name: 'gateway', directory, server, listen: { address: hostAddress, port: gatewayPort }, tunnel: await tunnelConfig(directory, tunnelName), egressSocket,
+      name: 'gateway', directory, server, listen: { address: hostAddress, port: gatewayPort }, tunnel: (await tunnelConfig(directory, tunnelName)).replace('tunnel:\n', 'tunnel:\n  threads: 2\n'), egressSocket,
     })
     // Not told to drain: the node would hold it.
     ends.push(() => gateway.kill())

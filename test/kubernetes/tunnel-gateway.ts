@@ -1,5 +1,5 @@
-// `sluice gateway` as the far end of a tunnel: one tenant, and a store that may be another gateway's too. It is killed and
-// started again at the same place.
+// `sluice gateway` as the far end of a tunnel: one tenant, and a store that may be another gateway's too. It is killed, or drains,
+// and is started again at the same place.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -31,34 +31,42 @@ export class TunnelGateway {
   readonly configFile: string
   readonly listen: SocketAddress
   readonly #options: TunnelGatewayOptions
-  readonly #adminPort: number
+  #adminPort = 0
   #process: LabProcess | undefined
+  #turns = 0
 
-  private constructor(options: TunnelGatewayOptions, adminPort: number) {
+  private constructor(options: TunnelGatewayOptions) {
     this.#options = options
-    this.#adminPort = adminPort
     this.listen = options.listen
     this.configFile = join(options.directory, `${options.name}.yaml`)
   }
 
   /** Writes its configuration; nothing runs before `start`. */
   static async create(options: TunnelGatewayOptions): Promise<TunnelGateway> {
-    const gateway = new TunnelGateway(options, await freePort())
-    const { listen, server, tunnel, egressSocket } = options
-    await writeFile(gateway.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
+    const gateway = new TunnelGateway(options)
+    await gateway.#writeConfig()
+    return gateway
+  }
+
+  /** One that drains has its admin address until the end. */
+  async #writeConfig(): Promise<void> {
+    const { listen, server, tunnel, egressSocket } = this.#options
+    this.#adminPort = await freePort()
+    await writeFile(this.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
+defaults: { timeouts: { drain: 15s } }
 tenants:
   - name: ${server.tenant}
     hostnames: [${server.hostname}]
     apiServer: { endpoints: ["${formatSocketAddress(server)}"] }
-admin: { address: 127.0.0.1:${gateway.#adminPort} }
+admin: { address: 127.0.0.1:${this.#adminPort} }
 ${egressSocket === undefined ? '' : `egress: [{ tenant: ${server.tenant}, socket: ${egressSocket} }]\n`}${tunnel}`)
-    return gateway
   }
 
   /** Begins it, and waits until it is ready. */
   async start(): Promise<void> {
     const { name, directory } = this.#options
-    const process_ = new LabProcess({ name, executable: process.execPath, arguments_: [mainFile, 'gateway', '--config', this.configFile], directory })
+    await this.#writeConfig()
+    const process_ = new LabProcess({ name: `${name}-${++this.#turns}`, executable: process.execPath, arguments_: [mainFile, 'gateway', '--config', this.configFile], directory })
     this.#process = process_
     await process_.waitUntil('is ready', readyTimeoutMs, async () =>
       await fetch(this.#adminUrl('/readyz')).then(({ status }) => status === 200, () => false))
@@ -78,14 +86,16 @@ ${egressSocket === undefined ? '' : `egress: [{ tenant: ${server.tenant}, socket
     return sum
   }
 
-  /** SIGTERM: it drains. */
-  drain(): void {
-    this.#process?.signal('SIGTERM')
-  }
-
-  /** The end of a drain whose last connection is over. */
-  async waitForExit(): Promise<ExitStatus | undefined> {
-    return await this.#process?.waitForExit(exitTimeoutMs)
+  /**
+   * SIGTERM. Resolves when another may be started in its place.
+   * @returns how it ends, once its last connection is over
+   */
+  async drain(): Promise<{ readonly ended: () => Promise<ExitStatus> }> {
+    const process_ = this.#process
+    if (process_ === undefined) throw new Error(`${this.#options.name}: not started`)
+    process_.signal('SIGTERM')
+    await process_.waitUntil('has closed its listeners', readyTimeoutMs, async () => (await process_.logTail()).includes('listeners closed'))
+    return { ended: async () => await process_.waitForExit(exitTimeoutMs) }
   }
 
   async stop(): Promise<void> {
