@@ -1,7 +1,6 @@
 // The command line of npm run bench:tunnel.
 
-import { parseArgs } from 'node:util'
-import { list, number, OptionsError, whole } from '../options.ts'
+import { list, number, valuesOf, whole } from '../command-line.ts'
 import { allTunnelModes, type TunnelMode } from './workloads.ts'
 
 export interface TunnelOptions {
@@ -61,7 +60,7 @@ Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong op
  * @throws {OptionsError}
  */
 export function parseTunnelOptions(args: readonly string[], peers: readonly string[]): TunnelOptions | undefined {
-  const values = valuesOf(args)
+  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'round-trip', 'idle-streams', 'stalled-streams', 'rate', 'json', 'markdown'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
@@ -77,22 +76,5 @@ export function parseTunnelOptions(args: readonly string[], peers: readonly stri
     requestsPerSecond: whole('rate', values.rate ?? defaults.rate, { min: 1, max: 1_000_000 }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
     ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
-  }
-}
-
-function valuesOf(args: readonly string[]) {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean' } as const
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        runs: text, duration: text, modes: text, peers: text, 'round-trip': text, 'idle-streams': text, 'stalled-streams': text, rate: text,
-        tiny: flag, json: text, markdown: text, help: { ...flag, short: 'h' },
-      },
-    }).values
-  } catch (error) {
-    if (error instanceof TypeError) throw new OptionsError(error.message)
-    throw error
   }
 }

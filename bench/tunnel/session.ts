@@ -4,8 +4,6 @@
 //     for each workload
 //       for each tunnel     in an order that turns by one with each run: what the machine does otherwise hits all
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCa } from '../../src/cli/demo/certificates.ts'
 import type { Measured } from '../conclude.ts'
@@ -14,6 +12,7 @@ import { Generator } from '../load/generator.ts'
 import { RelayStartError } from '../peers/relay-process.ts'
 import type { Measurement } from '../result.ts'
 import { turned } from '../session.ts'
+import { inWorkFolder } from '../work-folder.ts'
 import { measureTunnel } from './measure.ts'
 import type { TunnelOptions } from './options.ts'
 import type { TunnelFacts, TunnelInstallation } from './peers/tunnel-peer.ts'
@@ -27,12 +26,13 @@ export interface TunnelSessionOptions {
   readonly onMeasurement: (measurement: Measurement) => void
 }
 
-export async function runTunnelSession({ options, workloads, candidates, onMeasurement }: TunnelSessionOptions): Promise<{ readonly measurements: readonly Measurement[], readonly problems: readonly string[] }> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
+export async function runTunnelSession(session: TunnelSessionOptions): Promise<{ readonly measurements: readonly Measurement[], readonly problems: readonly string[] }> {
+  return await inWorkFolder(async (directory) => await runIn(directory, session))
+}
+
+async function runIn(directory: string, { options, workloads, candidates, onMeasurement }: TunnelSessionOptions): Promise<TunnelSession> {
   // However the bench ends: ends and backends have exit handlers of their own.
   process.setMaxListeners(process.getMaxListeners() + 2 * candidates.length)
-  process.once('exit', removeDirectory)
   const generator = new Generator(1)
   const { backends, ports } = await Backends.start({ processes: 1, sets: candidates.length })
   const certificate = issueCertificate()
@@ -48,8 +48,6 @@ export async function runTunnelSession({ options, workloads, candidates, onMeasu
     await Promise.all(targets.map((target) => target.stop()))
     await generator.stop()
     backends.stop()
-    removeDirectory()
-    process.off('exit', removeDirectory)
   }
   return session
 }
