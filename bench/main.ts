@@ -1,10 +1,8 @@
 // npm run bench: from the command line to a plan, measurements, a table and an exit code.
 
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { runCommand, save, tell } from './command.ts'
 import { describeMachine } from './machine.ts'
-import { type Options, OptionsError, parseOptions, usage } from './options.ts'
+import { type Options, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
 import type { Installation } from './peers/peer.ts'
 import { columnsOf } from './metrics.ts'
@@ -14,7 +12,6 @@ import { runSession } from './session.ts'
 import { expectedMs, misfitOf, type Workload, workloadsOf } from './workload.ts'
 
 const targetNames = [direct, ...allPeers.map(({ name }) => name)]
-const resultsDirectory = fileURLToPath(new URL('results/', import.meta.url))
 /** Of all the relays, one after another. Only for the estimate. */
 const startMs = 1_500
 /** Of one relay. Only for the estimate. */
@@ -74,20 +71,9 @@ async function bench(options: Options): Promise<number> {
   })
   const targets = candidates.map(({ name, relay, hostnames, version, settings }) => ({ name, relay, hostnames, version, settings }))
   const tookSeconds = (performance.now() - startedMs) / 1000
-  save(options, { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems })
+  const result: BenchResult = { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems }
+  save({ prefix: '', startedAt, result, report: renderReport(result), ...options })
   return problems.length > 0 || measurements.some(({ failure }) => failure !== undefined) ? 1 : 0
-}
-
-function save(options: Options, result: BenchResult): void {
-  const report = renderReport(result)
-  const base = `${resultsDirectory}${result.startedAt.slice(0, 19).replaceAll(':', '-')}`
-  const { jsonFile = `${base}.json`, markdownFile = `${base}.md` } = options
-  for (const [file, text] of [[jsonFile, `${JSON.stringify(result, undefined, 2)}\n`], [markdownFile, report]] as const) {
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, text)
-  }
-  process.stdout.write(report)
-  tell(`\nwritten to ${jsonFile} and ${markdownFile}`)
 }
 
 function tellProgress(measurement: Measurement, workloads: readonly Workload[], { runs }: Options, elapsedMs: number): void {
@@ -97,28 +83,4 @@ function tellProgress(measurement: Measurement, workloads: readonly Workload[], 
   tell(`${place} ${progressLine(measurement, columnsOf[workload.spec.kind])}`)
 }
 
-/** The table goes to standard output, all else here. */
-function tell(text: string): void {
-  process.stderr.write(`${text}\n`)
-}
-
-async function main(args: readonly string[]): Promise<number> {
-  try {
-    const options = parseOptions(args, targetNames)
-    if (options !== undefined) return await bench(options)
-    process.stdout.write(usage(targetNames))
-    return 0
-  } catch (error) {
-    if (!(error instanceof OptionsError)) throw error
-    tell(`bench: ${error.message}\n--help tells more`)
-    return 2
-  }
-}
-
-if (process.platform !== 'linux') {
-  tell('bench: CPU and memory are read from /proc, so it takes Linux')
-  process.exit(1)
-}
-// An exit runs the handlers that end relays and remove files.
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) process.once(signal, () => process.exit(code))
-process.exitCode = await main(process.argv.slice(2))
+await runCommand({ name: 'bench', parse: (args) => parseOptions(args, targetNames), usage: usage(targetNames), run: bench })

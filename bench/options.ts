@@ -1,7 +1,7 @@
 // The command line: what is measured, against whom, how often and for how long.
 
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
+import { list, number, numbers, valuesOf, whole } from './command-line.ts'
 import { hostnamesMin } from './routes.ts'
 
 export const allModes = ['echo', 'paced', 'connect', 'download', 'upload', 'idle'] as const
@@ -27,11 +27,6 @@ export interface Options {
   readonly threads: number
   readonly jsonFile?: string
   readonly markdownFile?: string
-}
-
-/** The command line is wrong; the message says how. */
-export class OptionsError extends Error {
-  readonly code = 'OPTIONS'
 }
 
 const full = { runs: '5', duration: '2', connections: '1,64,2000', rate: '5000', 'idle-connections': '4000' }
@@ -81,7 +76,7 @@ Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong op
  * @throws {OptionsError}
  */
 export function parseOptions(args: readonly string[], targets: readonly string[]): Options | undefined {
-  const values = valuesOf(args)
+  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'json', 'markdown'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
@@ -104,45 +99,4 @@ export function parseOptions(args: readonly string[], targets: readonly string[]
 /** A relay with one thread is what is measured: two threads for the load saturate it on a larger machine. */
 function defaultThreads(): number {
   return Math.max(1, Math.min(4, Math.floor(availableParallelism() / 4)))
-}
-
-function valuesOf(args: readonly string[]) {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean' } as const
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        runs: text, duration: text, modes: text, peers: text, connections: text, rate: text, 'idle-connections': text, hostnames: text, threads: text,
-        tiny: flag, json: text, markdown: text, help: { ...flag, short: 'h' },
-      },
-    }).values
-  } catch (error) {
-    if (error instanceof TypeError) throw new OptionsError(error.message)
-    throw error
-  }
-}
-
-export function number(name: string, text: string, { min, max }: { min: number, max: number }): number {
-  const value = Number(text)
-  if (text.trim() === '' || !(value >= min && value <= max)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a number from ${min} to ${max}`)
-  return value
-}
-
-function numbers(name: string, text: string, bounds: { min: number, max: number }): readonly number[] {
-  return Array.from(new Set(text.split(',').map((each) => whole(name, each, bounds))))
-}
-
-export function whole(name: string, text: string, bounds: { min: number, max: number }): number {
-  const value = number(name, text, bounds)
-  if (!Number.isInteger(value)) throw new OptionsError(`--${name} is ${JSON.stringify(text)}; expected a whole number`)
-  return value
-}
-
-export function list<T extends string>(name: string, text: string, known: readonly T[]): readonly T[] {
-  return text.split(',').map((each) => {
-    const found = known.find((one) => one === each)
-    if (found === undefined) throw new OptionsError(`--${name}: there is no ${JSON.stringify(each)}; there are ${known.join(', ')}`)
-    return found
-  })
 }

@@ -4,8 +4,6 @@
 //     for each workload
 //       for each target     in an order that turns by one with each run: what the machine does otherwise hits all
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Measured } from './conclude.ts'
 import { Backends } from './load/backends.ts'
@@ -18,6 +16,7 @@ import { RelayStartError } from './peers/relay-process.ts'
 import type { BenchResult, Measurement } from './result.ts'
 import { serverNameOf } from './routes.ts'
 import { Target } from './target.ts'
+import { inWorkFolder } from './work-folder.ts'
 import type { Workload } from './workload.ts'
 
 export interface SessionOptions {
@@ -30,12 +29,13 @@ export interface SessionOptions {
 
 type Hellos = Readonly<Record<Workload['role'], Buffer>>
 
-export async function runSession({ options, workloads, candidates, onMeasurement }: SessionOptions): Promise<Pick<BenchResult, 'measurements' | 'problems'>> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
+export async function runSession(session: SessionOptions): Promise<Pick<BenchResult, 'measurements' | 'problems'>> {
+  return await inWorkFolder(async (directory) => await runIn(directory, session))
+}
+
+async function runIn(directory: string, { options, workloads, candidates, onMeasurement }: SessionOptions): Promise<Session> {
   // However the bench ends: relays and backends have exit handlers of their own.
   process.setMaxListeners(process.getMaxListeners() + candidates.length)
-  process.once('exit', removeDirectory)
   const generator = new Generator(options.threads)
   const { backends, ports } = await Backends.start({ processes: options.threads, sets: candidates.length })
   const connectionsMax = Math.max(...workloads.map(({ spec }) => spec.connections)) + 100
@@ -51,8 +51,6 @@ export async function runSession({ options, workloads, candidates, onMeasurement
     await Promise.all(targets.map((target) => target.stop()))
     await generator.stop()
     backends.stop()
-    removeDirectory()
-    process.off('exit', removeDirectory)
   }
   return session
 }

@@ -1,6 +1,6 @@
 // What the bench and its backend processes say to each other, over the IPC channel of node:child_process.
 
-/** Ports of one set of servers on 127.0.0.1. */
+/** Ports of one set of servers. */
 export interface BackendPorts {
   readonly echo: number
   readonly source: number
@@ -26,7 +26,7 @@ export interface BackendCounters {
 
 export type BackendRequest =
   /** One set of servers for each element; ports of 0 are chosen by the system. */
-  | { readonly kind: 'listen', readonly sets: readonly BackendPorts[] }
+  | { readonly kind: 'listen', readonly address: string, readonly sets: readonly BackendPorts[] }
   | { readonly kind: 'counters' }
 
 export type BackendReply =

@@ -15,6 +15,7 @@ import {
   EPOLLOUT, EPOLLRDHUP, errno, getsockname, IPPROTO_TCP, listen, MSG_NOSIGNAL, recv, send, setIntOption, setResetOnClose, SO_REUSEADDR,
   SO_REUSEPORT, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, sockaddrInBytes, socket, SOL_SOCKET, SystemError, TCP_NODELAY,
 } from '../../src/relay/linux/libc.ts'
+import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { SocketAddressCell } from '../../src/relay/linux/socket-address.ts'
 import type { BackendCounters, BackendPorts, BackendRole } from './backend-protocol.ts'
 import { type EventHandler, type EventLoop, MSG_TRUNC, waitMsMax } from './event-loop.ts'
@@ -51,18 +52,18 @@ export class BackendServers implements EventHandler {
   }
 
   /**
-   * On 127.0.0.1. Several backend processes can share a port.
+   * Several backend processes can share a port.
    * @returns the port, chosen by the system where it is 0
    * @throws {SystemError}
    */
-  listen(role: keyof BackendPorts, port: number): number {
+  listen(role: keyof BackendPorts, { address, port }: SocketAddress): number {
     const fd = check(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket')
     const cell = new SocketAddressCell()
     check(setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, 1), 'setsockopt')
     check(setIntOption(fd, SOL_SOCKET, SO_REUSEPORT, 1), 'setsockopt')
     // Accepted sockets have it from the start.
     check(setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1), 'setsockopt')
-    cell.encode({ address: '127.0.0.1', port })
+    cell.encode({ address, port })
     check(bind(fd, cell.address, sockaddrInBytes), 'bind')
     check(listen(fd, listenBacklog), 'listen')
     cell.expect()

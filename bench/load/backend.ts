@@ -13,17 +13,15 @@ function readCounters(): BackendCounters {
   return { ...servers.counters, atMs: performance.now(), cpuMs: (user + system) / 1000 }
 }
 
-function listenSet({ echo, source, sink, byGreeting }: BackendPorts): BackendPorts {
-  return {
-    echo: servers.listen('echo', echo), source: servers.listen('source', source), sink: servers.listen('sink', sink),
-    byGreeting: servers.listen('byGreeting', byGreeting),
-  }
+function listenSet({ echo, source, sink, byGreeting }: BackendPorts, address: string): BackendPorts {
+  const listen = (role: keyof BackendPorts, port: number): number => servers.listen(role, { address, port })
+  return { echo: listen('echo', echo), source: listen('source', source), sink: listen('sink', sink), byGreeting: listen('byGreeting', byGreeting) }
 }
 
 function answer(request: BackendRequest): BackendReply {
   switch (request.kind) {
     case 'listen':
-      return { kind: 'listening', sets: request.sets.map(listenSet) }
+      return { kind: 'listening', sets: request.sets.map((set) => listenSet(set, request.address)) }
     case 'counters':
       return { kind: 'counters', counters: readCounters() }
     default: {

@@ -19,13 +19,14 @@ export class Backends {
   /**
    * @param processes that share the ports; the system spreads connections over them
    * @param sets how many sets of servers
+   * @param address IPv4, of this machine
    */
-  static async start({ processes, sets }: { processes: number, sets: number }): Promise<{ backends: Backends, ports: readonly BackendPorts[] }> {
+  static async start({ processes, sets, address = '127.0.0.1' }: { processes: number, sets: number, address?: string }): Promise<{ backends: Backends, ports: readonly BackendPorts[] }> {
     const file = fileURLToPath(new URL('backend.ts', import.meta.url))
     const children = Array.from({ length: processes }, () => fork(file, { execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] }))
     let ports: readonly BackendPorts[] = Array.from({ length: sets }, () => anyPort)
     for (const child of children) {
-      const reply = await ask(child, { kind: 'listen', sets: ports })
+      const reply = await ask(child, { kind: 'listen', address, sets: ports })
       if (reply.kind !== 'listening') throw new Error(`bug: the backend answered ${reply.kind}`)
       ports = reply.sets
     }

@@ -35,8 +35,8 @@ export function targetAddress({ port, connectProxy }: LoadTarget): TargetAddress
 }
 
 /** @returns what the proxy is sent first; empty where there is none */
-export function connectHead({ port, connectProxy }: LoadTarget): Uint8Array {
-  return connectProxy === undefined ? new Uint8Array() : Buffer.from(`CONNECT 127.0.0.1:${port} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`)
+export function connectHead({ port, connectProxy, address = '127.0.0.1' }: LoadTarget): Uint8Array {
+  return connectProxy === undefined ? new Uint8Array() : Buffer.from(`CONNECT ${address}:${port} HTTP/1.1\r\nHost: ${address}\r\n\r\n`)
 }
 
 /** Its answer comes in one piece: a Unix socket keeps what was written at once together. @returns what is wrong with it */

@@ -1,7 +1,6 @@
 // The command line of npm run bench:reload.
 
-import { parseArgs } from 'node:util'
-import { number, OptionsError, whole } from '../options.ts'
+import { number, valuesOf, whole } from '../command-line.ts'
 
 export interface ReloadOptions {
   readonly hostnames: number
@@ -35,7 +34,7 @@ Exit codes: 0 measured · 1 something failed · 2 wrong options
 
 /** @returns undefined when help is asked for. @throws {OptionsError} */
 export function parseReloadOptions(args: readonly string[]): ReloadOptions | undefined {
-  const values = valuesOf(args)
+  const values = valuesOf(args, ['hostnames', 'reloads', 'window', 'pause', 'rate'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   const windowMs = 1000 * number('window', values.window ?? defaults.window, { min: 0.05, max: 60 })
@@ -47,19 +46,5 @@ export function parseReloadOptions(args: readonly string[]): ReloadOptions | und
     warmUpMs: Math.min(warmUpMsMax, windowMs),
     pauseMs: 1000 * number('pause', values.pause ?? defaults.pause, { min: 0, max: 60 }),
     requestsPerSecond: whole('rate', values.rate ?? defaults.rate, { min: 1, max: 1_000_000 }),
-  }
-}
-
-function valuesOf(args: readonly string[]) {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean' } as const
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { hostnames: text, reloads: text, window: text, pause: text, rate: text, tiny: flag, help: { ...flag, short: 'h' } },
-    }).values
-  } catch (error) {
-    if (error instanceof TypeError) throw new OptionsError(error.message)
-    throw error
   }
 }

@@ -5,8 +5,7 @@
 //
 // The files are written before all of it; a reload finds its own in place by a rename.
 
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Backends } from '../load/backends.ts'
@@ -19,6 +18,7 @@ import { RelayProcess } from '../peers/relay-process.ts'
 import { sluice } from '../peers/sluice.ts'
 import { serverNameOf } from '../routes.ts'
 import { freePort } from '../target.ts'
+import { inWorkFolder } from '../work-folder.ts'
 import type { ReloadOptions } from './options.ts'
 import { Probe } from './probe.ts'
 import { probedName, routesAt } from './versions.ts'
@@ -52,9 +52,10 @@ export interface ReloadResult {
 
 /** @throws an error that says what failed: an echo, a probe, a reload */
 export async function measureReloads(options: ReloadOptions, progress: (line: string) => void): Promise<ReloadResult> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-reload-'))
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
-  process.once('exit', removeDirectory)
+  return await inWorkFolder(async (directory) => await measureIn(directory, options, progress))
+}
+
+async function measureIn(directory: string, options: ReloadOptions, progress: (line: string) => void): Promise<ReloadResult> {
   const { backends, ports: [backendPorts] } = await Backends.start({ processes: 1, sets: 1 })
   if (backendPorts === undefined) throw new Error('bug: no backend')
   const probe = await Probe.listen(await captureClientHello(probedName))
@@ -91,8 +92,6 @@ export async function measureReloads(options: ReloadOptions, progress: (line: st
     await relay.stop()
     await generator.stop()
     backends.stop()
-    removeDirectory()
-    process.off('exit', removeDirectory)
   }
 }
 

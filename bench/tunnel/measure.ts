@@ -1,11 +1,13 @@
-// One measurement of a tunnel: a load; a load without and with stalled readers beside it; or the memory of stalled readers.
+// One measurement of a tunnel: a load; a load without and with something beside it, stalled readers or dials to nowhere; or the memory of
+// stalled readers.
 
 import type { Measured } from '../conclude.ts'
 import type { Backends } from '../load/backends.ts'
 import type { Generator } from '../load/generator.ts'
 import { measure, type MeasureOptions } from '../measure.ts'
 import { processTree, pssBytes } from '../proc.ts'
-import type { TunnelOptions } from './options.ts'
+import type { TunnelRunOptions } from './options.ts'
+import { PendingDials } from './pending-dials.ts'
 import { StalledReaders } from './stalled-readers.ts'
 import type { TunnelTarget } from './tunnel-target.ts'
 import type { TunnelWorkload } from './workloads.ts'
@@ -18,15 +20,16 @@ const mebibyte = 1024 * 1024
 export interface MeasureTunnelOptions {
   readonly workload: TunnelWorkload
   readonly target: TunnelTarget
-  readonly options: Pick<TunnelOptions, 'warmUpMs' | 'durationMs'>
+  readonly options: Pick<TunnelRunOptions, 'warmUpMs' | 'durationMs'>
   readonly generator: Generator
   readonly backends: Backends
 }
 
 export async function measureTunnel(options: MeasureTunnelOptions): Promise<Measured> {
-  const { workload: { name, stalled } } = options
+  const { workload: { name, stalled, pending } } = options
+  if (pending !== undefined) return await beside(options, async () => await besidePending(options, pending))
   if (stalled === 0) return withMegabytes(await load(options))
-  return name === 'stalled-memory' ? await stalledMemory(options) : await besideStalled(options)
+  return name === 'stalled-memory' ? await stalledMemory(options) : await beside(options, async () => await besideStalled(options))
 }
 
 async function load({ workload, target, options: { warmUpMs, durationMs }, generator, backends }: MeasureTunnelOptions, more: Partial<MeasureOptions> = {}): Promise<Measured> {
@@ -40,10 +43,42 @@ function withMegabytes(measured: Measured): Measured {
   return gigabytesPerSecond === undefined ? measured : { ...measured, metrics: { ...measured.metrics, megabytesPerSecond: gigabytesPerSecond * 1000 } }
 }
 
+/** @param measureBeside the load once more, beside what may hold it up */
+async function beside(options: MeasureTunnelOptions, measureBeside: () => Promise<Measured>): Promise<Measured> {
+  const before = await load(options)
+  if (before.failure !== undefined) return { ...before, failure: `with nothing beside it: ${before.failure}` }
+  const measured = await measureBeside()
+  const { p50Us: beforeP50Us, p99Us: beforeP99Us } = before.metrics
+  return { ...measured, metrics: { ...measured.metrics, ...(beforeP50Us === undefined ? {} : { beforeP50Us }), ...(beforeP99Us === undefined ? {} : { beforeP99Us }) } }
+}
+
+async function besidePending(options: MeasureTunnelOptions, { dials: count, address, port }: NonNullable<TunnelWorkload['pending']>): Promise<Measured> {
+  const { target } = options
+  const pids = target.pids.flatMap(processTree)
+  const dials = new PendingDials({ ...target.loadTarget('echo'), address, port })
+  try {
+    const beforeBytes = pssBytes(pids)
+    const measured = await load(options, { interlude: async () => await dials.open(count) })
+    const afterBytes = pssBytes(pids)
+    await dials.settle()
+    const { answered, closed, waiting, slowestAnswerMs } = dials.outcome
+    const answered504 = answered.get('504') ?? 0
+    const all = Array.from(answered.values()).reduce((sum, each) => sum + each, 0)
+    return {
+      ...measured,
+      metrics: {
+        ...measured.metrics, answered504, answeredOther: all - answered504, closedUnanswered: closed, unanswered: waiting, slowestAnswerMs,
+        ...(beforeBytes === undefined || afterBytes === undefined ? {} : { pendingMib: (afterBytes - beforeBytes) / mebibyte }),
+      },
+      caveats: [...measured.caveats, ...Array.from(answered.keys()).filter((status) => status !== '504').map((status) => `${answered.get(status)} were answered ${status}`)],
+    }
+  } finally {
+    dials.close()
+  }
+}
+
 async function besideStalled(options: MeasureTunnelOptions): Promise<Measured> {
   const { workload, target, backends } = options
-  const before = await load(options)
-  if (before.failure !== undefined) return { ...before, failure: `before any reader stopped: ${before.failure}` }
   const readers = new StalledReaders(target.loadTarget('boundedSource'))
   let fault: string | undefined
   let newStreamMs: number | undefined
@@ -57,13 +92,9 @@ async function besideStalled(options: MeasureTunnelOptions): Promise<Measured> {
         await backends.settle(settleTimeoutMs, workload.spec.connections + readers.count)
       },
     })
-    const { p50Us: beforeP50Us, p99Us: beforeP99Us } = before.metrics
     return {
       ...measured,
-      metrics: {
-        ...measured.metrics,
-        ...(beforeP50Us === undefined ? {} : { beforeP50Us }), ...(beforeP99Us === undefined ? {} : { beforeP99Us }), ...(newStreamMs === undefined ? {} : { newStreamMs }),
-      },
+      metrics: { ...measured.metrics, ...(newStreamMs === undefined ? {} : { newStreamMs }) },
       caveats: [
         ...measured.caveats,
         ...(fault === undefined ? [] : [`${readers.count} of ${workload.stalled} stalled: ${fault}`]),

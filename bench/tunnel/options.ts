@@ -1,15 +1,20 @@
 // The command line of npm run bench:tunnel.
 
-import { parseArgs } from 'node:util'
-import { list, number, OptionsError, whole } from '../options.ts'
+import { list, number, valuesOf, whole } from '../command-line.ts'
 import { allTunnelModes, type TunnelMode } from './workloads.ts'
 
-export interface TunnelOptions {
+/** Of any bench whose targets have two ends. */
+export interface TunnelRunOptions {
   readonly runs: number
   /** Of the window that counts. */
   readonly durationMs: number
   /** Load before it. */
   readonly warmUpMs: number
+  readonly jsonFile?: string
+  readonly markdownFile?: string
+}
+
+export interface TunnelOptions extends TunnelRunOptions {
   readonly modes: readonly TunnelMode[]
   readonly peers: readonly string[]
   /** Of the delay mode. */
@@ -18,8 +23,6 @@ export interface TunnelOptions {
   readonly stalledStreams: number
   /** Beside stalled readers. */
   readonly requestsPerSecond: number
-  readonly jsonFile?: string
-  readonly markdownFile?: string
 }
 
 const full = { runs: '5', duration: '2', 'idle-streams': '4000', 'stalled-streams': '1000', rate: '2000' }
@@ -61,38 +64,30 @@ Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong op
  * @throws {OptionsError}
  */
 export function parseTunnelOptions(args: readonly string[], peers: readonly string[]): TunnelOptions | undefined {
-  const values = valuesOf(args)
+  const values = valuesOf(args, [...runOptionNames, 'modes', 'peers', 'round-trip', 'idle-streams', 'stalled-streams', 'rate'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
-  const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
   return {
-    runs: whole('runs', values.runs ?? defaults.runs, { min: 1, max: 1_000 }),
-    durationMs,
-    warmUpMs: Math.min(warmUpMsMax, durationMs / 4),
+    ...runOptionsOf(values, defaults),
     modes: list('modes', values.modes ?? allTunnelModes.join(','), allTunnelModes),
     peers: list('peers', values.peers ?? peers.join(','), peers),
     roundTripMs: whole('round-trip', values['round-trip'] ?? '80', { min: 2, max: 2_000 }),
     idleStreams: whole('idle-streams', values['idle-streams'] ?? defaults['idle-streams'], { min: 1, max: 100_000 }),
     stalledStreams: whole('stalled-streams', values['stalled-streams'] ?? defaults['stalled-streams'], { min: 1, max: 4_000 }),
     requestsPerSecond: whole('rate', values.rate ?? defaults.rate, { min: 1, max: 1_000_000 }),
-    ...(values.json === undefined ? {} : { jsonFile: values.json }),
-    ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
   }
 }
 
-function valuesOf(args: readonly string[]) {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean' } as const
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        runs: text, duration: text, modes: text, peers: text, 'round-trip': text, 'idle-streams': text, 'stalled-streams': text, rate: text,
-        tiny: flag, json: text, markdown: text, help: { ...flag, short: 'h' },
-      },
-    }).values
-  } catch (error) {
-    if (error instanceof TypeError) throw new OptionsError(error.message)
-    throw error
+export const runOptionNames = ['runs', 'duration', 'json', 'markdown'] as const
+
+/** @throws {OptionsError} */
+export function runOptionsOf(values: Readonly<Partial<Record<typeof runOptionNames[number], string>>>, defaults: { readonly runs: string, readonly duration: string }): TunnelRunOptions {
+  const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
+  return {
+    runs: whole('runs', values.runs ?? defaults.runs, { min: 1, max: 1_000 }),
+    durationMs,
+    warmUpMs: Math.min(warmUpMsMax, durationMs / 4),
+    ...(values.json === undefined ? {} : { jsonFile: values.json }),
+    ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
   }
 }

@@ -3,18 +3,20 @@
 import type { Machine } from '../machine.ts'
 import { duration, noise, problems, row, table } from '../report.ts'
 import type { Measurement } from '../result.ts'
-import type { TunnelOptions } from './options.ts'
+import type { TunnelRunOptions } from './options.ts'
 import type { TunnelWorkload } from './workloads.ts'
 
 /** Its variants begin with it, too. */
 const own = 'sluice'
 
 export interface TunnelBenchResult {
+  /** Of the report: `Tunnels`. */
+  readonly title: string
   /** ISO 8601. */
   readonly startedAt: string
   readonly tookSeconds: number
   readonly machine: Machine
-  readonly options: TunnelOptions
+  readonly options: TunnelRunOptions
   readonly targets: readonly { readonly name: string, readonly version: string, readonly settings: string }[]
   readonly absent: readonly { readonly name: string, readonly reason: string }[]
   readonly workloads: readonly TunnelWorkload[]
@@ -25,9 +27,9 @@ export interface TunnelBenchResult {
 
 /** @returns Markdown, a line a line */
 export function renderTunnelReport(result: TunnelBenchResult): string {
-  const { startedAt, tookSeconds, machine, options, targets, absent, measurements } = result
+  const { title, startedAt, tookSeconds, machine, options, targets, absent, measurements } = result
   return [
-    `# Tunnels, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
+    `# ${title}, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
     '',
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. `
     + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `

@@ -4,8 +4,6 @@
 //     for each workload
 //       for each tunnel     in an order that turns by one with each run: what the machine does otherwise hits all
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createCa } from '../../src/cli/demo/certificates.ts'
 import type { Measured } from '../conclude.ts'
@@ -14,32 +12,36 @@ import { Generator } from '../load/generator.ts'
 import { RelayStartError } from '../peers/relay-process.ts'
 import type { Measurement } from '../result.ts'
 import { turned } from '../session.ts'
+import { inWorkFolder } from '../work-folder.ts'
 import { measureTunnel } from './measure.ts'
-import type { TunnelOptions } from './options.ts'
+import type { TunnelRunOptions } from './options.ts'
 import type { TunnelFacts, TunnelInstallation } from './peers/tunnel-peer.ts'
 import { TunnelTarget } from './tunnel-target.ts'
 import type { TunnelWorkload } from './workloads.ts'
 
 export interface TunnelSessionOptions {
-  readonly options: TunnelOptions
+  readonly options: TunnelRunOptions
   readonly workloads: readonly TunnelWorkload[]
   readonly candidates: readonly { readonly name: string, readonly installation: TunnelInstallation }[]
+  /** Of the backends. */
+  readonly upstreamAddress: string
   readonly onMeasurement: (measurement: Measurement) => void
 }
 
-export async function runTunnelSession({ options, workloads, candidates, onMeasurement }: TunnelSessionOptions): Promise<{ readonly measurements: readonly Measurement[], readonly problems: readonly string[] }> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
+export async function runTunnelSession(session: TunnelSessionOptions): Promise<{ readonly measurements: readonly Measurement[], readonly problems: readonly string[] }> {
+  return await inWorkFolder(async (directory) => await runIn(directory, session))
+}
+
+async function runIn(directory: string, { options, workloads, candidates, upstreamAddress, onMeasurement }: TunnelSessionOptions): Promise<TunnelSession> {
   // However the bench ends: ends and backends have exit handlers of their own.
   process.setMaxListeners(process.getMaxListeners() + 2 * candidates.length)
-  process.once('exit', removeDirectory)
   const generator = new Generator(1)
-  const { backends, ports } = await Backends.start({ processes: 1, sets: candidates.length })
+  const { backends, ports } = await Backends.start({ processes: 1, sets: candidates.length, address: upstreamAddress })
   const certificate = issueCertificate()
   const targets = candidates.map(({ name, installation }, index) => {
     const upstreamPort = ports[index]?.byGreeting
     if (upstreamPort === undefined) throw new Error('bug: a tunnel without a backend')
-    return new TunnelTarget({ name, installation, upstreamPort, directory: join(directory, name), certificate })
+    return new TunnelTarget({ name, installation, upstreamAddress, upstreamPort, directory: join(directory, name), certificate })
   })
   const session = new TunnelSession({ options, generator, backends, onMeasurement })
   try {
@@ -48,8 +50,6 @@ export async function runTunnelSession({ options, workloads, candidates, onMeasu
     await Promise.all(targets.map((target) => target.stop()))
     await generator.stop()
     backends.stop()
-    removeDirectory()
-    process.off('exit', removeDirectory)
   }
   return session
 }
@@ -61,7 +61,7 @@ export function issueCertificate(): TunnelFacts['certificate'] {
 }
 
 interface Parts {
-  readonly options: TunnelOptions
+  readonly options: TunnelRunOptions
   readonly generator: Generator
   readonly backends: Backends
   readonly onMeasurement: (measurement: Measurement) => void
@@ -92,8 +92,8 @@ class TunnelSession {
     this.measurements.push(result)
     this.#parts.onMeasurement(result)
     if (target.ending !== undefined) this.problems.push(`run ${run}, ${workload.name}: an end of ${target.name} ended by itself (${target.ending})`)
-    // What stalled readers have left behind is nobody else's.
-    if (workload.stalled > 0) await target.stop()
+    // What stalled readers and dials have left behind is nobody else's.
+    if (workload.stalled > 0 || workload.pending !== undefined) await target.stop()
   }
 
   async #start(run: number, target: TunnelTarget, roundTripMs: number): Promise<boolean> {

@@ -22,6 +22,7 @@ export interface TunnelTargetOptions {
   readonly name: string
   readonly installation: TunnelInstallation
   /** Of the backend that is chosen by greeting. */
+  readonly upstreamAddress: string
   readonly upstreamPort: number
   /** For the ends' files; made anew at each start. */
   readonly directory: string
@@ -33,7 +34,7 @@ export class TunnelTarget {
   readonly #options: TunnelTargetOptions
   #ends: readonly RelayProcess[] = []
   #delay: DelayRelay | undefined
-  #entry: Pick<LoadTarget, 'port' | 'connectProxy'> = { port: 0 }
+  #entry: Omit<LoadTarget, 'hello'> = { port: 0 }
   #roundTripMs = 0
 
   constructor(options: TunnelTargetOptions) {
@@ -49,7 +50,7 @@ export class TunnelTarget {
   async start(roundTripMs = 0): Promise<void> {
     await this.stop()
     this.#roundTripMs = roundTripMs
-    const { name, installation, directory, upstreamPort, certificate } = this.#options
+    const { name, installation, directory, upstreamAddress, upstreamPort, certificate } = this.#options
     const [serverDirectory, clientDirectory] = [join(directory, 'server'), join(directory, 'client')]
     rmSync(directory, { recursive: true, force: true })
     for (const each of [serverDirectory, clientDirectory]) mkdirSync(each, { recursive: true })
@@ -57,11 +58,11 @@ export class TunnelTarget {
     const otherPorts: number[] = []
     while (otherPorts.length < otherPortCount) otherPorts.push(await freePort())
     if (roundTripMs > 0) this.#delay = await DelayRelay.start({ targetPort: linkPort, delayMs: roundTripMs / 2 })
-    const launch = installation.launch({ serverDirectory, clientDirectory, upstreamPort, entryPort, linkPort, dialPort: this.#delay?.port ?? linkPort, otherPorts, certificate })
+    const launch = installation.launch({ serverDirectory, clientDirectory, upstreamAddress, upstreamPort, entryPort, linkPort, dialPort: this.#delay?.port ?? linkPort, otherPorts, certificate })
     const server = await RelayProcess.start(`${name}, server end`, launch.server, { directory: serverDirectory, listenPort: linkPort })
     this.#ends = [server]
     this.#ends = [server, await RelayProcess.start(`${name}, client end`, await launch.client(), { directory: clientDirectory })]
-    this.#entry = launch.connectProxy === undefined ? { port: entryPort } : { port: upstreamPort, connectProxy: launch.connectProxy }
+    this.#entry = launch.connectProxy === undefined ? { port: entryPort } : { address: upstreamAddress, port: upstreamPort, connectProxy: launch.connectProxy }
     await this.#untilLinked()
   }
 

@@ -18,22 +18,24 @@ export interface TunnelWorkload {
   readonly isFresh: boolean
   /** Readers that stop before the load begins. With some, it is measured without them first. */
   readonly stalled: number
+  /** Dials to where nobody answers, that wait while the load runs; it is measured without them first. */
+  readonly pending?: { readonly dials: number, readonly address: string, readonly port: number }
   readonly columns: readonly Column[]
 }
 
 export const allTunnelModes = ['echo', 'bulk', 'open', 'idle', 'delay', 'stalled', 'stalled-memory'] as const
 export type TunnelMode = typeof allTunnelModes[number]
 
-const payloadBytes = 128
+export const payloadBytes = 128
 const openingStreams = 16
 const stalledReaders = [1, 20]
 /** Beside the stalled ones. */
-const pacedStreams = 50
+export const pacedStreams = 50
 const mebibyte = 1024 * 1024
 const kibibyte = 1024
 
-const memory: Column = { metric: 'memoryMib', title: 'memory, MiB', digits: 1 }
-const cores: readonly Column[] = [
+export const memory: Column = { metric: 'memoryMib', title: 'memory, MiB', digits: 1 }
+export const cores: readonly Column[] = [
   { metric: 'relayCores', title: 'cores: both ends', digits: 2 },
   { metric: 'generatorCores', title: 'generator', digits: 2 },
   { metric: 'backendCores', title: 'backend', digits: 2 },
@@ -42,7 +44,14 @@ const latencies: readonly Column[] = [
   { metric: 'p50Us', title: 'p50, µs', digits: 0, compared: 'less' },
   { metric: 'p99Us', title: 'p99, µs', digits: 0, compared: 'less' },
 ]
-const plain = { roundTripMs: 0, isFresh: false, stalled: 0 }
+/** Of a load beside what may hold it up. */
+export const latenciesBeside: readonly Column[] = [
+  { metric: 'beforeP50Us', title: 'before: p50, µs', digits: 0 },
+  { metric: 'p50Us', title: 'p50, µs', digits: 0, compared: 'less' },
+  { metric: 'beforeP99Us', title: 'before: p99, µs', digits: 0 },
+  { metric: 'p99Us', title: 'p99, µs', digits: 0, compared: 'less' },
+]
+export const plain = { roundTripMs: 0, isFresh: false, stalled: 0 }
 
 export interface WindowBounds {
   /** What a stream's window begins with. */
@@ -60,7 +69,7 @@ export function tunnelWorkloads({ modes, roundTripMs, idleStreams, stalledStream
       case 'open': return [open()]
       case 'idle': return [idle(idleStreams)]
       case 'delay': return [bulk('download', roundTripMs), bulk('upload', roundTripMs)]
-      case 'stalled': return stalledReaders.map((readers) => stalled(readers, requestsPerSecond))
+      case 'stalled': return stalledReaders.map((readers) => stalled({ readers, streams: pacedStreams, requestsPerSecond }))
       case 'stalled-memory': return [stalledMemory(stalledStreams, bounds)]
       default: {
         const never: never = mode
@@ -70,7 +79,7 @@ export function tunnelWorkloads({ modes, roundTripMs, idleStreams, stalledStream
   })
 }
 
-function echo(connections: number): TunnelWorkload {
+export function echo(connections: number): TunnelWorkload {
   return {
     ...plain,
     name: `echo-${connections}`,
@@ -86,7 +95,7 @@ function echo(connections: number): TunnelWorkload {
   }
 }
 
-function bulk(kind: 'download' | 'upload', roundTripMs: number): TunnelWorkload {
+export function bulk(kind: 'download' | 'upload', roundTripMs: number): TunnelWorkload {
   const isSlow = roundTripMs > 0
   const rate: Column = isSlow
     ? { metric: 'megabytesPerSecond', title: 'MB/s', digits: 1, compared: 'more' }
@@ -104,7 +113,7 @@ function bulk(kind: 'download' | 'upload', roundTripMs: number): TunnelWorkload 
   }
 }
 
-function open(): TunnelWorkload {
+export function open(): TunnelWorkload {
   return {
     ...plain,
     name: 'open',
@@ -120,7 +129,7 @@ function open(): TunnelWorkload {
   }
 }
 
-function idle(connections: number): TunnelWorkload {
+export function idle(connections: number): TunnelWorkload {
   return {
     ...plain,
     name: 'idle',
@@ -137,22 +146,20 @@ function idle(connections: number): TunnelWorkload {
   }
 }
 
-function stalled(readers: number, requestsPerSecond: number): TunnelWorkload {
+/** @param options `streams` beside the readers */
+export function stalled({ readers, streams, requestsPerSecond }: { readonly readers: number, readonly streams: number, readonly requestsPerSecond: number }): TunnelWorkload {
   return {
     ...plain,
     name: `stalled-${readers}`,
-    title: `${pacedStreams} streams beside ${readers === 1 ? 'a reader that has stopped' : `${readers} readers that have stopped`}`,
+    title: `${streams === 1 ? 'One stream' : `${streams} streams`} beside ${readers === 1 ? 'a reader that has stopped' : `${readers} readers that have stopped`}`,
     explanation: `${requestsPerSecond.toLocaleString('en')} echoes/s are due at fixed times, first without them (“before”), then while ${
       readers === 1 ? 'it has' : 'they have'} a stream that is pushed as much as it takes, and ${readers === 1 ? 'reads' : 'read'} nothing. “New stream”: opened meanwhile, until its echo.`,
-    spec: { kind: 'paced', connections: pacedStreams, payloadBytes, requestsPerSecond },
+    spec: { kind: 'paced', connections: streams, payloadBytes, requestsPerSecond },
     role: 'echo',
     isFresh: true,
     stalled: readers,
     columns: [
-      { metric: 'beforeP50Us', title: 'before: p50, µs', digits: 0 },
-      { metric: 'p50Us', title: 'p50, µs', digits: 0, compared: 'less' },
-      { metric: 'beforeP99Us', title: 'before: p99, µs', digits: 0 },
-      { metric: 'p99Us', title: 'p99, µs', digits: 0, compared: 'less' },
+      ...latenciesBeside,
       { metric: 'newStreamMs', title: 'new stream, ms', digits: 1 },
       { metric: 'generatorLateP99Us', title: 'generator late p99, µs', digits: 0 },
       ...cores,

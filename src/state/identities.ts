@@ -9,6 +9,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Admission, CertificateClaim, Claim, KeyClaim, Node } from '../core/identity/admission.ts'
 import { formatJoinToken, parseJoinToken, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
+import { mirror } from './mirror.ts'
 import type { Store, StoreEntry } from './store.ts'
 import { TokenUses } from './token-uses.ts'
 
@@ -131,12 +132,18 @@ export class Identities {
     return entry === undefined || nodeIn(entry).revokedAtMs !== undefined
   }
 
-  /** Calls back for each node that is revoked from now on, whoever revokes it. */
+  /** Calls back for each node that is revoked from now on, whoever revokes it; of what was revoked while the store was away, when it is back. */
   async watchRevocations(revoked: (keyId: string) => void, failed: (error: unknown) => void): Promise<{ close(): void }> {
-    const look = async (key: string): Promise<void> => {
-      if (await this.isRevoked(lastSegment(key))) revoked(lastSegment(key))
-    }
-    return await this.#store.watch('nodes', (key) => void look(key).catch(failed))
+    let isBegun = false
+    const watch = await mirror(this.#store, 'nodes', {
+      put: (entry) => {
+        if (isBegun && nodeIn(entry).revokedAtMs !== undefined) revoked(lastSegment(entry.key))
+      },
+      removed: (key) => revoked(lastSegment(key)),
+      away: failed,
+    })
+    isBegun = true
+    return watch
   }
 
   async #change<RecordOf extends object>(key: string, read: (entry: StoreEntry) => RecordOf, change: (record: RecordOf) => RecordOf): Promise<RecordOf | undefined> {

@@ -1,7 +1,9 @@
 // What every store must do, whoever keeps it.
 
 import { test, type Test } from 'tap'
+import { mirror } from '../../src/state/mirror.ts'
 import { storeLimits, type Store } from '../../src/state/store.ts'
+import { seededRandom } from '../core/tls/hello-mutators.ts'
 import { until } from '../support/sockets.ts'
 
 export interface StoreUnderTest {
@@ -78,18 +80,122 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     t.same(await store.list('nothing'), [])
   })
 
-  rule('a watch tells of others’ changes below its prefix, and of nothing else', async (t, store, open) => {
+  rule('a watch tells all that is there, then others’ changes below its prefix, and of nothing else', async (t, store, open) => {
     const other = await open()
     await other.put('nodes/before', 'x', 0)
-    const seen: string[] = []
-    const watch = await store.watch('nodes', (key) => seen.push(key))
-    const entry = await other.put('nodes/one', 'x', 0)
-    await other.put('nodesx/two', 'x', 0)
-    await other.put('nodes/three', 'x', 0)
+    const told: string[] = []
+    const watch = await store.watch('nodes', {
+      all: (entries) => told.push(`all ${entries.map(({ key }) => key).join(' ')}`),
+      put: ({ key, value }) => told.push(`${key} ${value}`),
+      removed: (key) => told.push(`${key} removed`),
+      away: (why) => t.fail(why),
+      back: () => t.fail('it was not away'),
+    })
+    t.same(told, ['all nodes/before'])
+    const entry = await other.put('nodes/one', '1', 0)
+    await other.put('nodesx/two', '2', 0)
+    await until(() => told.length >= 2)
+    await other.put('nodes/three', '3', 0)
     await other.remove('nodes/one', entry?.revision ?? -1)
-    await until(() => seen.length >= 3)
-    t.same(seen, ['nodes/one', 'nodes/three', 'nodes/one'])
+    await until(() => told.length >= 4)
+    t.same(told.slice(1), ['nodes/one 1', 'nodes/three 3', 'nodes/one removed'])
     watch.close()
+    await other.put('nodes/three', '4', (await other.get('nodes/three'))?.revision ?? -1)
+    const after = await mirrored(t, store, 'nodes')
+    await until(() => after.get('nodes/three') === '4')
+    t.equal(told.length, 4, 'a watch that is closed tells nothing')
+  })
+
+  rule('a mirror has what the store has, of many writers’ changes at once, and no key goes back in time', async (t, store, open) => {
+    const writers = await Promise.all([1, 2, 3].map(async () => await open()))
+    const random = seededRandom(1)
+    const keys = Array.from({ length: 8 }, (_, index) => `m/${index % 2}/${index}`)
+    const revisions = new Map<string, number>()
+    const copy = new Map<string, string>()
+    const begin = async (): Promise<{ close(): void }> => await mirror(store, 'm', {
+      put: ({ key, value, revision }) => {
+        if (revision <= (revisions.get(key) ?? 0)) t.fail(`${key}: ${revision} after ${revisions.get(key)}`)
+        revisions.set(key, revision)
+        copy.set(key, value)
+      },
+      removed: (key) => {
+        if (!copy.delete(key)) t.fail(`${key} was removed, and not there`)
+      },
+    })
+    const write = async (writer: Store): Promise<void> => {
+      for (let change = 0; change < 60; change++) {
+        const key = keys[random(keys.length)] ?? ''
+        const revision = (await writer.get(key))?.revision ?? 0
+        if (revision > 0 && random(10) < 3) await writer.remove(key, revision)
+        else await writer.put(key, String(change), revision)
+      }
+    }
+    const writing = Promise.all(writers.map(write))
+    const watch = await begin()
+    await writing
+    const wanted = await store.list('m')
+    const isSame = (): boolean => copy.size === wanted.length && wanted.every(({ key, value }) => copy.get(key) === value)
+    await until(isSame)
+    t.ok(isSame())
+    watch.close()
+  })
+
+  rule('what is put under a lease is seen by all while its holder lives, and goes when it closes', async (t, store, open) => {
+    const other = await open()
+    const seen = await mirrored(t, other, 'held')
+    const lease = await store.lease({ ttlMs: storeLimits.leaseTtlMsMin, lost: (why) => t.fail(why) })
+    await lease.put('held/a', 'one')
+    await lease.put('held/a', 'two')
+    await lease.put('held/b', '')
+    t.match(await other.list('held'), [{ key: 'held/a', value: 'two' }, { key: 'held/b', value: '' }])
+    t.same(await other.get('held/a'), await store.get('held/a'))
+    await until(() => seen.get('held/a') === 'two' && seen.has('held/b'))
+    await lease.remove('held/b')
+    await lease.remove('held/b')
+    t.equal(await other.get('held/b'), undefined)
+    await until(() => !seen.has('held/b'))
+    await lease.close()
+    await lease.close()
+    t.same(await other.list('held'), [])
+    await until(() => seen.size === 0)
+    await t.rejects(lease.put('held/a', 'three'), { code: 'STORE_UNAVAILABLE', message: /the lease holds no more.*expected a new one/ })
+  })
+
+  rule('calls of one holder for one key take effect in their order', async (t, store) => {
+    const lease = await store.lease({ ttlMs: storeLimits.leaseTtlMsMin, lost: (why) => t.fail(why) })
+    await Promise.all(Array.from({ length: 30 }, async (_, turn) => await (turn % 3 === 2 ? lease.remove('held/a') : lease.put('held/a', String(turn)))))
+    t.equal(await store.get('held/a'), undefined)
+    await Promise.all(Array.from({ length: 30 }, async (_, turn) => await lease.put('held/a', String(turn))))
+    t.match(await store.get('held/a'), { value: '29' })
+    await lease.close()
+  })
+
+  rule('a lease is renewed by itself, and one whose holder has gone runs out, for watchers too', async (t, store, open) => {
+    const gone = await open()
+    const ttlMs = storeLimits.leaseTtlMsMin
+    await (await gone.lease({ ttlMs, lost: () => undefined })).put('held/gone', 'x')
+    const lease = await store.lease({ ttlMs, lost: (why) => t.fail(why) })
+    await lease.put('held/stays', 'x')
+    const seen = await mirrored(t, store, 'held')
+    t.same([...seen.keys()], ['held/gone', 'held/stays'])
+    gone.close()
+    await until(() => !seen.has('held/gone'))
+    t.same((await store.list('held')).map(({ key }) => key), ['held/stays'])
+    await lease.close()
+  })
+
+  rule('a key that its holder has left is another’s, and the first one’s end does not take it', async (t, store, open) => {
+    const options = { ttlMs: storeLimits.leaseTtlMsMin, lost: () => undefined }
+    const [first, second] = [await store.lease(options), await (await open()).lease(options)]
+    await first.put('held/a', 'first')
+    await second.put('held/a', 'second')
+    t.match(await store.get('held/a'), { value: 'second' })
+    await first.remove('held/a')
+    t.match(await store.get('held/a'), { value: 'second' })
+    await first.close()
+    t.match(await store.list('held'), [{ value: 'second' }])
+    await second.close()
+    t.equal(await store.get('held/a'), undefined)
   })
 
   rule('values are kept as they are, and keys and values have limits', async (t, store) => {
@@ -102,5 +208,14 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
       await t.rejects(store.put(key, 'x', 0), { code: 'STORE_MISUSE' }, JSON.stringify(key))
     }
     await t.rejects(store.put('b', 'x'.repeat(storeLimits.valueBytesMax + 1), 0), { code: 'STORE_MISUSE' })
+    await t.rejects(store.lease({ ttlMs: storeLimits.leaseTtlMsMin - 1, lost: () => undefined }), { code: 'STORE_MISUSE' })
   })
+}
+
+/** A copy by `mirror`, until the test's end. */
+async function mirrored(t: Test, store: Store, prefix: string): Promise<ReadonlyMap<string, string>> {
+  const copy = new Map<string, string>()
+  const watch = await mirror(store, prefix, { put: ({ key, value }) => copy.set(key, value), removed: (key) => copy.delete(key) })
+  t.teardown(() => watch.close())
+  return copy
 }

@@ -3,6 +3,7 @@
 
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { exitOnSignals, tell } from '../../command.ts'
 import { goBuild, reasonIn } from '../go-build.ts'
 import { findExecutable } from '../peer.ts'
 import { moduleDirectory, traefikBuild } from './build.ts'
@@ -36,9 +37,5 @@ async function main(folder?: string): Promise<number> {
   return 0
 }
 
-function tell(text: string): void {
-  process.stderr.write(`${text}\n`)
-}
-
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) process.once(signal, () => process.exit(code))
+exitOnSignals()
 process.exitCode = await main(process.argv[2])

@@ -9,7 +9,7 @@ import type { TunnelFacts, TunnelPeer } from './tunnel-peer.ts'
 
 const mainFile = fileURLToPath(new URL('../../../src/sluice.js', import.meta.url))
 const manifestFile = new URL('../../../package.json', import.meta.url)
-const tenant = 'bench'
+export const tenant = 'bench'
 /** The default, written out: what sessions begun in a second are judged by. */
 export const handshakesPerSecond = 200
 
@@ -26,15 +26,23 @@ export type GatewayFacts = Pick<TunnelFacts, 'serverDirectory' | 'linkPort' | 'u
 export function sluicePeer({ name, settings, forward = [] }: SluicePeerOptions): TunnelPeer {
   return {
     name, settings,
-    find: () => {
-      const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
-      return { version, launch: (facts) => ({ server: gatewayLaunch(facts), client: () => agent(facts, forward) }) }
-    },
+    find: () => ({
+      version: ownVersion(),
+      launch: (facts) => ({ server: gatewayLaunch(facts), client: () => agentLaunch(facts, forward.map((key) => `    ${key}\n`).join('')) }),
+    }),
   }
 }
 
-/** Ready when its admin address says so. */
-export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: GatewayFacts): Launch {
+export function ownVersion(): string {
+  const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
+  return version
+}
+
+/**
+ * Ready when its admin address says so.
+ * @param more YAML of its configuration, whole lines
+ */
+export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: GatewayFacts, more = ''): Launch {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'gateway', '--config', join(serverDirectory, 'sluice.yaml')],
@@ -54,7 +62,7 @@ tunnel:
 state: { directory: state }
 relay: { workers: 1 }
 admin: { address: 127.0.0.1:${adminPort} }
-`,
+${more}`,
     },
     // On SIGTERM it would drain.
     stopSignal: 'SIGKILL',
@@ -62,7 +70,8 @@ admin: { address: 127.0.0.1:${adminPort} }
   }
 }
 
-async function agent({ serverDirectory, clientDirectory, dialPort, entryPort, certificate }: TunnelFacts, forward: readonly string[]): Promise<Launch> {
+/** @param more YAML behind its configuration, whose last key is the one entry of `forward` */
+export async function agentLaunch({ serverDirectory, clientDirectory, dialPort, entryPort, certificate }: TunnelFacts, more: string): Promise<Launch> {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'agent', '--config', join(clientDirectory, 'agent.yaml')],
@@ -73,10 +82,9 @@ async function agent({ serverDirectory, clientDirectory, dialPort, entryPort, ce
 caFile: ca.crt
 token: { file: join-token }
 state: { directory: state }
-node: { name: node1 }
 forward:
   - listen: 127.0.0.1:${entryPort}
-${forward.map((key) => `    ${key}\n`).join('')}`,
+${more}`,
     },
     stopSignal: 'SIGKILL',
   }

@@ -10,7 +10,8 @@ export interface TunnelFacts {
   /** A folder for each end: its files and its output. */
   readonly serverDirectory: string
   readonly clientDirectory: string
-  /** On 127.0.0.1, as all ports here: where streams lead. */
+  /** Where streams lead; all other ports are on 127.0.0.1. */
+  readonly upstreamAddress: string
   readonly upstreamPort: number
   /** For the entry. */
   readonly entryPort: number

@@ -1,7 +1,6 @@
 // The command line of npm run bench:sessions.
 
-import { parseArgs } from 'node:util'
-import { number, OptionsError, whole } from '../../options.ts'
+import { number, valuesOf, whole } from '../../command-line.ts'
 
 export interface SessionsOptions {
   readonly sessions: number
@@ -38,7 +37,7 @@ Exit codes: 0 measured · 1 something failed · 2 wrong options
 
 /** @returns undefined when help is asked for. @throws {OptionsError} */
 export function parseSessionsOptions(args: readonly string[]): SessionsOptions | undefined {
-  const values = valuesOf(args)
+  const values = valuesOf(args, ['sessions', 'processes', 'enrol-rate', 'rest', 'timeout', 'json'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   return {
@@ -48,19 +47,5 @@ export function parseSessionsOptions(args: readonly string[]): SessionsOptions |
     restMs: 1000 * number('rest', values.rest ?? defaults.rest, { min: 0.05, max: 3600 }),
     timeoutMs: 1000 * number('timeout', values.timeout ?? defaults.timeout, { min: 1, max: 3600 }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
-  }
-}
-
-function valuesOf(args: readonly string[]) {
-  const text = { type: 'string' } as const
-  const flag = { type: 'boolean' } as const
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { sessions: text, processes: text, 'enrol-rate': text, rest: text, timeout: text, tiny: flag, json: text, help: { ...flag, short: 'h' } },
-    }).values
-  } catch (error) {
-    if (error instanceof TypeError) throw new OptionsError(error.message)
-    throw error
   }
 }

@@ -2,13 +2,13 @@
 //
 //   gateway ready: memory │ agents enrol, some a second │ all up: memory │ at rest: CPU │ SIGKILL, started again │ all up again
 
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { RelayProcess } from '../../peers/relay-process.ts'
 import { cpuSeconds, processTree, pssBytes } from '../../proc.ts'
 import { freePort } from '../../target.ts'
+import { inWorkFolder } from '../../work-folder.ts'
 import { createJoinToken, gatewayLaunch, type GatewayFacts } from '../peers/sluice.ts'
 import { issueCertificate } from '../session.ts'
 import { added, AgentProcesses } from './agent-processes.ts'
@@ -46,9 +46,10 @@ export interface SessionsResult {
 
 /** @throws an error that says what failed */
 export async function measureSessions(options: SessionsOptions, progress: (line: string) => void): Promise<SessionsResult> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-sessions-'))
-  const removeDirectory = (): void => rmSync(directory, { recursive: true, force: true })
-  process.once('exit', removeDirectory)
+  return await inWorkFolder(async (directory) => await measureIn(directory, options, progress))
+}
+
+async function measureIn(directory: string, options: SessionsOptions, progress: (line: string) => void): Promise<SessionsResult> {
   const { facts, start } = await prepareGateway(directory)
   let gateway = await start()
   const agents = new AgentProcesses(options.processes)
@@ -83,8 +84,6 @@ export async function measureSessions(options: SessionsOptions, progress: (line:
   } finally {
     agents.stop()
     await gateway.stop()
-    removeDirectory()
-    process.off('exit', removeDirectory)
   }
 }
 

@@ -1,41 +1,66 @@
 // Which keys have changed, for watchers in any process: a file that writers append a line to, and watchers read on from where
 // they were. It is a hint and not the state, so it needs no sync: what it would lose with the machine, nobody is left to hear.
 //
-// A feed that has grown long is put aside, and a new one begun; a watcher reads the old one to its end first.
+// A feed that has grown long is put aside, and a new one begun; a watcher reads the old one to its end first. One that has slept
+// through a whole feed is told so.
 
-import { appendFile, open, rename, stat, type FileHandle } from 'node:fs/promises'
+import { open, rename, stat, type FileHandle } from 'node:fs/promises'
+import { orMissing } from './version-folder.ts'
 
 const pollIntervalMs = 100
 const feedBytesMax = 256 * 1024
 const readBytesMax = 64 * 1024
+/** A writer whose feed others put aside again and again; more is a bug. */
+const appendAttemptsMax = 1_000
+
+export interface FeedListener {
+  changed(key: string): void
+  /** Lines were put aside before they were read. */
+  missed(): void
+  /** Reading the feed failed; `missed` follows once it can be read. */
+  failed(error: Error): void
+}
 
 export class ChangeFeed {
   readonly #file: string
-  readonly #watchers = new Set<(key: string) => void>()
+  readonly #listeners = new Set<FeedListener>()
   #handle: FileHandle | undefined
   #at = 0
   #rest = ''
   #timer: NodeJS.Timeout | undefined
   #polling = false
+  #failed = false
 
   constructor(file: string) {
     this.#file = file
   }
 
-  async append(key: string): Promise<void> {
-    await appendFile(this.#file, `${key}\n`, { mode: 0o600 })
-    const { size } = await stat(this.#file)
-    if (size > feedBytesMax) await rename(this.#file, `${this.#file}.old`)
+  async append(keys: readonly string[]): Promise<void> {
+    const lines = keys.map((key) => `${key}\n`).join('')
+    for (let attempt = 0; attempt < appendAttemptsMax; attempt++) {
+      const handle = await open(this.#file, 'a', 0o600)
+      try {
+        await handle.appendFile(lines)
+        const { ino, size } = await handle.stat()
+        // Put aside meanwhile: whoever followed it may have read it to its end before these lines.
+        if ((await orMissing(stat(this.#file)))?.ino !== ino) continue
+        if (size > feedBytesMax) await orMissing(rename(this.#file, this.#asideFile))
+        return
+      } finally {
+        await handle.close()
+      }
+    }
+    throw new Error(`${this.#file} does not stay long enough to be written`)
   }
 
   /** Told of what is appended from now on. */
-  async watch(changed: (key: string) => void): Promise<{ close(): void }> {
-    if (this.#watchers.size === 0) await this.#begin()
-    this.#watchers.add(changed)
+  async listen(listener: FeedListener): Promise<{ close(): void }> {
+    this.#listeners.add(listener)
+    if (this.#handle === undefined) await this.#begin()
     return {
       close: () => {
-        this.#watchers.delete(changed)
-        if (this.#watchers.size === 0) this.close()
+        this.#listeners.delete(listener)
+        if (this.#listeners.size === 0) this.close()
       },
     }
   }
@@ -47,9 +72,18 @@ export class ChangeFeed {
     this.#handle = undefined
   }
 
+  get #asideFile(): string {
+    return `${this.#file}.old`
+  }
+
   async #begin(): Promise<void> {
-    this.#handle = await open(this.#file, 'a+', 0o600)
-    this.#at = (await this.#handle.stat()).size
+    const handle = await open(this.#file, 'a+', 0o600)
+    if (this.#handle !== undefined) {
+      await handle.close()
+      return
+    }
+    this.#handle = handle
+    this.#at = (await handle.stat()).size
     this.#rest = ''
     this.#timer = setInterval(() => void this.#poll(), pollIntervalMs)
     this.#timer.unref()
@@ -61,9 +95,14 @@ export class ChangeFeed {
     try {
       await this.#readOn()
       await this.#followIfNew()
+      if (this.#failed) for (const listener of this.#listeners) listener.missed()
+      this.#failed = false
     } catch (error) {
-      // A watcher that is closed meanwhile; else the next poll finds the same, and a reader of the state is told there.
-      if (this.#handle !== undefined && !(error instanceof Error && 'code' in error)) throw error
+      if (!(error instanceof Error && 'code' in error)) throw error
+      // Closed meanwhile: nobody is left to hear.
+      if (this.#handle === undefined) return
+      this.#failed = true
+      for (const listener of this.#listeners) listener.failed(error)
     } finally {
       this.#polling = false
     }
@@ -79,22 +118,24 @@ export class ChangeFeed {
       this.#at += bytesRead
       const lines = (this.#rest + buffer.toString('latin1', 0, bytesRead)).split('\n')
       this.#rest = lines.pop() ?? ''
-      for (const key of lines) for (const changed of this.#watchers) changed(key)
+      for (const key of lines) for (const listener of this.#listeners) listener.changed(key)
     }
   }
 
   async #followIfNew(): Promise<void> {
     const handle = this.#handle
-    if (handle === undefined || (await handle.stat()).size <= feedBytesMax) return
+    if (handle === undefined) return
+    const { ino } = await handle.stat()
+    // Missing: put aside, and the next writer makes it anew.
+    if ([ino, undefined].includes((await orMissing(stat(this.#file)))?.ino)) return
     const next = await open(this.#file, 'a+', 0o600)
-    // Not yet put aside: whoever has just made it too long is about to.
-    if ((await next.stat()).ino === (await handle.stat()).ino) {
-      await next.close()
-      return
-    }
+    const aside = await orMissing(stat(this.#asideFile))
     await this.#readOn()
     this.#handle = next
     this.#at = 0
+    this.#rest = ''
     await handle.close()
+    // The one that was followed is the last that was put aside, or others came between.
+    if (aside?.ino !== ino) for (const listener of this.#listeners) listener.missed()
   }
 }

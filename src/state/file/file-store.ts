@@ -2,6 +2,7 @@
 //
 //   DIR/version                          of this layout
 //   DIR/entries/tokens/4f2a@/00000004    versions of one value (version-folder.ts)
+//   DIR/leases/                          values that go with their holder (lease-folders.ts)
 //   DIR/changes                          keys that have changed (change-feed.ts)
 //   DIR/drafts/                          files that are not whole yet
 //
@@ -10,23 +11,32 @@
 
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checkKey, storeLimits, StoreMisuseError, StoreUnavailableError, type Store, type StoreEntry } from '../store.ts'
+import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watcher } from '../store.ts'
 import { ChangeFeed } from './change-feed.ts'
+import { FileWatch } from './file-watch.ts'
+import { keyMark, keysBelow } from './key-path.ts'
+import { LeaseFolders } from './lease-folders.ts'
 import { orMissing, readVersion, retireOlder, writeVersion } from './version-folder.ts'
 
 const layoutVersion = '1\n'
 /** Of drafts whose writer has died. */
 const leftoverAgeMs = 60 * 60 * 1_000
-/** Behind a key's name: a key and a folder of keys can't be confused. */
-const keyMark = '@'
+/** While anybody watches, leases are looked at so often. */
+const reapIntervalMs = 250
+/** Read at once in a list. */
+const readsMax = 32
 
 export class FileStore implements Store {
   readonly #directory: string
   readonly #feed: ChangeFeed
+  readonly #leases: LeaseFolders
+  readonly #watches = new Set<FileWatch>()
+  #reaper: NodeJS.Timeout | undefined
 
   private constructor(directory: string) {
     this.#directory = directory
     this.#feed = new ChangeFeed(join(directory, 'changes'))
+    this.#leases = new LeaseFolders({ directory, changed: async (keys) => await this.#feed.append(keys) })
   }
 
   /**
@@ -39,7 +49,7 @@ export class FileStore implements Store {
       const { mode, uid } = await stat(directory)
       if (uid !== process.geteuid?.()) throw new StoreUnavailableError(`${directory} belongs to user ${uid}, who could not read what user ${process.geteuid?.()} writes there; expected to run as user ${uid}`)
       if ((mode & 0o022) !== 0) throw new StoreUnavailableError(`${directory} may be written by others (mode ${(mode & 0o777).toString(8)}), who could let nodes in; expected mode 700`)
-      for (const name of ['entries', 'drafts']) await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
+      for (const name of ['entries', 'leases', 'drafts']) await mkdir(join(directory, name), { recursive: true, mode: 0o700 })
       await checkLayout(join(directory, 'version'))
       await removeLeftovers(join(directory, 'drafts'))
     } catch (error) {
@@ -51,22 +61,23 @@ export class FileStore implements Store {
 
   async get(key: string): Promise<StoreEntry | undefined> {
     checkKey(key)
-    const { number, value } = await readVersion(this.#folderOf(key))
-    return value === undefined ? undefined : { key, value, revision: number }
+    return await this.#read(key) ?? await this.#leases.get(key)
   }
 
   async list(prefix: string): Promise<readonly StoreEntry[]> {
     checkKey(prefix)
-    const entries: StoreEntry[] = []
-    for (const key of (await keysBelow(join(this.#directory, 'entries', prefix), prefix)).toSorted()) {
-      const entry = await this.get(key)
-      if (entry !== undefined) entries.push(entry)
+    const found = new Map((await this.#leases.list(prefix)).map((entry) => [entry.key, entry]))
+    const keys = await keysBelow(join(this.#directory, 'entries', prefix), prefix)
+    for (let at = 0; at < keys.length; at += readsMax) {
+      for (const entry of await Promise.all(keys.slice(at, at + readsMax).map(async (key) => await this.#read(key)))) {
+        if (entry !== undefined) found.set(entry.key, entry)
+      }
     }
-    return entries
+    return [...found.values()].toSorted((a, b) => a.key < b.key ? -1 : 1)
   }
 
   async put(key: string, value: string, ifRevision: number): Promise<StoreEntry | undefined> {
-    if (Buffer.byteLength(value) > storeLimits.valueBytesMax) throw new StoreMisuseError(`${key}: a value of over ${storeLimits.valueBytesMax} bytes`)
+    checkValue(key, value)
     const revision = await this.#write(key, value, ifRevision)
     return revision === undefined ? undefined : { key, value, revision }
   }
@@ -75,15 +86,60 @@ export class FileStore implements Store {
     return await this.#write(key, undefined, ifRevision) !== undefined
   }
 
-  async watch(prefix: string, changed: (key: string) => void): Promise<{ close(): void }> {
+  async lease(options: LeaseOptions): Promise<Lease> {
+    return await this.#leases.take(options)
+  }
+
+  async watch(prefix: string, watcher: Watcher): Promise<{ close(): void }> {
     checkKey(prefix)
-    return await this.#feed.watch((key) => {
-      if (key.startsWith(`${prefix}/`)) changed(key)
-    })
+    const watch = new FileWatch(this, prefix, watcher)
+    const listening = await this.#feed.listen(watch)
+    const close = (): void => {
+      listening.close()
+      watch.close()
+      this.#watches.delete(watch)
+      if (this.#watches.size === 0) this.#stopReaping()
+    }
+    this.#watches.add(watch)
+    this.#reap()
+    try {
+      await watch.begin()
+    } catch (error) {
+      close()
+      throw error
+    }
+    return { close }
   }
 
   close(): void {
+    for (const watch of this.#watches) watch.close()
+    this.#watches.clear()
+    this.#stopReaping()
     this.#feed.close()
+    this.#leases.close()
+  }
+
+  #reap(): void {
+    if (this.#reaper !== undefined) return
+    this.#reaper = setTimeout(() => {
+      // What can't be read now is found by the next, and told to watchers by the feed.
+      this.#leases.reap().catch(() => undefined).finally(() => {
+        if (this.#reaper === undefined) return
+        this.#reaper = undefined
+        this.#reap()
+      })
+    }, reapIntervalMs)
+    this.#reaper.unref()
+  }
+
+  #stopReaping(): void {
+    clearTimeout(this.#reaper)
+    this.#reaper = undefined
+  }
+
+  async #read(key: string): Promise<StoreEntry | undefined> {
+    const { number, value } = await readVersion(this.#folderOf(key))
+    return value === undefined ? undefined : { key, value, revision: number }
   }
 
   async #write(key: string, value: string | undefined, ifRevision: number): Promise<number | undefined> {
@@ -94,7 +150,7 @@ export class FileStore implements Store {
     if ((current.value === undefined ? 0 : current.number) !== ifRevision) return undefined
     const number = current.number + 1
     if (!await writeVersion({ root: this.#directory, drafts, folder, number, value })) return undefined
-    await this.#feed.append(key)
+    await this.#feed.append([key])
     await retireOlder({ drafts, folder, number })
     return number
   }
@@ -102,15 +158,6 @@ export class FileStore implements Store {
   #folderOf(key: string): string {
     return join(this.#directory, 'entries', `${key}${keyMark}`)
   }
-}
-
-async function keysBelow(folder: string, prefix: string): Promise<string[]> {
-  const keys: string[] = []
-  for (const name of await orMissing(readdir(folder)) ?? []) {
-    if (name.endsWith(keyMark)) keys.push(`${prefix}/${name.slice(0, -keyMark.length)}`)
-    else keys.push(...await keysBelow(join(folder, name), `${prefix}/${name}`))
-  }
-  return keys
 }
 
 async function checkLayout(file: string): Promise<void> {
@@ -130,6 +177,6 @@ async function removeLeftovers(drafts: string): Promise<void> {
   for (const name of await readdir(drafts)) {
     const path = join(drafts, name)
     const found = await orMissing(stat(path))
-    if (found !== undefined && Date.now() - found.mtimeMs > leftoverAgeMs) await rm(path, { force: true })
+    if (found !== undefined && Date.now() - found.mtimeMs > leftoverAgeMs) await rm(path, { recursive: true, force: true })
   }
 }

@@ -48,6 +48,39 @@ void test('an answer’s status', (t) => {
   t.end()
 })
 
+/** What kube-apiserver would log of an answer. */
+function statusLine(answer: Uint8Array): string | undefined {
+  const result = new ConnectHeadReader().push(answer)
+  return result?.kind === 'head' && result.fields.length === 0 && result.rest.length === 0 ? result.firstLine : undefined
+}
+
+void test('an answer’s first line says why, in place of the status’s own phrase', (t) => {
+  t.equal(Buffer.from(encodeConnectAnswer(200)).toString(), 'HTTP/1.1 200 OK\r\n\r\n')
+  t.equal(statusLine(encodeConnectAnswer(504)), 'HTTP/1.1 504 Gateway Timeout')
+  t.equal(statusLine(encodeConnectAnswer(502, 'worker-1: 10.0.0.1:10250: ECONNREFUSED')), 'HTTP/1.1 502 worker-1: 10.0.0.1:10250: ECONNREFUSED')
+  t.same(connectAnswerIn('HTTP/1.1 403 not in reverse.allow'), { status: 403, reason: 'not in reverse.allow' })
+  t.same(connectAnswerIn('HTTP/1.1 403'), { status: 403, reason: '' })
+  t.same(connectAnswerIn('HTTP/1.1 403 '), { status: 403, reason: '' })
+  t.end()
+})
+
+void test('no reason smuggles another line, or bytes behind the head; a long one is cut', (t) => {
+  t.equal(statusLine(encodeConnectAnswer(502, 'a\r\nSet-Cookie: b\r\n\r\nHTTP/1.1 200 OK')), 'HTTP/1.1 502 a??Set-Cookie: b????HTTP/1.1 200 OK')
+  t.equal(statusLine(encodeConnectAnswer(502, 'agent’s\u2028\0\u001b[31m\u010a')), 'HTTP/1.1 502 agent?s???[31m?', 'a character whose low byte is a line’s end among them')
+  t.equal(statusLine(encodeConnectAnswer(502, 'x'.repeat(10_000))), `HTTP/1.1 502 ${'x'.repeat(200)}`)
+  t.equal(connectAnswerIn(`HTTP/1.1 502 ${'x'.repeat(8_000)}`)?.reason.length, 200, 'nor does an agent’s get any longer')
+  fc.assert(fc.property(fc.oneof(fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString('latin1')), fc.array(fc.constantFrom('\r', '\n', 'HTTP/1.1 200 OK', ' '), { maxLength: 90 }).map((parts) => parts.join(''))), (reason) => {
+    const answer = encodeConnectAnswer(403, reason)
+    return connectAnswerIn(statusLine(answer) ?? '')?.status === 403 && answer.length <= 'HTTP/1.1 403 \r\n\r\n'.length + 200
+  }), { numRuns: 1_000 })
+  t.end()
+})
+
+void test('a request’s further lines come with it', (t) => {
+  t.match(new ConnectHeadReader().push(encodeConnectRequest('10.0.0.1:10250', ['Sluice-Tenant: acme', 'Sluice-Session: 1-0.0'])), { kind: 'head', firstLine: 'CONNECT 10.0.0.1:10250 HTTP/1.1', fields: ['Host: 10.0.0.1:10250', 'Sluice-Tenant: acme', 'Sluice-Session: 1-0.0'] })
+  t.end()
+})
+
 void test('a head without end, and one of bytes that are no text, are malformed', (t) => {
   t.match(read(Buffer.alloc(connectHeadBytesMax + 1, 'x'), 100), { kind: 'malformed' })
   t.match(read(Buffer.from('CONNECT a\u0000b:1 HTTP/1.1\r\n\r\n', 'latin1'), 100), { kind: 'malformed' })

@@ -14,6 +14,22 @@ void test('a grant of any bytes crosses', async () => {
   }))
 })
 
+void test('what of an announcement does not hold, each with the reason; none: all holds', async (t) => {
+  const refused = [{ announced: '10.0.0.0/8', why: 'worker-1 has it' }, { announced: '169.254.0.0/16', why: 'link-local can\'t be announced' }]
+  t.same(parseControlMessage(encodeControlMessage({ refused })), { refused })
+  t.same(parseControlMessage('{"refused":[]}'), { refused: [] })
+  t.same(parseControlMessage('{"refused":[{"announced":"a","why":"b","since":7}]}'), { refused: [{ announced: 'a', why: 'b' }] }, 'facts of a later version')
+  for (const text of ['{"refused":{}}', '{"refused":null}', '{"refused":["10.0.0.0/8"]}', '{"refused":[null]}', '{"refused":[{"announced":"10.0.0.0/8"}]}', '{"refused":[{"announced":7,"why":"x"}]}', '{"refused":[{"announced":"x","why":null}]}']) t.equal(parseControlMessage(text), undefined, text)
+})
+
+void test('however much is refused, the message fits, both ways', async (t) => {
+  const refused = Array.from({ length: 200 }, () => ({ announced: `${'n'.repeat(249)}.com`, why: 'y'.repeat(1_000) }))
+  const text = encodeControlMessage({ refused })
+  t.ok(text.length <= controlBytesMax)
+  t.equal(parseControlMessage(text)?.refused?.length, 32)
+  t.equal(parseControlMessage(JSON.stringify({ refused: refused.slice(0, 10).map(({ announced, why }) => ({ announced, why })) }))?.refused?.every(({ announced, why }) => announced.length <= 160 && why.length <= 160), true)
+})
+
 void test('facts of a later version are passed over', async (t) => {
   t.same(parseControlMessage('{"weather":"fine"}'), {})
 })

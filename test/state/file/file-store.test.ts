@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { FileStore } from '../../../src/state/file/file-store.ts'
+import { mirror } from '../../../src/state/mirror.ts'
 import { storeSuite } from '../../compliance/store-suite.ts'
 import { until } from '../../support/sockets.ts'
 
@@ -76,7 +77,7 @@ void test('a feed of changes that grew long is put aside, and watchers follow', 
   const [store, other] = [await FileStore.open(directory), await FileStore.open(directory)]
   t.teardown(() => store.close())
   const seen: string[] = []
-  await store.watch('a', (key) => seen.push(key))
+  await mirror(store, 'a', { put: ({ key }) => seen.push(key), removed: () => undefined })
   await other.put('a/1', 'x', 0)
   await until(() => seen.length === 1)
   truncateSync(join(directory, 'changes'), 300 * 1024)
@@ -85,6 +86,47 @@ void test('a feed of changes that grew long is put aside, and watchers follow', 
   await other.put('a/3', 'x', 0)
   await until(() => seen.includes('a/3'))
   t.equal(seen.at(-1), 'a/3')
+})
+
+void test('a watcher that has slept through a whole feed reads everything again', async (t) => {
+  const directory = join(t.testdir(), 'state')
+  const [store, other] = [await FileStore.open(directory), await FileStore.open(directory)]
+  t.teardown(() => store.close())
+  const seen = new Set<string>()
+  await mirror(store, 'a', { put: ({ key }) => seen.add(key), removed: () => undefined })
+  // Nobody polls as long as this thread does not rest; each write is a feed of its own.
+  for (const key of ['a/1', 'a/2', 'a/3', 'a/4']) {
+    writeVersionSync(directory, key)
+    writeFileSync(join(directory, 'changes'), `${key}\n`.padEnd(300 * 1024, '\n'))
+    renameSync(join(directory, 'changes'), join(directory, 'changes.old'))
+  }
+  await other.put('a/5', 'x', 0)
+  await until(() => seen.size === 5)
+  t.same([...seen].toSorted(), ['a/1', 'a/2', 'a/3', 'a/4', 'a/5'])
+})
+
+function writeVersionSync(directory: string, key: string): void {
+  mkdirSync(join(directory, 'entries', `${key}@`), { recursive: true })
+  writeFileSync(join(directory, 'entries', `${key}@/00000001`), '=x')
+}
+
+void test('a holder that was paused for too long finds that its lease has run out, and what it puts then is seen by nobody', async (t) => {
+  const directory = join(t.testdir(), 'state')
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const holder = spawn(process.execPath, [fileURLToPath(new URL('holder.ts', import.meta.url)), directory], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => holder.kill('SIGKILL'))
+  const said: string[] = []
+  createInterface({ input: holder.stdout }).on('line', (line) => said.push(line))
+  const seen = new Map<string, string>()
+  await mirror(store, 'held', { put: ({ key, value }) => seen.set(key, value), removed: (key) => seen.delete(key) })
+  await until(() => seen.has('held/first'))
+  holder.kill('SIGSTOP')
+  await until(() => !seen.has('held/first'))
+  holder.kill('SIGCONT')
+  await until(() => seen.has('held/again') && said.length >= 2)
+  t.match(said, [/^lost: (others found that its holder had not renewed it|its holder did not run)/, /^refused: the lease holds no more/])
+  t.same((await store.list('held')).map(({ key }) => key), ['held/again'])
 })
 
 void test('a read-only directory is an error that says so, and nothing has changed', { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false }, async (t) => {
