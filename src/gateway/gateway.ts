@@ -173,6 +173,7 @@ export class Gateway {
     await this.#publish(change)
     await this.#tunnel?.openEgress(await this.#tunnel.readEgress(this.#config.settings.egress))
     for (const listener of listeners) await this.#listen(listener, listeners)
+    await this.#tunnel?.meetOthers()
     this.#phase = 'ready'
     this.#logger.info({
       listeners: this.listeners.map(({ address }) => formatSocketAddress(address)),

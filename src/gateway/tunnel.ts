@@ -8,6 +8,7 @@ import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
+import { formatSocketAddress } from '../core/net/socket-address.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import { figuresOf } from '../core/tunnel/tunnel-figures.ts'
 import type { Logger } from '../observe/log.ts'
@@ -16,9 +17,11 @@ import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
+import { Presence } from '../state/presence.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
-import { TunnelSide } from '../tunnel/gateway/tunnel-side.ts'
+import { createIdentity } from '../tunnel/egress/peer-identity.ts'
+import { TunnelSide, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
 import { readCertificate, readEgress } from './tunnel-certificate.ts'
 import { tellAgain, TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
@@ -62,6 +65,9 @@ export class Tunnel {
   readonly tickets: TicketSecrets | undefined
   #driver: RelayDriver | undefined
   #side: TunnelSide | TunnelThreads | undefined
+  /** With the other gateways; undefined: this one is alone. */
+  readonly #presence: Presence | undefined
+  readonly #peering: TunnelSideOptions['peering']
   #egress: readonly EgressEntry[] = []
   #watch: { close(): void } | undefined
 
@@ -72,6 +78,27 @@ export class Tunnel {
     this.#logger = logger
     this.#identities = new Identities(store)
     this.tickets = tunnel.directLane ? createTicketSecrets() : undefined
+    const { hostnames: [tunnelHostname], peerAddress } = tunnel
+    if (peerAddress === undefined || tunnelHostname === undefined) return
+    const own = createIdentity()
+    this.#peering = { own, tunnelHostname }
+    this.#presence = new Presence({
+      store,
+      own: { id: own.id, publicKey: own.publicKey, at: { host: peerAddress.address, port: peerAddress.port } },
+      others: {
+        gatewaySeen: (gateway) => {
+          logger.info({ gateway: gateway.id, at: formatSocketAddress({ address: gateway.at.host, port: gateway.at.port }) }, 'another gateway')
+          this.#side?.gatewaySeen(gateway)
+        },
+        gatewayGone: (id) => {
+          logger.info({ gateway: id }, 'another gateway is gone')
+          this.#side?.gatewayGone(id)
+        },
+        sessionSeen: (id, session) => this.#side?.seen(session, { kind: 'gateway', id }),
+        sessionGone: (id) => this.#side?.gone(id),
+      },
+      failed: (error, context) => logger.error({ error: String(error) }, context),
+    })
   }
 
   static async open(parts: TunnelParts): Promise<Tunnel> {
@@ -92,9 +119,15 @@ export class Tunnel {
     const ticketSecret = this.tickets?.secret
     const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
-    const observed = (events: readonly TunnelEvent[]): void => tellAgain(observer, events)
+    const observed = (events: readonly TunnelEvent[]): void => {
+      for (const event of events) {
+        if (event.name === 'sessionStarted') this.#presence?.began(event.arguments[0])
+        else if (event.name === 'sessionEnded') this.#presence?.ended(event.arguments[0].id)
+      }
+      tellAgain(observer, events)
+    }
     const options = {
-      certificate, gateways, peering: undefined,
+      certificate, gateways, peering: this.#peering,
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
@@ -104,6 +137,11 @@ export class Tunnel {
           ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         })
+  }
+
+  /** Once, when other gateways can reach this one. */
+  async meetOthers(): Promise<void> {
+    await this.#presence?.open()
   }
 
   #revoke(keyId: string): void {
@@ -176,6 +214,7 @@ export class Tunnel {
   async stop(): Promise<void> {
     this.#watch?.close()
     await this.#side?.stop()
+    await this.#presence?.close()
     this.#store.close()
   }
 

@@ -76,7 +76,7 @@ export async function startFleet(binaries: LabBinaries & FleetBinaries, { nodes,
     ends.push(() => controllerManager.stop())
     const tunnel = await tunnelConfig(directory, tunnelName)
     const gateways = await Promise.all(gatewayPorts.map(async (port, index) =>
-      await TunnelGateway.create({ name: `gateway${index + 1}`, directory, server, tunnel, listen: { address: machine.hostAddress, port } })))
+      await TunnelGateway.create({ name: `gateway${index + 1}`, directory, tenants: [{ server }], tunnel, listen: { address: machine.hostAddress, port } })))
     for (const gateway of gateways) {
       ends.push(() => gateway.kill())
       await gateway.start()

@@ -36,7 +36,12 @@ export interface MachineOptions {
   readonly hostNames: readonly string[]
   /** Names for itself, there alone. */
   readonly ownNames?: readonly string[]
+  /** Of the tests' machines. @default 0 */
+  readonly index?: 0 | 1
 }
+
+/** TEST-NET-2 and TEST-NET-3 (RFC 5737): no route of a real network is shadowed. */
+const networks = ['198.51.100', '203.0.113'] as const
 
 export class Machine {
   /** Of the machine, on its uplink. */
@@ -53,10 +58,10 @@ export class Machine {
     this.#pid = fields.pid
   }
 
-  static async start({ directory, hostNames, ownNames = [] }: MachineOptions): Promise<Machine> {
-    // TEST-NET-2 (RFC 5737), a /30 for each process: no route of a real network is shadowed.
+  static async start({ directory, hostNames, ownNames = [], index = 0 }: MachineOptions): Promise<Machine> {
+    // A /30 for each process.
     const base = (process.pid % 64) * 4
-    const [hostAddress, address] = [`198.51.100.${base + 1}`, `198.51.100.${base + 2}`]
+    const [hostAddress, address] = [`${networks[index]}.${base + 1}`, `${networks[index]}.${base + 2}`]
     await mkdir(directory, { recursive: true })
     const hosts = join(directory, 'hosts')
     await writeFile(hosts, `127.0.0.1 localhost\n${hostAddress} ${hostNames.join(' ')}\n${address} node ${ownNames.join(' ')}\n`)
@@ -78,7 +83,7 @@ export class Machine {
       throw error
     })
     try {
-      machine.#connect()
+      machine.#connect(`slm${process.pid}${index === 0 ? '' : 'b'}`)
     } catch (error) {
       machine.stop()
       throw error
@@ -137,8 +142,8 @@ export class Machine {
     }
   }
 
-  #connect(): void {
-    const near = `slm${process.pid}`
+  /** @param near the host's end */
+  #connect(near: string): void {
     const ip = (...arguments_: string[]): void => void execFileSync('ip', arguments_, { stdio: ['ignore', 'ignore', 'pipe'] })
     ip('link', 'add', near, 'type', 'veth', 'peer', 'name', 'uplink', 'netns', String(this.#pid))
     ip('address', 'add', `${this.hostAddress}/30`, 'dev', near)

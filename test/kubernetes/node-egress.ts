@@ -27,8 +27,7 @@ export async function healthz(t: Test, { kubectl }: NodeLab): Promise<void> {
   t.equal(await kubectl.run('get', '--raw', `/api/v1/nodes/${nodeName}/proxy/healthz`), 'ok')
 }
 
-/** Starts the pod that the others use. */
-export async function logs(t: Test, { kubectl }: NodeLab): Promise<void> {
+export async function podRuns(t: Test, { kubectl }: NodeLab): Promise<void> {
   await kubectl.apply({
     apiVersion: 'v1', kind: 'Pod', metadata: { name: podName, namespace: podNamespace },
     spec: {
@@ -42,6 +41,10 @@ i=0; while :; do echo "tick $i"; i=$((i + 1)); sleep 0.1; done`],
     },
   }, 'create', '--filename', '-')
   await kubectl.run('wait', '--for=condition=Ready', `--timeout=${readyTimeoutMs / 1_000}s`, `--namespace=${podNamespace}`, `pod/${podName}`)
+  t.match(await kubectl.run('get', 'pod', ...inPod), /Running/)
+}
+
+export async function logs(t: Test, { kubectl }: NodeLab): Promise<void> {
   const following = kubectl.start('logs', '--follow', ...inPod)
   for (const count of [0, 5, 20]) t.equal(await following.waitForLine((line) => line === `tick ${count}`, `tick ${count}`), `tick ${count}`)
   await following.stop()
@@ -101,7 +104,8 @@ export async function webhook(t: Test, { kubectl, server }: NodeLab): Promise<vo
   }
   // The API server takes a moment to know of it.
   await until(async () => (await create(`forbidden-${randomBytes(4).toString('hex')}`, 'true')).includes('the webhook on the node says no'), 'the webhook is asked')
-  t.match(await create('allowed', 'false'), 'configmap/allowed created')
+  const allowed = `allowed-${randomBytes(4).toString('hex')}`
+  t.match(await create(allowed, 'false'), `configmap/${allowed} created`)
   await kubectl.run('delete', 'validatingwebhookconfiguration', 'lab')
 }
 
@@ -129,6 +133,45 @@ export async function agentKilled(t: Test, lab: NodeLab): Promise<void> {
   const startedMs = performance.now()
   t.equal(await kubectl.run('exec', ...inPod, '--', 'cat', '/dev/null'), '')
   t.comment(`kubectl ended ${Math.round(endedMs - killedMs)} ms after the agent was killed; the agent was back after ${Math.round(startedMs - endedMs)} ms, and the next exec took ${Math.round(performance.now() - startedMs)} ms`)
+}
+
+/** What the API server asks of one gateway, when another one has the session. */
+export async function sessionElsewhere(t: Test, lab: NodeLab): Promise<void> {
+  await lab.other.start()
+  await lab.askEgressOf(lab.other)
+  await until(async () => (await lab.kubectl.try('exec', ...inPod, '--', 'cat', '/dev/null')).code === 0, 'exec by the other gateway')
+  for (const check of [healthz, logs, exec, execOnTerminal, portForward, copy, webhook]) await check(t, lab)
+  t.equal(await lab.other.metric('sluice_tunnel_sessions'), 0, 'it has no session itself')
+  t.ok(await lab.other.metric('sluice_egress_bytes_total') > 2 * copiedBytes, 'and all of it went by it')
+}
+
+export async function gatewayWithSessionKilled(t: Test, lab: NodeLab): Promise<void> {
+  const { kubectl, gateway, other } = lab
+  await lab.killAgent()
+  await lab.restartAgent('both gateways')
+  t.equal(await other.metric('sluice_tunnel_sessions'), 1)
+  const running = kubectl.start('exec', ...inPod, '--', 'sh', '-c', 'echo begun; sleep 600')
+  await running.waitForLine((line) => line === 'begun', 'begun')
+  await gateway.kill()
+  await healthz(t, lab)
+  await exec(t, lab)
+  t.ok(running.running, 'what went by the other gateway goes on')
+  await running.stop()
+  await gateway.start()
+  // As it was.
+  await lab.killAgent()
+  await lab.restartAgent()
+  await lab.askEgressOf(gateway)
+}
+
+export async function sameAddresses(t: Test, lab: NodeLab): Promise<void> {
+  const { neighbour, kubectl } = lab
+  const own = `/api/v1/nodes/${nodeName}/proxy/healthz`
+  const its = `/api/v1/nodes/${neighbour.node}/proxy/healthz`
+  t.equal(await neighbour.kubectl.run('get', '--raw', its), '"globex"')
+  t.equal(await kubectl.run('get', '--raw', own), 'ok')
+  const address = async (of: Kubectl, node: string): Promise<string> => await of.run('get', 'node', node, '--output', 'jsonpath={.status.addresses[?(@.type=="InternalIP")].address}')
+  t.equal(await address(kubectl, nodeName), await address(neighbour.kubectl, neighbour.node), 'and their addresses are the same')
 }
 
 /** docs/egress.md says what happens. */

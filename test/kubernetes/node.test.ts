@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
 import { serviceAddress } from './api-server.ts'
 import { labBinaries, nodeBinaries } from './binaries.ts'
-import { agentKilled, aggregatedApi, copy, exec, execOnTerminal, gatewayDrained, healthz, logs, portForward, webhook } from './node-egress.ts'
+import { agentKilled, aggregatedApi, copy, exec, execOnTerminal, gatewayDrained, gatewayWithSessionKilled, healthz, logs, podRuns, portForward, sameAddresses, sessionElsewhere, webhook } from './node-egress.ts'
 import { advertisedAddress, apiServerPort, cannotRunNodes, nodeName, startNodeLab, type NodeLab } from './node.ts'
 import { podNamespace, preparePods, probe, serviceAccount } from './pods.ts'
 
@@ -19,6 +19,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: NodeLab) => P
   ['a pod’s token reaches kubernetes.default through kube-proxy, agent and gateway', podNetwork],
   ['and so it does from a pod on the node’s network', hostNetwork],
   ['the API server reaches its kubelet', healthz],
+  ['a pod for all of these', podRuns],
   ['kubectl logs, followed', logs],
   ['kubectl exec', exec],
   ['kubectl exec on a terminal', execOnTerminal],
@@ -27,6 +28,9 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: NodeLab) => P
   ['a validating webhook on the node, by a name that only the node knows', webhook],
   ['an aggregated API on the node, by its service', aggregatedApi],
   ['an agent that is killed ends an exec at once, and the next one works when it is back', agentKilled],
+  ['two tenants whose nodes have the same address never meet', sameAddresses],
+  ['all of it by a gateway that has no session with the node, from one that has', sessionElsewhere],
+  ['a gateway that is killed, while another has a session too', gatewayWithSessionKilled],
   ['a gateway that drains during kubectl logs, and another in its place', gatewayDrained],
   ['the node stays ready, and its pods are served, after the gateway was killed and is back', gatewayKilled],
 ]

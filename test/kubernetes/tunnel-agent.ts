@@ -22,7 +22,9 @@ export interface TunnelAgentOptions {
   readonly listen: SocketAddress
   /** Whether it puts the address on `lo` first. @default false */
   readonly addAddress?: boolean
-  /** What its configuration says of node addresses and of the reverse way. @default nothing */
+  /** Of the node. @default those of its interfaces */
+  readonly addresses?: readonly string[]
+  /** What its configuration says of the reverse way. @default nothing */
   readonly reverse?: string
   /** Of a node's agents, which has one after the other: for its log. @default 1 */
   readonly turn?: number
@@ -42,14 +44,14 @@ export async function createToken(gatewayConfig: string, { tenant, uses = 1 }: {
 }
 
 /** Resolves when there is a session with each gateway. */
-export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, reverse = '', turn = 1, run }: TunnelAgentOptions): Promise<LabProcess> {
+export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, addresses, reverse = '', turn = 1, run }: TunnelAgentOptions): Promise<LabProcess> {
   const [configFile, tokenFile] = [join(directory, `agent-${name}.yaml`), `join-token-${name}`]
   await writeFile(join(directory, tokenFile), token, { mode: 0o600 })
   await writeFile(configFile, `gateways: [${gateways.join(', ')}]
 caFile: tunnel-ca.crt
 token: { file: ${tokenFile} }
 state: { directory: agent-${name} }
-node: { name: ${name} }
+node: { name: ${name}${addresses === undefined ? '' : `, addresses: [${addresses.join(', ')}]`} }
 forward: [{ listen: "${formatSocketAddress(listen)}", addAddress: ${addAddress} }]
 ${reverse}`)
   const agent = run(`agent-${name}-${turn}`, process.execPath, [mainFile, 'agent', '--config', configFile])

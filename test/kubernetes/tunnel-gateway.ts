@@ -1,4 +1,4 @@
-// `sluice gateway` as the far end of a tunnel: one tenant, and a store that may be another gateway's too. It is killed, or drains,
+// `sluice gateway` as the far end of a tunnel: a store that may be another gateway's too. It is killed, or drains,
 // and is started again at the same place.
 
 import { writeFile } from 'node:fs/promises'
@@ -19,11 +19,15 @@ export interface TunnelGatewayOptions {
   readonly name: string
   readonly directory: string
   readonly listen: SocketAddress
-  /** Its tenant. */
-  readonly server: ApiServer
+  /** Its tenants. */
+  readonly tenants: readonly GatewayTenant[]
   /** What the configuration says of tunnel and state. */
   readonly tunnel: string
-  /** The Unix socket by which the tenant's API server reaches its nodes. @default there is none */
+}
+
+interface GatewayTenant {
+  readonly server: ApiServer
+  /** The Unix socket by which the API server reaches its nodes. @default there is none */
   readonly egressSocket?: string
 }
 
@@ -50,16 +54,17 @@ export class TunnelGateway {
 
   /** One that drains has its admin address until the end. */
   async #writeConfig(): Promise<void> {
-    const { listen, server, tunnel, egressSocket } = this.#options
+    const { listen, tenants, tunnel } = this.#options
+    const egress = tenants.flatMap(({ server: { tenant }, egressSocket }) => egressSocket === undefined ? [] : `  - { tenant: ${tenant}, socket: ${egressSocket} }\n`)
     this.#adminPort = await freePort()
     await writeFile(this.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
 defaults: { timeouts: { drain: 15s } }
 tenants:
-  - name: ${server.tenant}
+${tenants.map(({ server }) => `  - name: ${server.tenant}
     hostnames: [${server.hostname}]
     apiServer: { endpoints: ["${formatSocketAddress(server)}"] }
-admin: { address: 127.0.0.1:${this.#adminPort} }
-${egressSocket === undefined ? '' : `egress: [{ tenant: ${server.tenant}, socket: ${egressSocket} }]\n`}${tunnel}`)
+`).join('')}admin: { address: 127.0.0.1:${this.#adminPort} }
+${egress.length === 0 ? '' : `egress:\n${egress.join('')}`}${tunnel}`)
   }
 
   /** Begins it, and waits until it is ready. */

@@ -6,9 +6,10 @@
 // Whoever knows of sessions elsewhere tells this one (`seen`, `gone`), and has links made to where they are.
 
 import type { Socket } from 'node:net'
-import { AgentTable, type Reachable } from '../../core/egress/agent-table.ts'
+import { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressObserver } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import type { ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import { EgressConnection } from './egress-connection.ts'
 import { EgressServer, entryName, type EgressEntry } from './egress-server.ts'
 import { relayedFields, relayedStream } from './relayed-stream.ts'
@@ -22,8 +23,6 @@ const egressLimits = {
   /** Of one tenant, connections that wait for their dial. */
   dialsPerTenantMax: 1_000,
 } as const
-
-export type ReachableFacts = Omit<Reachable<Way>, 'way' | 'distance'>
 
 /** Where a session is that is not this thread's. */
 export interface Elsewhere {
@@ -48,8 +47,8 @@ export class Egress {
   readonly #servers = new Map<string, EgressServer>()
   readonly #connections = new Set<EgressConnection>()
   readonly #perTenant = new Map<string, { connections: number; dials: number }>()
-  /** This thread's. */
-  readonly #own = new Map<string, { readonly tenant: string; readonly open: Way['open'] }>()
+  /** This gateway's. */
+  readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
   #whenEmpty: (() => void)[] = []
 
   constructor(options: EgressOptions) {
@@ -92,13 +91,17 @@ export class Egress {
 
   /** A session of this thread's has begun. */
   began(session: ReachableFacts, open: Way['open']): void {
-    this.#own.set(session.id, { tenant: session.tenant, open })
-    this.#table.add({ ...session, way: { open, fields: [] }, distance: 0 })
+    this.#reach(session, { open, fields: [] }, 0)
   }
 
   /** A session elsewhere. */
   seen(session: ReachableFacts, { open, distance }: Elsewhere): void {
-    this.#table.add({ ...session, way: { open, fields: relayedFields(session) }, distance })
+    this.#reach(session, { open, fields: relayedFields(session) }, distance)
+  }
+
+  #reach(session: ReachableFacts, way: Way, distance: number): void {
+    if (distance < 2) this.#sessions.set(session.id, { tenant: session.tenant, way, distance })
+    this.#table.add({ ...session, way, distance })
   }
 
   /** Of a session's own addresses, those that another node had first. */
@@ -107,15 +110,18 @@ export class Egress {
   }
 
   gone(id: string): void {
-    this.#own.delete(id)
+    this.#sessions.delete(id)
     this.#table.remove(id)
   }
 
-  /** For links: what becomes of a stream that the other end has opened. */
-  relayed(stream: MuxStream): StreamHandler {
-    return relayedStream(stream, ({ id, tenant }, handler) => {
-      const session = this.#own.get(id)
-      return session?.tenant === tenant ? session.open(handler) : undefined
+  /**
+   * For links: what becomes of a stream that the other end has opened.
+   * @param from another gateway does not know which thread has the session; another thread does
+   */
+  relayed(stream: MuxStream, from: 'thread' | 'gateway'): StreamHandler {
+    return relayedStream(stream, ({ id, tenant }) => {
+      const session = this.#sessions.get(id)
+      return session?.tenant === tenant && (from === 'gateway' || session.distance === 0) ? session.way : undefined
     })
   }
 

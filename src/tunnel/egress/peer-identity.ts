@@ -1,6 +1,6 @@
 // Gateways' proofs on TLS connections between them (core/identity/peer-proof.ts), made and checked.
 
-import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes, sign, verify, type KeyObject } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { peerProofBytes, type GatewayIdentity } from '../../core/identity/peer-proof.ts'
 import { exporterBytes, exporterLabel } from '../../core/identity/proof.ts'
@@ -8,6 +8,12 @@ import { exporterBytes, exporterLabel } from '../../core/identity/proof.ts'
 /** This gateway. It can be cloned between threads. */
 export interface OwnIdentity extends GatewayIdentity {
   readonly privateKey: KeyObject
+}
+
+/** Another one with each start, and so another id. */
+export function createIdentity(): OwnIdentity {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+  return { id: randomBytes(8).toString('hex'), publicKey: Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url'), privateKey }
 }
 
 export type Role = 'client' | 'server'

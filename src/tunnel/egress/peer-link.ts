@@ -3,9 +3,8 @@
 import { WebSocket } from 'ws'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
-import type { GatewayIdentity } from '../../core/identity/peer-proof.ts'
-import type { HostPort } from '../../core/net/socket-address.ts'
 import { Backoff } from '../../core/tunnel/backoff.ts'
+import type { PeerGateway } from '../../core/tunnel/presence-record.ts'
 import { MuxLink } from '../mux-link.ts'
 import { openTcp, openTls } from '../open-connection.ts'
 import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
@@ -17,11 +16,8 @@ export const peerPath = '/v1/peer'
 const connectMsMax = 5_000
 /** Gateways are few and near: they look for each other often. */
 const retry = { firstMs: 200, waitMsMax: 2_000 } as const
-
-export interface PeerGateway extends GatewayIdentity {
-  /** Where other gateways reach it. */
-  readonly at: Pick<HostPort, 'host' | 'port'>
-}
+/** In a row, before it counts as down: a gateway that has just started is not known to all yet. */
+const failuresToTell = 3
 
 export interface PeerLinkOptions {
   readonly own: OwnIdentity
@@ -29,7 +25,7 @@ export interface PeerLinkOptions {
   /** Its listeners know the tunnel by this name. */
   readonly tunnelHostname: string
   readonly budget: WindowBudget
-  /** It is up, or it is not, and why. */
+  /** It is up, or it is not, and why: once for each stretch. */
   readonly changed: (why: string | undefined) => void
 }
 
@@ -39,6 +35,8 @@ export class PeerLink {
   readonly #closing = new AbortController()
   #link: MuxLink | undefined
   #timer: NodeJS.Timeout | undefined
+  /** Undefined: nothing yet. */
+  #told: 'up' | 'down' | undefined
 
   constructor(options: PeerLinkOptions) {
     this.#options = options
@@ -108,13 +106,18 @@ export class PeerLink {
     linkWebSocket(socket, link)
     this.#link = link
     this.#backoff.succeeded()
+    this.#told = 'up'
     this.#options.changed(undefined)
   }
 
   #again(why: string): void {
     if (this.#closing.signal.aborted) return
-    this.#options.changed(why)
-    this.#timer = setTimeout(() => void this.#connect(), this.#backoff.failed())
+    const waitMs = this.#backoff.failed()
+    if (this.#told !== 'down' && (this.#told === 'up' || this.#backoff.failures >= failuresToTell)) {
+      this.#told = 'down'
+      this.#options.changed(why)
+    }
+    this.#timer = setTimeout(() => void this.#connect(), waitMs)
     this.#timer.unref()
   }
 }

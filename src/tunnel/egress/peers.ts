@@ -5,11 +5,12 @@ import type { TLSSocket } from 'node:tls'
 import { WebSocketServer } from 'ws'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
+import type { PeerGateway } from '../../core/tunnel/presence-record.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, messageBytesMax, webSocketWire } from '../websocket-wire.ts'
 import { linkLimits } from './link-limits.ts'
 import { isProven, provePeer, type OwnIdentity } from './peer-identity.ts'
-import { PeerLink, type PeerGateway } from './peer-link.ts'
+import { PeerLink } from './peer-link.ts'
 
 /** Gateways of an installation; more are not linked to. */
 const peersMax = 64

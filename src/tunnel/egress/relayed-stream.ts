@@ -1,5 +1,6 @@
-// The other end of a link: a stream that another thread, or another gateway, has opened for one of this thread's sessions. Its
-// head says which session; from there on the two streams are one, so that the agent's answer goes back as it is.
+// The other end of a link: a stream that another thread, or another gateway, has opened for a session. Its head says which; from
+// there on the two streams are one, so that the agent's answer goes back as it is. A gateway links to one thread of another, which
+// may have to hand on what is for its neighbour's session.
 //
 //   CONNECT host:port HTTP/1.1
 //   Sluice-Tenant: acme          must be the session's
@@ -8,9 +9,10 @@
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, encodeConnectRequest, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
 import { pairStreams } from './stream-pair.ts'
+import type { Way } from './way.ts'
 
-/** Of one of this thread's sessions. */
-export type OpenOnSession = (session: { readonly id: string; readonly tenant: string }, handler: StreamHandler) => MuxStream | undefined
+/** @returns undefined where it is gone */
+export type WayTo = (session: { readonly id: string; readonly tenant: string }) => Way | undefined
 
 /** @returns the lines that tell the other end which session is meant */
 export function relayedFields({ id, tenant }: { readonly id: string; readonly tenant: string }): readonly string[] {
@@ -18,7 +20,7 @@ export function relayedFields({ id, tenant }: { readonly id: string; readonly te
 }
 
 /** @returns what becomes of such a stream */
-export function relayedStream(stream: MuxStream, open: OpenOnSession): StreamHandler {
+export function relayedStream(stream: MuxStream, wayTo: WayTo): StreamHandler {
   const reader = new ConnectHeadReader()
   const refuse = (status: Exclude<ConnectStatus, 200>, reason: string): void => {
     stream.write(encodeConnectAnswer(status, reason))
@@ -41,15 +43,16 @@ export function relayedStream(stream: MuxStream, open: OpenOnSession): StreamHan
         return
       }
       stream.consumed(bytes.length - head.rest.length)
-      const agent = open(session, nothing)
-      if (agent === undefined) {
+      const way = wayTo(session)
+      const agent = way?.open(nothing)
+      if (way === undefined || agent === undefined) {
         // It ended a moment ago: the news of it is on its way to who asked.
-        refuse(503, 'its session is gone')
+        refuse(404, 'its session is gone')
         return
       }
       // Its dial is not over with a reset of this stream.
       stream.hold()
-      agent.write(encodeConnectRequest(target))
+      agent.write(encodeConnectRequest(target, way.fields))
       pairStreams(stream, agent, () => stream.release())
       if (head.rest.length > 0) stream.handler.data(head.rest)
     },

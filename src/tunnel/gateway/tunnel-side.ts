@@ -5,10 +5,10 @@
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
 import type { SnapshotChange } from '../../core/snapshot.ts'
+import type { PeerGateway, ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
-import { Egress, type ReachableFacts } from '../egress/egress.ts'
+import { Egress } from '../egress/egress.ts'
 import type { EgressEntry } from '../egress/egress-server.ts'
-import type { PeerGateway } from '../egress/peer-link.ts'
 import { Peers } from '../egress/peers.ts'
 import type { OwnIdentity } from '../egress/peer-identity.ts'
 import { ThreadLink } from '../egress/thread-link.ts'
@@ -33,7 +33,7 @@ export class TunnelSide {
     this.#options = options
     const { budget, observer, peering } = options
     this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), observer })
-    this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
+    this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream, 'gateway'), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
     this.#gateway = new TunnelGateway({ ...options, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
   }
 
@@ -87,7 +87,7 @@ export class TunnelSide {
   /** In place of one to the thread that was there before. */
   linkThread(thread: number, port: MessagePort, role: 'client' | 'server'): void {
     this.#threads.get(thread)?.close()
-    this.#threads.set(thread, new ThreadLink({ port, role, budget: this.#options.budget, relayed: (stream) => this.#egress.relayed(stream) }))
+    this.#threads.set(thread, new ThreadLink({ port, role, budget: this.#options.budget, relayed: (stream) => this.#egress.relayed(stream, 'thread') }))
   }
 
   /** A session has begun elsewhere. */
