@@ -66,7 +66,7 @@ export class PendingDials {
     socket.write(this.#head)
     socket.once('data', (answer: Buffer) => {
       const text = answer.toString('latin1')
-      const status = /^HTTP\/1\.[01] (\d{3}) /.exec(text)?.[1] ?? JSON.stringify(text.slice(0, 40))
+      const status = /^HTTP\/\S+ (\d{3}) /.exec(text)?.[1] ?? JSON.stringify(text.slice(0, 40))
       this.#answered.set(status, (this.#answered.get(status) ?? 0) + 1)
       this.#slowestAnswerMs = Math.max(this.#slowestAnswerMs, performance.now() - startMs)
       this.#waiting.delete(socket)

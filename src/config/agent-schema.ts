@@ -42,7 +42,7 @@ const ports = z.array(z.union([
     const [, from, to] = /^(\d{1,5})-(\d{1,5})$/.exec(value) ?? []
     return from !== undefined && Number(from) >= 1 && Number(from) <= Number(to) && Number(to) <= 65_535 ? { from: Number(from), to: Number(to) } : undefined
   }),
-])).min(1).max(portsMax).meta({ description: 'ports, 10250, and ranges of them, 8000-8100' })
+]).meta({ description: 'a port, 1 to 65535, or a range of ports, 8000-8100' })).min(1).max(portsMax).meta({ description: 'ports, 10250, and ranges of them, 8000-8100' })
 
 const allowEntry = z.strictObject({
   node: z.literal(true).optional().meta({ description: 'true: the node’s own addresses' }),
@@ -146,7 +146,7 @@ export interface ProxyConfig {
 
 /** @throws {ConfigError} */
 export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
-  const { gateways, sessions, caFile, token, certificate, state, node, reverse, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: (parsed) => [...laneProblems(parsed), ...announceProblems(parsed)] })
+  const { gateways, sessions, caFile, token, certificate, state, node, reverse, forward, proxy, admin } = parseText({ file, env, text: readConfigFile(file) }, { schema: agentSchema, needed: 'gateways and forward', crossProblems: (parsed) => [...laneProblems(parsed), ...namesProblems(parsed), ...announceProblems(parsed)] })
   return {
     gateways,
     sessions: sessions === 'all' ? Infinity : sessions,
@@ -167,6 +167,13 @@ export function loadAgentConfig({ file, env }: LoadOptions): AgentConfig {
 function laneProblems(parsed: z.output<typeof agentSchema> | undefined): readonly PathProblem[] {
   if (parsed?.proxy === undefined) return []
   return parsed.forward.flatMap(({ lane }, index) => lane === 'direct' ? [{ path: ['forward', index, 'lane'], message: 'direct, with a proxy on the way', expected: 'mux or auto where there is a proxy' }] : [])
+}
+
+/** Every name that is allowed is announced, and a gateway takes no more of them. */
+function namesProblems(parsed: z.output<typeof agentSchema> | undefined): readonly PathProblem[] {
+  const names = new Set(parsed?.reverse.allow.flatMap(({ host }) => host ?? []))
+  const { namesMax } = announcementLimits
+  return names.size <= namesMax ? [] : [{ path: ['reverse', 'allow'], message: `${names.size} host names, which are announced`, expected: `at most ${namesMax} of them` }]
 }
 
 /** What is announced and nowhere allowed would only lead connections here to be refused. */

@@ -59,7 +59,11 @@ function check<Parsed>(data: unknown, { schema, needed, crossProblems: cross }: 
   if (data === null || data === undefined) return { kind: 'problems', problems: [{ path: [], message: 'the file is empty', expected: `at least ${needed}` }] }
   const parsed = schema.safeParse(data)
   if (!parsed.success) {
-    const problems = parsed.error.issues.flatMap((issue) => issueProblems(issue, data, schema))
+    const { issues } = parsed.error
+    const withUnknownKeys = new Set(issues.flatMap(({ code, path }) => code === 'unrecognized_keys' ? formatPath(path) : []))
+    // Which keys an object must have: what seems to be missing may be meant by one that is unknown.
+    const told = withUnknownKeys.size === 0 ? issues : issues.filter(({ code, path }) => code !== 'custom' || !withUnknownKeys.has(formatPath(path)))
+    const problems = told.flatMap((issue) => issueProblems(issue, data, schema))
     return { kind: 'problems', problems: [...problems, ...cross(undefined, data)] }
   }
   const problems = cross(parsed.data, data)

@@ -16,10 +16,12 @@ import type { WindowBudget } from '../core/mux/window.ts'
 export interface Wire {
   /** Written and not yet taken by the system. */
   readonly unsentBytes: number
+  /** Of a message. */
+  readonly messageBytesMax: number
   /**
    * One message of these parts, which may change after the call.
    * @param bytes of all of them
-   * @param sent called when the system has it
+   * @param sent called when the system has it, and perhaps others before it; the same one each time
    */
   write(parts: readonly Uint8Array[], bytes: number, sent: () => void): void
   /** After what was written. */
@@ -28,11 +30,6 @@ export interface Wire {
 
 /** In the socket, written and not sent: what is behind it waits in the session's queue, by priority. */
 const unsentBytesMax = 256 * 1024
-/**
- * Of a message: with its WebSocket header, of 8 bytes at most, it fills a TLS record (2^14, RFC 8446 §5.1). Its receiver then has it
- * in one piece, and copies nothing to put it together.
- */
-const messageBytesMax = 16 * 1024 - 8
 /** A frame for less room is not worth its header. */
 const payloadRoomMin = 1024
 
@@ -94,6 +91,7 @@ export class MuxLink {
 
   /** Frames up to a message's size. @returns whether there was one */
   #writeMessage(nowMs: number): boolean {
+    const { messageBytesMax } = this.#wire
     const parts: Uint8Array[] = []
     let bytes = 0
     while (bytes + headerBytes + payloadRoomMin <= messageBytesMax) {

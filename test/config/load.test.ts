@@ -72,6 +72,33 @@ tenants:
   })
 })
 
+const tunnel = 'tunnel: { hostnames: [tunnel.example.com], certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }\n'
+const acme = 'tenants: [{ name: acme, hostnames: [acme.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }]\n'
+
+function egressWith(...entries: readonly string[]): string {
+  return `${minimal}${tunnel}${acme}egress:\n${entries.map((entry) => `  - ${entry}\n`).join('')}`
+}
+
+void test('an egress is a socket of a tenant’s, or an address for all who have a certificate', async (t) => {
+  const [longName, longFolder] = [`/${'s'.repeat(106)}`, `/${'d'.repeat(95)}/${'s'.repeat(10)}`]
+  t.same(parse(egressWith('{ tenant: acme, socket: run/acme.sock }', `{ tenant: acme, socket: ${longName} }`, `{ tenant: acme, socket: ${longFolder} }`, '{ address: "[::]:8132", certificate: { certFile: a, keyFile: b }, clientCaFile: c }')).egress, [
+    { kind: 'socket', tenant: 'acme', path: 'run/acme.sock' },
+    { kind: 'socket', tenant: 'acme', path: longName },
+    { kind: 'socket', tenant: 'acme', path: longFolder },
+    { kind: 'tls', address: { address: '::', port: 8_132 }, certificate: { certFile: 'a', keyFile: 'b' }, clientCaFile: 'c' },
+  ])
+  t.equal(parse(`${minimal}${tunnel.replace('{ ', '{ peerAddress: "[2001:DB8::1]:6443", ')}`).tunnel?.peerAddress?.address, '2001:db8::1')
+  t.notOk('peerAddress' in (parse(minimal + tunnel).tunnel ?? {}))
+})
+
+void test('what agents may announce: a tenant’s own networks in place of those of the defaults', async (t) => {
+  const text = `${minimal}defaults: { reverse: { mayAnnounce: [10.244.0.0/16, "2001:DB8::/32"] } }\n${acme}`
+  t.same(parse(text).tenants[0]?.mayAnnounce, ['10.244.0.0/16', '2001:db8::/32'])
+  t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [192.0.2.11] }, hostnames')).tenants[0]?.mayAnnounce, ['192.0.2.11/32'])
+  t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [] }, hostnames')).tenants[0]?.mayAnnounce, [], 'nothing')
+  t.notOk('mayAnnounce' in (parse(minimal + acme).tenants[0] ?? {}))
+})
+
 /** Each mistake on its own: the file, and the one error that it gives. */
 const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[] = [
   ['an empty file', '', /^sluice\.yaml:1:1: the file is empty/],
@@ -126,6 +153,32 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1 or v2/],
   ['a list where an object belongs', 'listeners: [5]\n', /listeners\[0\]: 5/],
   ['text where the file belongs', 'hello\n', /^sluice\.yaml:1:1: "hello"/],
+  ['an egress without a tunnel', egressWith('{ tenant: acme, socket: /run/acme.sock }').replace(tunnel, ''), /4:3: egress: an egress without a tunnel; expected tunnel, whose agents dial/],
+  ['an egress of a tenant that there is not', egressWith('{ tenant: acne, socket: /run/acme.sock }'), /5:15: egress\[0\]\.tenant: there is no tenant "acne"; did you mean acme\?/],
+  ['an egress of nobody', egressWith('{ socket: /run/acme.sock }'), /5:5: egress\[0\]: keys are missing; expected either \{ tenant, socket \} or \{ address, certificate, clientCaFile \}/],
+  ['an egress that is nowhere', egressWith('{ tenant: acme }'), /5:5: egress\[0\]: keys are missing/],
+  ['an egress of nothing', egressWith('{}'), /5:5: egress\[0\]: keys are missing/],
+  ['an egress for clients of any authority', egressWith('{ address: 127.0.0.1:8132, certificate: { certFile: a, keyFile: b } }'), /5:5: egress\[0\]: keys are missing/],
+  ['an egress without TLS', egressWith('{ address: 127.0.0.1:8132, clientCaFile: c }'), /5:5: egress\[0\]: keys are missing/],
+  ['an egress of both kinds', egressWith('{ tenant: acme, socket: /run/acme.sock, address: 127.0.0.1:8132 }'), /5:5: egress\[0\]: keys of both kinds; expected either/],
+  ['a misspelt key of an egress, which says what seems to be missing', egressWith('{ tenant: acme, scoket: /run/acme.sock }'), /5:21: egress\[0\]\.scoket: unknown key; did you mean socket\?/],
+  ['an egress certificate without a key', egressWith('{ address: 127.0.0.1:8132, certificate: { certFile: a }, clientCaFile: c }'), /5:45: egress\[0\]\.certificate\.keyFile: missing; expected a file in PEM: its private key/],
+  ['an egress on a hostname', egressWith('{ address: localhost:8132, certificate: { certFile: a, keyFile: b }, clientCaFile: c }'), /5:16: egress\[0\]\.address: "localhost:8132"; expected an IP address and a port/],
+  ['an egress at a listener’s address', egressWith('{ address: 127.0.0.1:6443, certificate: { certFile: a, keyFile: b }, clientCaFile: c }'), /5:16: egress\[0\]\.address: listener address 127\.0\.0\.1:6443 is claimed by listeners\[0\]\.address \(line 1\) already/],
+  ['one socket twice', egressWith('{ tenant: acme, socket: /run/acme.sock }', '{ tenant: acme, socket: /run/acme.sock }'), /6:29: egress\[1\]\.socket: socket \/run\/acme\.sock is claimed by egress\[0\]\.socket \(line 5\) already/],
+  ['a socket without a path', egressWith('{ tenant: acme, socket: "" }'), /5:29: egress\[0\]\.socket: ""; expected the path of a Unix socket, at most 107 bytes, and its folder 97/],
+  ['a folder as a socket', egressWith('{ tenant: acme, socket: /run/ }'), /5:29: egress\[0\]\.socket: "\/run\/"; expected the path/],
+  ['a socket’s path with a zero byte', egressWith('{ tenant: acme, socket: "/run/a\\0b" }'), /5:29: egress\[0\]\.socket: "\/run\/a\\u0000b"; expected the path/],
+  ['a socket’s path that the system has no room for', egressWith(`{ tenant: acme, socket: /${'ä'.repeat(54)} }`), /5:29: egress\[0\]\.socket: .*; expected the path of a Unix socket, at most 107 bytes/],
+  ['a socket in a folder that leaves no room for its first name', egressWith(`{ tenant: acme, socket: /${'d'.repeat(96)}/s }`), /5:29: egress\[0\]\.socket: .*; expected the path/],
+  ['an egress that is no list', `${minimal}${tunnel}${acme}egress: { tenant: acme, socket: /run/acme.sock }\n`, /4:9: egress: an object; expected where API servers ask for connections/],
+  ['a gateway’s address without a port', `${minimal}${tunnel.replace('{ ', '{ peerAddress: gateway-1, ')}`, /2:24: tunnel\.peerAddress: "gateway-1"; expected HOST:PORT, where the other gateways of the installation reach a listener of this one/],
+  ['a URL as a gateway’s address', `${minimal}${tunnel.replace('{ ', '{ peerAddress: "wss://gateway-1:6443", ')}`, /2:24: tunnel\.peerAddress: "wss:\/\/gateway-1:6443"; expected HOST:PORT/],
+  ['a gateway’s port that is none', `${minimal}${tunnel.replace('{ ', '{ peerAddress: 10.0.0.1:0, ')}`, /2:24: tunnel\.peerAddress: "10\.0\.0\.1:0"; expected HOST:PORT/],
+  ['a network with host bits, that agents may announce', `${minimal}defaults: { reverse: { mayAnnounce: [10.0.0.1/8] } }\n`, /2:38: defaults\.reverse\.mayAnnounce\[0\]: "10\.0\.0\.1\/8": bits behind the prefix are set; the network is 10\.0\.0\.0\/8/],
+  ['a name that agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: [worker-1] }, hostnames')}`, /2:50: tenants\[0\]\.reverse\.mayAnnounce\[0\]: "worker-1": "worker-1" is no IP address; expected a network/],
+  ['announcements that are no list', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: pods }, hostnames')}`, /2:49: tenants\[0\]\.reverse\.mayAnnounce: "pods"; expected the networks that agents may say they reach/],
+  ['a misspelt key of what agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnounce: [] }, hostnames')}`, /2:36: tenants\[0\]\.reverse\.mayAnounce: unknown key; did you mean mayAnnounce\?/],
   ['a key twice', `${minimal}relay: {}\nrelay: {}\n`, /^sluice\.yaml:3:1: Map keys must be unique/],
   ['broken YAML', 'listeners: [\n', /^sluice\.yaml:2:1: /],
 ]
@@ -192,6 +245,8 @@ const together: readonly (readonly [name: string, text: string, paths: readonly 
   ['an unknown default tenant, where a tenant is wrong', tenantWith('    apiServer: { pool: admin, nodePort: 0 }\n').replace('6443 }', '6443, defaultTenant: acne }'), ['listeners[0].defaultTenant', 'tenants[0].apiServer.nodePort']],
   ['a default tenant whose name is wrong', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'name: Acme').replace('6443 }', '6443, defaultTenant: Acme }'), ['tenants[0].name']],
   ['a default tenant that may be the one without a name', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'nme: acme').replace('6443 }', '6443, defaultTenant: acme }'), ['tenants[0].name', 'tenants[0].nme']],
+  ['an unknown tenant and a socket that is taken, of an egress with another mistake', egressWith('{ tenant: acme, socket: /run/acme.sock }', '{ tenant: acne, socket: /run/acme.sock, mode: 7 }'), ['egress[1].tenant', 'egress[1].socket', 'egress[1].mode']],
+  ['an egress, beside a tunnel that is wrong', egressWith('{ tenant: acme, socket: /run/acme.sock }').replace('tunnel.example.com', '5'), ['tunnel.hostnames[0]']],
   ['one address of a pool twice, where another pool is wrong', `${minimal}pools:\n  admin: { addresses: [10.1.0.11, 10.1.0.11] }\n  other: {}\n`, ['pools.admin.addresses[1]', 'pools.other.addresses']],
 ]
 

@@ -17,14 +17,17 @@ const reasonPhrase: Readonly<Record<ConnectStatus, string>> = {
   200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 404: 'Not Found', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
 }
 
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('latin1')
+
 /** @param fields header lines, each without its end */
 export function encodeConnectRequest(target: string, fields: readonly string[] = []): Uint8Array {
-  return new TextEncoder().encode(`${[`CONNECT ${target} HTTP/1.1`, `Host: ${target}`, ...fields].join('\r\n')}\r\n\r\n`)
+  return encoder.encode(`${[`CONNECT ${target} HTTP/1.1`, `Host: ${target}`, ...fields].join('\r\n')}\r\n\r\n`)
 }
 
 /** @param reason in place of the status's own phrase: kube-apiserver logs the status line, and nothing else of an answer */
 export function encodeConnectAnswer(status: ConnectStatus, reason: string = reasonPhrase[status]): Uint8Array {
-  return new TextEncoder().encode(`HTTP/1.1 ${status} ${reason.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, reasonCharactersMax)}\r\n\r\n`)
+  return encoder.encode(`HTTP/1.1 ${status} ${reason.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, reasonCharactersMax)}\r\n\r\n`)
 }
 
 export type HeadResult =
@@ -50,9 +53,8 @@ export class ConnectHeadReader {
       this.#bytes = all.slice()
       return undefined
     }
-    const text = new TextDecoder('latin1').decode(all.subarray(0, end - 4))
-    if (/[^\x20-\x7e\r\n\t]/.test(text)) return { kind: 'malformed', detail: 'a head with bytes that are no text' }
-    const [firstLine = '', ...fields] = text.split('\r\n')
+    if (!isText(all, end)) return { kind: 'malformed', detail: 'a head with bytes that are no text' }
+    const [firstLine = '', ...fields] = decoder.decode(all.subarray(0, end - 4)).split('\r\n')
     return { kind: 'head', firstLine, fields, rest: all.subarray(end) }
   }
 }
@@ -74,6 +76,15 @@ function endOfHead(bytes: Uint8Array, from: number): number {
     if (bytes[at] === 13 && bytes[at + 1] === 10 && bytes[at + 2] === 13 && bytes[at + 3] === 10) return at + 4
   }
   return -1
+}
+
+/** Printable ASCII, tabs and the ends of lines. */
+function isText(bytes: Uint8Array, end: number): boolean {
+  for (let at = 0; at < end; at++) {
+    const byte = bytes[at] ?? 0
+    if ((byte < 32 && byte !== 13 && byte !== 10 && byte !== 9) || byte > 126) return false
+  }
+  return true
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array {

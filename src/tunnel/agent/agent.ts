@@ -50,7 +50,7 @@ export class Agent {
   constructor({ gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
     this.#reverse = new ReverseStreams({ ...reverse, node: { name: node, addresses }, ended: (record) => observer.reverseEnded(record) })
     this.#links = new GatewayLinks({
-      announced: { addresses, ranges: reverse.announce, names: reverse.allow.flatMap((entry) => entry.kind === 'host' ? entry.host : []) },
+      announced: { addresses, ranges: reverse.announce, names: [...new Set(reverse.allow.flatMap((entry) => entry.kind === 'host' ? entry.host : []))] },
       opened: (stream, gateway) => this.#reverse.opened(stream, gateway),
       configured: gateways, sessions, caPem, proxy, node,
       credentials: certificate === undefined ? { kind: 'key', key: loadNodeKey(stateDirectory), token } : { kind: 'certificate', read: certificate },

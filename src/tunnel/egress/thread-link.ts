@@ -7,6 +7,7 @@ import type { WindowBudget } from '../../core/mux/window.ts'
 import { MuxLink, type Wire } from '../mux-link.ts'
 import { linkLimits } from './link-limits.ts'
 
+const messageBytesMax = 16 * 1024
 /** Taken, and not acknowledged yet. */
 const acknowledgedEveryBytes = 32 * 1024
 
@@ -26,6 +27,7 @@ export class ThreadLink {
     let takenBytes = 0
     let sent = (): void => undefined
     const wire: Wire = {
+      messageBytesMax,
       get unsentBytes() {
         return unsentBytes
       },

@@ -157,6 +157,7 @@ export function pattern(bytes: number): Buffer {
 
 function streamWire(stream: Socket): Wire {
   return {
+    messageBytesMax: 16 * 1024,
     get unsentBytes() {
       return stream.writableLength
     },
