@@ -18,6 +18,14 @@ export class TunnelEventPoster implements TunnelObserver {
     this.#add({ name: 'sessionStarted', arguments: arguments_ })
   }
 
+  sessionChanged(...arguments_: Parameters<TunnelObserver['sessionChanged']>): void {
+    this.#add({ name: 'sessionChanged', arguments: arguments_ })
+  }
+
+  sessionLeaving(...arguments_: Parameters<TunnelObserver['sessionLeaving']>): void {
+    this.#add({ name: 'sessionLeaving', arguments: arguments_ })
+  }
+
   sessionEnded(...arguments_: Parameters<TunnelObserver['sessionEnded']>): void {
     this.#add({ name: 'sessionEnded', arguments: arguments_ })
   }
@@ -69,6 +77,8 @@ export function tellAgain(observer: TunnelObserver, events: readonly TunnelEvent
   for (const event of events) {
     switch (event.name) {
       case 'sessionStarted': observer.sessionStarted(...event.arguments); break
+      case 'sessionChanged': observer.sessionChanged(...event.arguments); break
+      case 'sessionLeaving': observer.sessionLeaving(...event.arguments); break
       case 'sessionEnded': observer.sessionEnded(...event.arguments); break
       case 'sessionRefused': observer.sessionRefused(...event.arguments); break
       case 'announcementRefused': observer.announcementRefused(...event.arguments); break

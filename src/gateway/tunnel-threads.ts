@@ -63,6 +63,8 @@ interface Seat {
   /** Sent to it, and not yet said to be taken. */
   readonly inFlight: Set<number>
   readonly sessions: Map<string, SessionFacts>
+  /** Of these, those that take connections of API servers. */
+  readonly reachable: Map<string, SessionFacts>
   /** As its thread last said. */
   figures: TunnelFigures
 }
@@ -206,7 +208,7 @@ export class TunnelThreads {
 
   #seat(thread: number): Seat {
     const started = this.#start(thread, () => seat)
-    const seat: Seat = { thread, ...started, startedMs: performance.now(), deaths: 0, connections: 0, inFlight: new Set(), sessions: new Map(), figures: figuresOf({}) }
+    const seat: Seat = { thread, ...started, startedMs: performance.now(), deaths: 0, connections: 0, inFlight: new Set(), sessions: new Map(), reachable: new Map(), figures: figuresOf({}) }
     return seat
   }
 
@@ -223,6 +225,8 @@ export class TunnelThreads {
       observed: (events) => {
         for (const event of events) {
           if (event.name === 'sessionStarted') this.#began(seat(), calls, event.arguments[0])
+          else if (event.name === 'sessionChanged') this.#reach(seat(), event.arguments[0])
+          else if (event.name === 'sessionLeaving') this.#leaves(seat(), event.arguments[0])
           else if (event.name === 'sessionEnded') this.#ended(seat(), event.arguments[0])
         }
         observed(events)
@@ -247,14 +251,25 @@ export class TunnelThreads {
   #began(seat: Seat, calls: Seat['calls'], facts: SessionFacts): void {
     seat.sessions.set(facts.id, facts)
     this.#registry.add({ facts, close: (detail) => calls.tell('closeSession', { keyId: facts.keyId, id: facts.id, detail }) })
+    this.#reach(seat, facts)
+  }
+
+  #reach(seat: Seat, facts: SessionFacts): void {
+    seat.reachable.set(facts.id, facts)
     for (const other of this.#seats) if (other !== seat) other.calls.tell('seen', { facts, place: { kind: 'thread', thread: seat.thread } })
   }
 
-  #ended(seat: Seat, { id, keyId }: SessionFacts): void {
+  #leaves(seat: Seat, { id }: SessionFacts): void {
+    if (!seat.reachable.delete(id)) return
+    for (const other of this.#seats) if (other !== seat) other.calls.tell('gone', id)
+  }
+
+  #ended(seat: Seat, facts: SessionFacts): void {
+    const { id, keyId } = facts
     seat.sessions.delete(id)
+    this.#leaves(seat, facts)
     const session = this.#registry.of(keyId).find(({ facts }) => facts.id === id)
     if (session !== undefined) this.#registry.remove(session)
-    for (const other of this.#seats) if (other !== seat) other.calls.tell('gone', id)
   }
 
   #ofThread(thread: number, entries: readonly EgressEntry[]): readonly EgressEntry[] {
@@ -290,7 +305,7 @@ export class TunnelThreads {
     const others = this.#seats.filter((other) => other !== seat)
     for (const other of others) {
       link(seat, other)
-      for (const facts of other.sessions.values()) seat.calls.tell('seen', { facts, place: { kind: 'thread', thread: other.thread } })
+      for (const facts of other.reachable.values()) seat.calls.tell('seen', { facts, place: { kind: 'thread', thread: other.thread } })
     }
     for (const gateway of this.#otherGateways.values()) seat.calls.tell('gatewaySeen', gateway)
     for (const session of this.#sessionsElsewhere.values()) seat.calls.tell('seen', session)

@@ -121,8 +121,8 @@ export class Tunnel {
     const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
     const observed = (events: readonly TunnelEvent[]): void => {
       for (const event of events) {
-        if (event.name === 'sessionStarted') this.#presence?.began(event.arguments[0])
-        else if (event.name === 'sessionEnded') this.#presence?.ended(event.arguments[0].id)
+        if (event.name === 'sessionStarted' || event.name === 'sessionChanged') this.#presence?.began(event.arguments[0])
+        else if (event.name === 'sessionLeaving' || event.name === 'sessionEnded') this.#presence?.ended(event.arguments[0].id)
       }
       tellAgain(observer, events)
     }

@@ -60,6 +60,14 @@ export class TunnelObserver implements TunnelEvents {
     this.#logger.info({ ...session, enrolled }, 'tunnel session')
   }
 
+  sessionChanged({ id, tenant, node, announced }: SessionFacts): void {
+    this.#logger.info({ id, tenant, node, announced }, 'other announcements of a tunnel session hold')
+  }
+
+  sessionLeaving({ id, tenant, node }: SessionFacts): void {
+    this.#logger.debug({ id, tenant, node }, 'tunnel session takes no new connections')
+  }
+
   sessionEnded(session: SessionFacts, end: SessionEnd): void {
     this.#ended.inc({ reason: end.reason })
     if (end.reason === 'flood') this.#floods.inc({ kind: end.kind })

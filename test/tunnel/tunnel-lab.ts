@@ -32,6 +32,7 @@ export interface TestGateway {
   readonly tunnel: TunnelSide
   readonly url: URL
   readonly started: (SessionFacts & { readonly enrolled: boolean })[]
+  readonly changed: SessionFacts[]
   readonly ended: SessionEnd[]
   readonly refused: string[]
   /** Of refusals: what the log gets beside the reason. */
@@ -82,7 +83,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
     gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000 } = {}) => {
-      const seen = { started: [] as TestGateway['started'], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[] }
+      const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[] }
       const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         gateways: told, threads: 1, handshakesMax, handshakeMsMax, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
@@ -90,6 +91,8 @@ export async function tunnelLab(t: Test): Promise<Lab> {
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {
           sessionStarted: (facts, enrolled) => seen.started.push({ ...facts, enrolled }),
+          sessionChanged: (facts) => seen.changed.push(facts),
+          sessionLeaving: () => undefined,
           sessionEnded: (_facts, end) => seen.ended.push(end),
           sessionRefused: (reason, { detail }) => {
             seen.refused.push(reason)

@@ -69,6 +69,10 @@ export interface RefusedAgent {
 export interface TunnelObserver extends EgressObserver {
   /** @param enrolled by this very connection */
   sessionStarted(session: SessionFacts, enrolled: boolean): void
+  /** Of what it announces other things hold than before: the configuration is another one. */
+  sessionChanged(session: SessionFacts): void
+  /** It takes no new connections: its gateway drains. */
+  sessionLeaving(session: SessionFacts): void
   sessionEnded(session: SessionFacts, end: SessionEnd): void
   sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void
   announcementRefused(session: SessionFacts, refused: RefusedAnnouncement): void

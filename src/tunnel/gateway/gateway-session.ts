@@ -2,6 +2,7 @@
 
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
+import type { Announced } from '../../core/egress/agent-table.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -16,6 +17,8 @@ import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-obse
 
 export interface GatewaySessionOptions {
   readonly facts: SessionFacts
+  /** All that the agent announces; of it, what holds is in the facts. */
+  readonly announcement: Announced
   readonly socket: WebSocket
   /** The WebSocket's own connection. */
   readonly raw: Duplex
@@ -29,12 +32,14 @@ export interface GatewaySessionOptions {
 }
 
 export class GatewaySession {
-  readonly facts: SessionFacts
+  readonly announcement: Announced
   readonly link: MuxLink
+  #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, socket, raw, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
-    this.facts = facts
+  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
+    this.#facts = facts
+    this.announcement = announcement
     this.#socket = socket
     this.link = new MuxLink({
       role: 'server',
@@ -50,7 +55,7 @@ export class GatewaySession {
           return undefined
         },
         ended: (record) => {
-          observer.streamEnded(facts, record)
+          observer.streamEnded(this.#facts, record)
           // Once the stream is closed too.
           setImmediate(() => streamEnded(this))
         },
@@ -59,10 +64,19 @@ export class GatewaySession {
       goingAway: () => undefined,
       ended: (end) => {
         ended(this)
-        observer.sessionEnded(facts, end)
+        observer.sessionEnded(this.#facts, end)
       },
     })
     linkWebSocket(socket, this.link)
+  }
+
+  get facts(): SessionFacts {
+    return this.#facts
+  }
+
+  /** Of what it announces, this holds from now on. */
+  hold(announced: Announced): void {
+    this.#facts = { ...this.#facts, announced }
   }
 
   /** The agent goes elsewhere with new streams; those that there are go on. */

@@ -17,6 +17,7 @@ import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { Announced } from '../../core/egress/agent-table.ts'
 import { applySnapshotChange } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 import type { Egress } from '../egress/egress.ts'
@@ -128,7 +129,22 @@ export class TunnelGateway {
   }
 
   publish(change: SnapshotChange): void {
-    this.#snapshot = applySnapshotChange(this.#snapshot, change)
+    const before = this.#snapshot
+    this.#snapshot = applySnapshotChange(before, change)
+    const changed = new Set(change.tenants.map(({ name }) => name).filter((name) => mayAnnounceOf(before, name) !== mayAnnounceOf(this.#snapshot, name)))
+    if (changed.size === 0) return
+    for (const session of this.#sessions.all) if (changed.has(session.facts.tenant)) this.#judgeAgain(session)
+  }
+
+  /** What it announces is held against another configuration. No connection is touched. */
+  #judgeAgain(session: GatewaySession): void {
+    const faults = announcementFaults(session.announcement, this.#snapshot?.tenants.get(session.facts.tenant)?.mayAnnounce)
+    const announced = without(session.announcement, faults)
+    if (JSON.stringify(announced) === JSON.stringify(session.facts.announced)) return
+    session.hold(announced)
+    this.#options.egress.began(session.facts, (handler) => session.open(handler))
+    this.#options.observer.sessionChanged(session.facts)
+    session.tell({ refused: this.#refuseAnnouncements(session, faults) })
   }
 
   isTenant(name: string): boolean {
@@ -247,8 +263,9 @@ export class TunnelGateway {
         const { tenant, name, keyId } = admission.node
         const faults = announcementFaults(announcement, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
         const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs: Date.now(), announced: without(announcement, faults) }
-        this.#begin(webSocket, socket, facts, admission.isNew)
-        this.#refuseAnnouncements(facts, faults)
+        const session = this.#begin(webSocket, socket, { facts, announcement, enrolled: admission.isNew })
+        const refused = this.#refuseAnnouncements(session, faults)
+        if (refused.length > 0) session.tell({ refused })
       })
     } catch (error) {
       observer.failed(error, `an agent’s session could not begin (${remote})`)
@@ -256,11 +273,11 @@ export class TunnelGateway {
     }
   }
 
-  #begin(webSocket: WebSocket, socket: TLSSocket, facts: SessionFacts, enrolled: boolean): void {
+  #begin(webSocket: WebSocket, socket: TLSSocket, { facts, announcement, enrolled }: { readonly facts: SessionFacts; readonly announcement: Announced; readonly enrolled: boolean }): GatewaySession {
     this.#handshakes.succeeded(socket)
     const { observer, egress } = this.#options
     const session = new GatewaySession({
-      facts, observer,
+      facts, announcement, observer,
       socket: webSocket,
       raw: socket,
       budget: this.#options.budget,
@@ -292,15 +309,18 @@ export class TunnelGateway {
       observer.failed(error, 'whether a node was revoked can not be read: its session ends')
       session.close('its node could not be looked up')
     })
+    return session
   }
 
-  /** @param faults what it may not announce; addresses that another node has are looked for here */
-  #refuseAnnouncements(facts: SessionFacts, faults: readonly RefusedAnnouncement[]): void {
+  /**
+   * @param faults what it may not announce; addresses that another node has are looked for here
+   * @returns all that the agent is to be told of
+   */
+  #refuseAnnouncements({ facts }: GatewaySession, faults: readonly RefusedAnnouncement[]): readonly RefusedAnnouncement[] {
     const taken = this.#options.egress.takenAddresses(facts.id).map(({ address, owner }) => ({ announced: address, why: `${owner} has it` }))
     const refused = [...faults, ...taken]
-    if (refused.length === 0) return
     for (const each of refused) this.#options.observer.announcementRefused(facts, each)
-    this.#sessions.of(facts.keyId).find(({ facts: { id } }) => id === facts.id)?.tell({ refused })
+    return refused
   }
 
   /** Now, and again before the grant expires. */
@@ -314,6 +334,8 @@ export class TunnelGateway {
 
   #sendAway(session: GatewaySession): void {
     session.goAway()
+    this.#options.egress.gone(session.facts.id)
+    this.#options.observer.sessionLeaving(session.facts)
     const timer = setTimeout(() => session.close('the time to drain is over'), this.#snapshot?.tenants.get(session.facts.tenant)?.drainTimeoutMs ?? 0)
     timer.unref()
   }
@@ -322,6 +344,11 @@ export class TunnelGateway {
     this.#drainsIdle = true
     for (const session of this.#sessions.all) if (session.link.session.streamCount === 0) session.close('drained')
   }
+}
+
+/** To be compared. */
+function mayAnnounceOf(snapshot: Snapshot | undefined, tenant: string): string | undefined {
+  return snapshot?.tenants.get(tenant)?.mayAnnounce?.join(' ')
 }
 
 function addressOf(address: string | undefined, port: number | undefined): SocketAddress {
