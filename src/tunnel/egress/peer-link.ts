@@ -47,6 +47,10 @@ export class PeerLink {
     return this.#link !== undefined
   }
 
+  get streamCount(): number {
+    return this.#link?.session.streamCount ?? 0
+  }
+
   open(handler: StreamHandler): MuxStream | undefined {
     const stream = this.#link?.session.open(handler)
     return typeof stream === 'object' ? stream : undefined

@@ -1,4 +1,7 @@
 // The other gateways of the installation, as one thread has them: a link to each, and those that they have to this one.
+//
+// One that is gone from the store gets and opens nothing new, and what goes on by its links may go on: a store that is away, or a
+// lease that has run out, must not cut what is alive. One that is dead is noticed by its links.
 
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
@@ -14,6 +17,8 @@ import { PeerLink } from './peer-link.ts'
 
 /** Gateways of an installation; more are not linked to. */
 const peersMax = 64
+/** How often one that is gone is looked at for its last stream. */
+const goneCheckMs = 1_000
 /** From one gateway at one time: one for each of its threads, and those that are not known to be dead yet. */
 const linksFromMax = 128
 
@@ -27,9 +32,17 @@ export interface PeersOptions {
   readonly linkChanged: (gatewayId: string, why: string | undefined) => void
 }
 
+interface Known {
+  readonly gateway: PeerGateway
+  readonly link: PeerLink
+  readonly from: Set<MuxLink>
+  /** It is gone from the store. */
+  leaving: NodeJS.Timeout | undefined
+}
+
 export class Peers {
   readonly #options: PeersOptions
-  readonly #gateways = new Map<string, { readonly gateway: PeerGateway; readonly link: PeerLink; readonly from: Set<MuxLink> }>()
+  readonly #gateways = new Map<string, Known>()
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #proofs = new WeakMap<IncomingMessage, string>()
 
@@ -38,28 +51,49 @@ export class Peers {
     this.#webSockets.on('headers', (headers, request) => headers.push(`Sluice-Proof: ${this.#proofs.get(request) ?? ''}`))
   }
 
-  /** In place of one with the same id. */
+  /** It is in the store, perhaps again. */
   seen(gateway: PeerGateway): void {
     const { own, tunnelHostname, budget, linkChanged } = this.#options
-    this.gone(gateway.id)
+    const known = this.#gateways.get(gateway.id)
+    if (known !== undefined && isSame(known.gateway, gateway)) {
+      clearInterval(known.leaving)
+      known.leaving = undefined
+      return
+    }
+    if (known !== undefined) this.#drop(known)
     if (this.#gateways.size >= peersMax) {
       linkChanged(gateway.id, `${peersMax} other gateways are linked already`)
       return
     }
     const link = new PeerLink({ own, peer: gateway, tunnelHostname, budget, changed: (why) => linkChanged(gateway.id, why) })
-    this.#gateways.set(gateway.id, { gateway, link, from: new Set() })
+    this.#gateways.set(gateway.id, { gateway, link, from: new Set(), leaving: undefined })
   }
 
   gone(id: string): void {
     const known = this.#gateways.get(id)
-    this.#gateways.delete(id)
-    known?.link.close()
-    for (const link of known?.from ?? []) link.closed('the gateway is gone from the store')
+    if (known === undefined || known.leaving !== undefined) return
+    const isIdle = (): boolean => known.link.streamCount === 0 && [...known.from].every(({ session }) => session.streamCount === 0)
+    if (isIdle()) {
+      this.#drop(known)
+      return
+    }
+    known.leaving = setInterval(() => {
+      if (isIdle()) this.#drop(known)
+    }, goneCheckMs)
+    known.leaving.unref()
+  }
+
+  #drop({ gateway, link, from, leaving }: Known): void {
+    clearInterval(leaving)
+    this.#gateways.delete(gateway.id)
+    link.close()
+    for (const each of from) each.closed('the gateway is gone from the store')
   }
 
   /** To one of its sessions. */
   open(id: string, handler: StreamHandler): MuxStream | undefined {
-    return this.#gateways.get(id)?.link.open(handler)
+    const known = this.#gateways.get(id)
+    return known === undefined || known.leaving !== undefined ? undefined : known.link.open(handler)
   }
 
   /** That are up, of this one's to others. */
@@ -75,13 +109,13 @@ export class Peers {
     const { own, budget, relayed } = this.#options
     const id = request.headers['sluice-gateway']
     const known = typeof id === 'string' ? this.#gateways.get(id) : undefined
-    if (known === undefined || known.from.size >= linksFromMax) return false
+    if (known === undefined || known.leaving !== undefined || known.from.size >= linksFromMax) return false
     if (!isProven(socket, { proof: request.headers['sluice-proof'], prover: known.gateway, verifier: own.id, role: 'client' })) return false
     this.#proofs.set(request, provePeer(socket, own, known.gateway.id, 'server'))
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       const link: MuxLink = new MuxLink({
         role: 'server', wire: webSocketWire(webSocket, socket, 'server'), budget, limits: linkLimits,
-        opened: relayed,
+        opened: (stream) => known.leaving === undefined ? relayed(stream) : undefined,
         goingAway: () => undefined,
         ended: () => void known.from.delete(link),
       })
@@ -92,6 +126,10 @@ export class Peers {
   }
 
   stop(): void {
-    for (const id of Array.from(this.#gateways.keys())) this.gone(id)
+    for (const known of Array.from(this.#gateways.values())) this.#drop(known)
   }
+}
+
+function isSame(one: PeerGateway, other: PeerGateway): boolean {
+  return Buffer.from(one.publicKey).equals(other.publicKey) && one.at.host === other.at.host && one.at.port === other.at.port
 }
