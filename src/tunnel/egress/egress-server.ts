@@ -13,6 +13,8 @@ import { certificateFacts } from '../certificate-facts.ts'
 
 /** Owner and group: the folder says who else gets there. */
 const socketMode = 0o660
+/** Connections that nobody has accepted yet: as many as Linux allows by default. On a Unix socket one more is refused with EAGAIN, which no client tries again. */
+const backlogMax = 4096
 /** For TLS. */
 const handshakeMsMax = 5_000
 
@@ -104,7 +106,7 @@ export class EgressServer {
   async #listen(where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject)
-    this.#server.listen(where, resolve)
+    this.#server.listen({ ...where, backlog: backlogMax }, resolve)
     await promise
     this.#server.removeListener('error', reject)
     // Out of descriptors, say: the next connection may be accepted again.
