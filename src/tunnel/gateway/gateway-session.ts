@@ -25,7 +25,6 @@ export interface GatewaySessionOptions {
   readonly tenant: () => TenantPolicy | undefined
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
-  readonly streamEnded: (session: GatewaySession) => void
 }
 
 export class GatewaySession {
@@ -33,7 +32,7 @@ export class GatewaySession {
   readonly link: MuxLink
   readonly #socket: WebSocket
 
-  constructor({ facts, socket, raw, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
+  constructor({ facts, socket, raw, budget, agent, gateway, tenant, observer, ended }: GatewaySessionOptions) {
     this.facts = facts
     this.#socket = socket
     this.link = new MuxLink({
@@ -49,11 +48,7 @@ export class GatewaySession {
           result.failed({ status: 503, detail: 'its tenant is no longer in the configuration' })
           return undefined
         },
-        ended: (record) => {
-          observer.streamEnded(facts, record)
-          // Once the stream is closed too.
-          setImmediate(() => streamEnded(this))
-        },
+        ended: (record) => observer.streamEnded(facts, record),
       }),
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
