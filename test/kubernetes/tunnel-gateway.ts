@@ -25,8 +25,8 @@ export interface TunnelGatewayOptions {
   readonly tunnel: string
 }
 
-interface GatewayTenant {
-  readonly server: ApiServer
+export interface GatewayTenant {
+  readonly server: Pick<ApiServer, 'tenant' | 'hostname' | 'address' | 'port'>
   /** The Unix socket by which the API server reaches its nodes. @default there is none */
   readonly egressSocket?: string
 }
@@ -75,6 +75,11 @@ ${egress.length === 0 ? '' : `egress:\n${egress.join('')}`}${tunnel}`)
     this.#process = process_
     await process_.waitUntil('is ready', readyTimeoutMs, async () =>
       await fetch(this.#adminUrl('/readyz')).then(({ status }) => status === 200, () => false))
+  }
+
+  /** SIGSTOP, or SIGCONT: it stands still, and nobody was told. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.signal(signal)
   }
 
   /** kill -9: its sessions are gone, and nobody was told. */

@@ -57,6 +57,10 @@ export class EgressConnection {
   #attempts = 0
   readonly #headTimer: NodeJS.Timeout
   readonly #received = (bytes: Buffer): void => this.#data(bytes)
+  /** Later, an end is one of the two ways. */
+  readonly #finished = (): void => {
+    if (this.#phase === 'head') this.#refuse(400, 'malformed', 'an end before the head was whole')
+  }
   readonly #closed = (): void => this.#leave()
   readonly #failed = (): void => undefined
 
@@ -65,6 +69,7 @@ export class EgressConnection {
     const { socket } = options
     socket.on('error', this.#failed)
     socket.on('data', this.#received)
+    socket.on('end', this.#finished)
     socket.on('close', this.#closed)
     this.#headTimer = setTimeout(() => this.#refuse(400, 'malformed', `no CONNECT in ${egressConnectionLimits.headMsMax / 1_000} s`), egressConnectionLimits.headMsMax)
   }
@@ -134,6 +139,7 @@ export class EgressConnection {
     this.#phase = 'relaying'
     this.#status = 200
     socket.removeListener('data', this.#received)
+    socket.removeListener('end', this.#finished)
     socket.removeListener('close', this.#closed)
     socket.removeListener('error', this.#failed)
     socket.write(encodeConnectAnswer(200))

@@ -4,7 +4,7 @@
 // listens, so that a gateway that takes another's place leaves no moment without one.
 
 import { randomBytes } from 'node:crypto'
-import { chmod, lstat, rename, rm } from 'node:fs/promises'
+import { access, chmod, lstat, rename, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
@@ -13,6 +13,8 @@ import { certificateFacts } from '../certificate-facts.ts'
 
 /** Owner and group: the folder says who else gets there. */
 const socketMode = 0o660
+/** Connections that wait to be accepted. On a Unix socket one more fails at once (EAGAIN): API servers dial many nodes together. */
+const backlogMax = 4_096
 /** For TLS. */
 const handshakeMsMax = 5_000
 
@@ -94,6 +96,8 @@ export class EgressServer {
   async #bindSocket(path: string): Promise<void> {
     const there = await lstat(path).catch(() => undefined)
     if (there !== undefined && !there.isSocket()) throw new Error('something is there that is no socket')
+    // Bound to a folder that is missing, a socket would have EACCES for it.
+    await access(dirname(path))
     const draft = join(dirname(path), `.${randomBytes(4).toString('hex')}`)
     await this.#listen({ path: draft })
     await chmod(draft, socketMode)
@@ -104,7 +108,7 @@ export class EgressServer {
   async #listen(where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject)
-    this.#server.listen(where, resolve)
+    this.#server.listen({ ...where, backlog: backlogMax }, resolve)
     await promise
     this.#server.removeListener('error', reject)
     // Out of descriptors, say: the next connection may be accepted again.

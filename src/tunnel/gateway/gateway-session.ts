@@ -28,7 +28,6 @@ export interface GatewaySessionOptions {
   readonly tenant: () => TenantPolicy | undefined
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
-  readonly streamEnded: (session: GatewaySession) => void
 }
 
 export class GatewaySession {
@@ -37,7 +36,7 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, observer, ended, streamEnded }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
@@ -54,11 +53,7 @@ export class GatewaySession {
           result.failed({ status: 503, detail: 'its tenant is no longer in the configuration' })
           return undefined
         },
-        ended: (record) => {
-          observer.streamEnded(this.#facts, record)
-          // Once the stream is closed too.
-          setImmediate(() => streamEnded(this))
-        },
+        ended: (record) => observer.streamEnded(this.#facts, record),
       }),
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,

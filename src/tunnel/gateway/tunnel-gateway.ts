@@ -42,6 +42,8 @@ const handshakesMax = 2_000
 const sessionsMax = 20_000
 /** From the go-away to the end of sessions without a stream: a round trip, generously. */
 const drainGraceMs = 1_000
+/** How often a drain looks for sessions whose last stream has ended, whoever had opened it. */
+const drainCheckMs = 100
 /** For sessions to say that they end, and for agents to close. */
 const stopMsMax = 1_000
 /** Told to agents that came too fast; their own jitter comes on top. */
@@ -103,8 +105,6 @@ export class TunnelGateway {
   readonly #sockets = new Set<Socket>()
   #snapshot: Snapshot | undefined
   #phase: 'open' | 'draining' | 'stopped' = 'open'
-  /** Of a drain: sessions end with their last stream. */
-  #drainsIdle = false
   #whenEmpty: (() => void)[] = []
 
   constructor(options: TunnelGatewayOptions) {
@@ -202,7 +202,9 @@ export class TunnelGateway {
     await delay(this.#sessions.size === 0 ? 0 : drainGraceMs)
     this.#endIdle()
     if (this.#sessions.size === 0) return
+    const timer = setInterval(() => this.#endIdle(), drainCheckMs)
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
+    clearInterval(timer)
   }
 
   /** Ends everything; who does not close in time is cut. */
@@ -291,9 +293,6 @@ export class TunnelGateway {
         if (this.#sessions.size > 0) return
         for (const wake of this.#whenEmpty.splice(0)) wake()
       },
-      streamEnded: (its) => {
-        if (this.#phase === 'draining' && this.#drainsIdle && its.link.session.streamCount === 0) its.close('drained')
-      },
     })
     this.#sessions.add(session)
     egress.began(facts, (handler) => session.open(handler))
@@ -341,7 +340,6 @@ export class TunnelGateway {
   }
 
   #endIdle(): void {
-    this.#drainsIdle = true
     for (const session of this.#sessions.all) if (session.link.session.streamCount === 0) session.close('drained')
   }
 }

@@ -11,6 +11,8 @@ import type { TunnelBenchResult } from '../../../bench/tunnel/report.ts'
 import type { SessionsResult } from '../../../bench/tunnel/sessions/session.ts'
 
 const fileOf = (name: string): string => fileURLToPath(new URL(`../../../bench/tunnel/${name}`, import.meta.url))
+/** That the bench of the egress starts in. */
+const inNetwork = ['--map-root-user', '--net']
 
 /** What a measurement must have. */
 const expected: Readonly<Record<string, readonly MetricName[]>> = {
@@ -25,6 +27,18 @@ const expected: Readonly<Record<string, readonly MetricName[]>> = {
   'stalled-1': ['beforeP99Us', 'p99Us', 'newStreamMs'],
   'stalled-20': ['beforeP99Us', 'p99Us', 'newStreamMs'],
   'stalled-memory': ['stalledStreams', 'memoryMib'],
+}
+
+/** Of the egress's. */
+const expectedOfEgress: Readonly<Record<string, readonly MetricName[]>> = {
+  'echo-64': ['requestsPerSecond', 'cpuUsPerRequest'],
+  'echo-1': ['requestsPerSecond', 'p50Us'],
+  'download': ['gigabytesPerSecond'],
+  'upload': ['gigabytesPerSecond'],
+  'open': ['connectionsPerSecond'],
+  'idle': ['memoryMib'],
+  'stalled-1': ['beforeP99Us', 'p99Us', 'newStreamMs'],
+  'pending': ['beforeP99Us', 'p99Us', 'answered504', 'slowestAnswerMs'],
 }
 
 function run(file: string, ...args: string[]) {
@@ -48,6 +62,23 @@ void test('every mode measures Sluice’s tunnel, and the counts of both ends ag
   for (const { title } of workloads) t.match(stdout, `## ${title}`)
 })
 
+const noNetwork = spawnSync('unshare', [...inNetwork, 'ip', 'link']).status === 0 ? false : 'it takes a network namespace: unshare and ip'
+
+void test('every mode measures Sluice’s egress, and each dial to nowhere is answered', { skip: noNetwork }, async (t) => {
+  const directory = t.testdir()
+  const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
+  const { status, stderr } = spawnSync('unshare', [...inNetwork, process.execPath, fileOf('../egress/main.ts'), '--tiny', '--peers', 'sluice', '--json', jsonFile, '--markdown', markdownFile], { encoding: 'utf8', timeout: 200_000 })
+  if (status !== 0) t.comment(stderr)
+  t.equal(status, 0)
+  const { measurements, problems }: TunnelBenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
+  t.same(problems, [])
+  t.same(measurements.map(({ workload, failure }) => ({ workload, failure })), Object.keys(expectedOfEgress).map((workload) => ({ workload, failure: undefined })))
+  for (const { workload, metrics } of measurements) {
+    for (const name of expectedOfEgress[workload] ?? []) t.ok(Number(metrics[name]) > 0, `${workload}: ${name} is ${metrics[name]}`)
+  }
+  t.match(measurements.at(-1)?.metrics, { answered504: 40, answeredOther: 0, closedUnanswered: 0, unanswered: 0 })
+})
+
 void test('sessions are up, and again after a restart', async (t) => {
   const jsonFile = join(t.testdir(), 'result.json')
   const { status, stderr, stdout } = run('sessions/main.ts', '--tiny', '--sessions', '6', '--json', jsonFile)
@@ -61,9 +92,10 @@ void test('sessions are up, and again after a restart', async (t) => {
 })
 
 void test('a wrong option ends with 2, and help with 0', async (t) => {
-  for (const file of ['main.ts', 'sessions/main.ts']) {
+  for (const file of ['main.ts', 'sessions/main.ts', '../egress/main.ts']) {
     t.match(run(file, '--nothing'), { status: 2, stderr: /--nothing/ })
     t.match(run(file, '--help'), { status: 0, stdout: /Exit codes/ })
   }
+  t.match(run('../egress/main.ts', '--tiny'), { status: 1, stderr: /a network of its own/ })
   t.match(run('main.ts', '--peers', 'nobody'), { status: 2, stderr: /there is no "nobody"/ })
 })
