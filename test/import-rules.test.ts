@@ -35,6 +35,7 @@ const rooms: Readonly<Record<string, Room>> = {
 /** The one folder that may import a package. */
 const packageOwners: Readonly<Record<string, string>> = {
   'pino': 'observe', 'prom-client': 'observe', 'yaml': 'config', 'js-yaml': 'config', 'zod': 'config', 'ws': 'tunnel', 'koffi': 'relay/linux',
+  '@grpc/grpc-js': 'state/etcd', '@grpc/proto-loader': 'state/etcd',
 }
 
 /** What the platform lends to core: pure functions of bytes and text. */

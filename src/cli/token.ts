@@ -1,14 +1,14 @@
 // `sluice token` and `sluice node`: who may have a tunnel session. They work on the store, beside gateways that run.
 
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ConfigError, formatProblems } from '../config/config-error.ts'
 import type { Config } from '../config/config.ts'
 import { parseDurationMs } from '../config/duration.ts'
 import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
-import { FileStore } from '../state/file/file-store.ts'
 import { Identities, IdentityError } from '../state/identities.ts'
+import { openStore } from '../state/open-store.ts'
 import { StoreUnavailableError } from '../state/store.ts'
 import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
@@ -20,7 +20,7 @@ export const tokenUsage = `Usage: sluice token create --config FILE --tenant NAM
 A join token lets a node's agent in: it shows the token once, its own key is enrolled for the token's tenant, and from then on
 the key is enough. The token goes to standard output, alone; it can't be shown again, since only its hash is kept.
 
-  --config FILE   the gateway's configuration: it names the store (state.directory)
+  --config FILE   the gateway's configuration: it names the store (state)
   --tenant NAME   whose API server the nodes reach
   --ttl 1h        how long it can be used, at most 30 days (720h)
   --uses 1        how many nodes may enrol with it, at most 1000
@@ -40,7 +40,7 @@ Nodes whose key is enrolled, by a token, whose id is shown, or by a certificate.
 the machine in once more, remove its agent's state and give it a new token, or give it a certificate with a new key: its authority
 must give it none otherwise.
 
-  --config FILE   the gateway's configuration: it names the store (state.directory)
+  --config FILE   the gateway's configuration: it names the store (state)
 
 Exit codes: 0 done, 1 there is no such node, or the store is out of reach, 2 wrong configuration or arguments.
 
@@ -98,7 +98,7 @@ async function withIdentities({ command, usage, args, io }: Invocation, perform:
   if (values.config === undefined || action === undefined || others.length > 0) return wrong('an action and --config FILE are needed')
   try {
     const config = loadConfig({ file: values.config, env: io.env })
-    const store = await FileStore.open(resolve(dirname(values.config), config.state.directory))
+    const store = await openStore(config.state, dirname(values.config))
     try {
       const code = await perform({ command, action, argument, values, config, identities: new Identities(store), io })
       return code ?? wrong(`no action ${JSON.stringify(action)}`)

@@ -45,10 +45,21 @@ export type EgressConfig =
   | { readonly kind: 'socket'; readonly tenant: string; readonly path: string }
   | { readonly kind: 'tls'; readonly address: SocketAddress; readonly certificate: { readonly certFile: string; readonly keyFile: string }; readonly clientCaFile: string }
 
-export interface StateConfig {
-  readonly kind: 'file'
-  /** As written. */
-  readonly directory: string
+/** Paths as written. */
+export type StateConfig =
+  | { readonly kind: 'file'; readonly directory: string }
+  | EtcdConfig
+
+export interface EtcdConfig {
+  readonly kind: 'etcd'
+  /** HOST:PORT; one or more. */
+  readonly endpoints: readonly string[]
+  /** `/sluice`: no slash at its end. */
+  readonly prefix: string
+  /** Absent: Node's own authorities. */
+  readonly caFile?: string
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string }
+  readonly user?: { readonly name: string; readonly passwordFile: string }
 }
 
 export interface RelayConfig {

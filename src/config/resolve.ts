@@ -5,10 +5,10 @@ import type { Endpoint } from '../core/balance/endpoint.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
-import type { Config, EgressConfig, ListenerConfig, Settings, TunnelConfig } from './config.ts'
+import type { Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
-import type { ParsedConfig } from './schema.ts'
+import { stateDefaults, type ParsedConfig } from './schema.ts'
 
 /** A mistake at a path of the data, not yet at a line of the file. */
 export interface PathProblem {
@@ -113,13 +113,24 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
     egress: parsed.egress.map(egressConfig),
-    state: parsed.state,
+    state: stateConfig(parsed.state),
     admin: { address: parsed.admin.address.address },
   }
 }
 
 function tunnelConfig({ clientCaFile, peerAddress, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {
   return { ...tunnel, ...(clientCaFile === undefined ? {} : { clientCaFile }), ...(peerAddress === undefined ? {} : { peerAddress }) }
+}
+
+function stateConfig({ kind, directory, endpoints, prefix, caFile, certFile, keyFile, username, passwordFile }: ParsedConfig['state']): StateConfig {
+  if (kind === 'file') return { kind, directory: directory ?? stateDefaults.directory }
+  if (endpoints === undefined) throw new Error('bug: an etcd whose keys were not checked')
+  return {
+    kind, endpoints, prefix: prefix ?? stateDefaults.prefix,
+    ...(caFile === undefined ? {} : { caFile }),
+    ...(certFile === undefined || keyFile === undefined ? {} : { certificate: { certFile, keyFile } }),
+    ...(username === undefined || passwordFile === undefined ? {} : { user: { name: username, passwordFile } }),
+  }
 }
 
 function egressConfig({ tenant, socket, address, certificate, clientCaFile }: ParsedConfig['egress'][number]): EgressConfig {

@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
+import { formatSocketAddress } from '../core/net/socket-address.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
@@ -22,6 +23,9 @@ const tunnelHostnamesMax = 100
 const cidrsMax = 10_000
 const egressMax = 250_000
 const rangesMax = 1_000
+const etcdEndpointsMax = 16
+const etcdPrefixCharactersMax = 256
+export const stateDefaults = { directory: '/var/lib/sluice', prefix: '/sluice' } as const
 /** Of the address of a Unix socket, its end included (sys/un.h); the folder leaves room for the name that it is bound under first. */
 const socketPathBytesMax = 107
 const socketDraftBytes = 10
@@ -178,10 +182,35 @@ function egressKeysProblem({ forSocket, forTls }: { readonly forSocket: readonly
   return socketKeys === 0 || tlsKeys === 0 ? 'keys are missing' : 'keys of both kinds'
 }
 
+const etcdEndpoint = text('a member of etcd: https://HOST:PORT', '^https://', (value) => {
+  if (value.startsWith('http://')) return new Wrong('join tokens’ hashes and nodes’ keys are not for the network to see or change')
+  const address = value.startsWith('https://') ? parseEndpointAddress(value.slice('https://'.length)) : undefined
+  return address === undefined ? undefined : formatSocketAddress(address)
+})
+
+/** Segments as the store's own keys have them. */
+const etcdPrefixPattern = /^(\/[A-Za-z0-9._-]+)+$/
+
 const stateSchema = z.strictObject({
-  kind: z.enum(['file']).default('file').meta({ description: 'file (a directory, for the processes of one machine)' }),
-  directory: z.string().min(1).default('/var/lib/sluice').meta({ description: 'a directory that nobody else can write; relative paths begin at the configuration file' }),
-}).meta({ description: 'where join tokens and enrolled nodes are kept' })
+  kind: z.enum(['file', 'etcd']).default('file').meta({ description: 'file (a directory, for the processes of one machine) or etcd (for gateways on several)' }),
+  directory: z.string().min(1).optional().meta({ description: `of kind file: a directory that nobody else can write; relative paths begin at the configuration file; absent: ${stateDefaults.directory}` }),
+  endpoints: z.array(etcdEndpoint).min(1).max(etcdEndpointsMax).optional().meta({ description: 'of kind etcd: its members, https://HOST:PORT, asked one after the other' }),
+  prefix: text(`of kind etcd: what its keys begin with, /SEGMENT/SEGMENT…, at most ${etcdPrefixCharactersMax} characters; absent: ${stateDefaults.prefix}`, etcdPrefixPattern.source, (value) => etcdPrefixPattern.test(value) && value.length <= etcdPrefixCharactersMax ? value : undefined).optional(),
+  caFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file in PEM, the authorities of its certificates; absent: those that Node has' }),
+  certFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file in PEM, a client certificate, whose CN is a user of etcd where that asks for one' }),
+  keyFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file in PEM, the private key of certFile' }),
+  username: z.string().min(1).optional().meta({ description: 'of kind etcd: a user of etcd, with a password' }),
+  passwordFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file with the password of username' }),
+}).superRefine(({ kind, ...keys }, context) => {
+  const wrong = (message: string, ...path: string[]): void => void context.issues.push({ code: 'custom', message, path, input: undefined })
+  const { directory, ...etcd } = keys
+  if (kind === 'etcd' && directory !== undefined) wrong('a key of kind: file, beside kind: etcd', 'directory')
+  if (kind === 'etcd' && etcd.endpoints === undefined) wrong('kind: etcd without endpoints')
+  for (const [key, value] of Object.entries(etcd)) if (kind === 'file' && value !== undefined) wrong('a key of kind: etcd, beside kind: file', key)
+  for (const [one, other] of [['certFile', 'keyFile'], ['username', 'passwordFile']] as const) {
+    if ((keys[one] === undefined) !== (keys[other] === undefined)) wrong(`${one} and ${other} need each other`)
+  }
+}).meta({ description: 'where join tokens and enrolled nodes are kept: { kind: file, directory } or { kind: etcd, endpoints, prefix, caFile, certFile and keyFile, username and passwordFile }' })
 
 export const configSchema = z.strictObject({
   listeners: z.array(listenerSchema).min(1).max(listenersMax).meta({ description: 'at least one listener' }),

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname } from 'node:path'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
@@ -15,9 +15,10 @@ import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
-import { FileStore } from '../state/file/file-store.ts'
 import { Identities } from '../state/identities.ts'
+import { openStore } from '../state/open-store.ts'
 import { Presence } from '../state/presence.ts'
+import type { Store } from '../state/store.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { createIdentity } from '../tunnel/egress/peer-identity.ts'
@@ -42,7 +43,7 @@ export async function openTunnel({ settings, configFile, logger }: TunnelOptions
   if (tunnel === undefined) return undefined
   const folder = dirname(configFile)
   const certificate = await readCertificate(tunnel, folder)
-  const store = await FileStore.open(resolve(folder, state.directory))
+  const store = await openStore(state, folder)
   return await Tunnel.open({ tunnel, certificate, folder, store, logger })
 }
 
@@ -51,13 +52,13 @@ interface TunnelParts {
   readonly certificate: Certificate
   /** That relative paths begin at. */
   readonly folder: string
-  readonly store: FileStore
+  readonly store: Store
   readonly logger: Logger
 }
 
 export class Tunnel {
   readonly #folder: string
-  readonly #store: FileStore
+  readonly #store: Store
   readonly #logger: Logger
   readonly #parts: Pick<TunnelParts, 'tunnel' | 'certificate'>
   readonly #identities: Identities

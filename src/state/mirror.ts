@@ -6,7 +6,7 @@ import type { Store, StoreEntry } from './store.ts'
 export interface MirrorHandler {
   put(entry: StoreEntry): void
   removed(key: string): void
-  /** What was told holds on, and changes are told after `back`. */
+  /** What was told may have changed; once it was told how, `back` is called. */
   away?(why: string): void
   back?(): void
 }

@@ -40,8 +40,9 @@ export interface Watcher {
   put(entry: StoreEntry): void
   /** It is not there any more; perhaps it was not told of. */
   removed(key: string): void
-  /** Changes can't be heard of for now; nothing is told until `back`. */
+  /** Changes can't be heard of for now. */
   away(why: string): void
+  /** They can, and those of meanwhile were told. */
   back(): void
 }
 

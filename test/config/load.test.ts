@@ -307,3 +307,33 @@ void test('the JSON Schema and the example that are shipped are those of this ve
   t.equal(loadConfig({ file: shipped('sluice.yaml'), env: {} }).tenants.length, 2)
   t.ok(loadConfig({ file: shipped('demo.yaml'), env: {} }).tenants.length > 0)
 })
+
+void test('the state is a directory, or an etcd', async (t) => {
+  t.same(parse(`${minimal}state: { directory: here }`).state, { kind: 'file', directory: 'here' })
+  t.same(parse(`${minimal}state: { kind: etcd, endpoints: ["https://etcd1:2379", "https://[2001:DB8::1]:2379"] }`).state, { kind: 'etcd', endpoints: ['etcd1:2379', '[2001:db8::1]:2379'], prefix: '/sluice' })
+  t.same(parse(`${minimal}state: { kind: etcd, endpoints: ["https://10.0.0.1:2379"], prefix: /a/b, caFile: ca.crt, certFile: c.crt, keyFile: c.key, username: sluice, passwordFile: password }`).state, {
+    kind: 'etcd', endpoints: ['10.0.0.1:2379'], prefix: '/a/b', caFile: 'ca.crt', certificate: { certFile: 'c.crt', keyFile: 'c.key' }, user: { name: 'sluice', passwordFile: 'password' },
+  })
+  t.same(parse(minimal, { SLUICE_STATE_DIRECTORY: '/elsewhere' }).state, { kind: 'file', directory: '/elsewhere' })
+  const wrong: readonly (readonly [state: string, error: RegExp])[] = [
+    ['{ kind: zookeeper }', /^\S+:2:16: state\.kind: "zookeeper"; expected file \(a directory.* or etcd/],
+    ['{ kind: etcd }', /^\S+:2:8: state: kind: etcd without endpoints; expected where .*\{ kind: etcd, endpoints, prefix/],
+    ['{ kind: etcd, endpoints: [] }', /state\.endpoints: an empty list; expected of kind etcd: its members/],
+    ['{ kind: etcd, endpoints: ["http://etcd1:2379"] }', /state\.endpoints\[0\]: "http:\/\/etcd1:2379": join tokens.*; expected a member of etcd: https:\/\/HOST:PORT/],
+    ['{ kind: etcd, endpoints: ["etcd1:2379"] }', /state\.endpoints\[0\]: "etcd1:2379"; expected a member of etcd: https/],
+    ['{ kind: etcd, endpoints: ["https://etcd1"] }', /state\.endpoints\[0\]: "https:\/\/etcd1"; expected/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], prefix: sluice }', /state\.prefix: "sluice"; expected of kind etcd: what its keys begin with/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], prefix: /sluice/ }', /state\.prefix: "\/sluice\/"; expected/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], directory: /var/lib/sluice }', /state\.directory: a key of kind: file, beside kind: etcd/],
+    ['{ endpoints: ["https://etcd1:2379"] }', /state\.endpoints: a key of kind: etcd, beside kind: file/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], certFile: c.crt }', /state: certFile and keyFile need each other/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], username: sluice }', /state: username and passwordFile need each other/],
+    ['{ kind: etcd, endpoints: ["https://etcd1:2379"], username: sluice, passwordFile: p, password: secret }', /state\.password: unknown key; did you mean passwordFile\?/],
+  ]
+  for (const [state, error] of wrong) {
+    const errors = errorsOf(`${minimal}state: ${state}`)
+    t.match(errors[0], error, state)
+    t.equal(errors.length, 2, errors.join('\n'))
+    t.notMatch(errors.join('\n'), /secret/)
+  }
+})

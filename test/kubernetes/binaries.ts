@@ -76,8 +76,13 @@ export async function labBinaries(report: Report): Promise<LabBinaries> {
   return {
     kubeApiserver: join(directory, 'kube-apiserver'),
     kubectl: join(directory, 'kubectl'),
-    etcd: join(await provide(etcd, ['etcd'], report), 'etcd'),
+    etcd: await etcdBinary(report),
   }
+}
+
+/** As `labBinaries`. */
+export async function etcdBinary(report: Report): Promise<string> {
+  return join(await provide(etcd, ['etcd'], report), 'etcd')
 }
 
 /** As `labBinaries`. */

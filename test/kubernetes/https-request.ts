@@ -18,6 +18,7 @@ export interface HttpsRequest {
   readonly path: string
   /** Sent as JSON; a PATCH as a merge patch. */
   readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 export interface HttpsResponse {
@@ -27,7 +28,7 @@ export interface HttpsResponse {
 
 /** Rejects with the system's or OpenSSL's error when no response comes. */
 export async function httpsRequest(options: HttpsRequest): Promise<HttpsResponse> {
-  const { address = '127.0.0.1', method = 'GET', body, client } = options
+  const { address = '127.0.0.1', method = 'GET', body, client, headers } = options
   return await new Promise((resolve, reject) => {
     const outgoing = request({
       host: address,
@@ -39,7 +40,7 @@ export async function httpsRequest(options: HttpsRequest): Promise<HttpsResponse
       path: options.path,
       agent: false,
       timeout: requestTimeoutMs,
-      headers: { 'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json' },
+      headers: { 'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json', ...headers },
     })
     outgoing.once('timeout', () => outgoing.destroy(new Error(`no response within ${requestTimeoutMs} ms`)))
     outgoing.once('error', reject)

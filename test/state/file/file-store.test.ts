@@ -10,6 +10,7 @@ import { FileStore } from '../../../src/state/file/file-store.ts'
 import { mirror } from '../../../src/state/mirror.ts'
 import { storeSuite } from '../../compliance/store-suite.ts'
 import { until } from '../../support/sockets.ts'
+import { pausedHolder } from '../paused-holder.ts'
 
 storeSuite('file store', (t) => {
   const directory = t.testdir()
@@ -114,19 +115,7 @@ void test('a holder that was paused for too long finds that its lease has run ou
   const directory = join(t.testdir(), 'state')
   const store = await FileStore.open(directory)
   t.teardown(() => store.close())
-  const holder = spawn(process.execPath, [fileURLToPath(new URL('holder.ts', import.meta.url)), directory], { stdio: ['ignore', 'pipe', 'inherit'] })
-  t.teardown(() => holder.kill('SIGKILL'))
-  const said: string[] = []
-  createInterface({ input: holder.stdout }).on('line', (line) => said.push(line))
-  const seen = new Map<string, string>()
-  await mirror(store, 'held', { put: ({ key, value }) => seen.set(key, value), removed: (key) => seen.delete(key) })
-  await until(() => seen.has('held/first'))
-  holder.kill('SIGSTOP')
-  await until(() => !seen.has('held/first'))
-  holder.kill('SIGCONT')
-  await until(() => seen.has('held/again') && said.length >= 2)
-  t.match(said, [/^lost: (others found that its holder had not renewed it|its holder did not run)/, /^refused: the lease holds no more/])
-  t.same((await store.list('held')).map(({ key }) => key), ['held/again'])
+  await pausedHolder(t, store, { kind: 'file', directory })
 })
 
 void test('a read-only directory is an error that says so, and nothing has changed', { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false }, async (t) => {

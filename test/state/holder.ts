@@ -1,10 +1,11 @@
 // A process that holds a lease, and when that has run out says so, shows what its calls get, and takes a new one: to be paused.
 
-import { FileStore } from '../../../src/state/file/file-store.ts'
-import { storeLimits } from '../../../src/state/store.ts'
+import type { StateConfig } from '../../src/config/config.ts'
+import { openStore } from '../../src/state/open-store.ts'
+import { storeLimits } from '../../src/state/store.ts'
 
-const [directory = ''] = process.argv.slice(2)
-const store = await FileStore.open(directory)
+const state: StateConfig = JSON.parse(process.argv[2] ?? '')
+const store = await openStore(state, '/')
 const ttlMs = storeLimits.leaseTtlMsMin
 const lease = await store.lease({
   ttlMs,
