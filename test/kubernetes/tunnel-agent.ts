@@ -17,7 +17,8 @@ export interface TunnelAgentOptions {
   readonly directory: string
   /** wss://host:port */
   readonly gateways: readonly string[]
-  readonly token: string
+  /** @default none is needed: the node is enrolled */
+  readonly token?: string
   /** Where the node's own dial. */
   readonly listen: SocketAddress
   /** Whether it puts the address on `lo` first. @default false */
@@ -46,11 +47,10 @@ export async function createToken(gatewayConfig: string, { tenant, uses = 1 }: {
 /** Resolves when there is a session with each gateway. */
 export async function startAgent({ name, directory, gateways, token, listen, addAddress = false, addresses, reverse = '', turn = 1, run }: TunnelAgentOptions): Promise<LabProcess> {
   const [configFile, tokenFile] = [join(directory, `agent-${name}.yaml`), `join-token-${name}`]
-  await writeFile(join(directory, tokenFile), token, { mode: 0o600 })
+  if (token !== undefined) await writeFile(join(directory, tokenFile), token, { mode: 0o600 })
   await writeFile(configFile, `gateways: [${gateways.join(', ')}]
 caFile: tunnel-ca.crt
-token: { file: ${tokenFile} }
-state: { directory: agent-${name} }
+${token === undefined ? '' : `token: { file: ${tokenFile} }\n`}state: { directory: agent-${name} }
 node: { name: ${name}${addresses === undefined ? '' : `, addresses: [${addresses.join(', ')}]`} }
 forward: [{ listen: "${formatSocketAddress(listen)}", addAddress: ${addAddress} }]
 ${reverse}`)
