@@ -28,7 +28,13 @@ export interface Store {
    * Resolves once `watcher.all` was called. Whoever wants a copy that stays right takes `mirror` (mirror.ts), which stands on this.
    * @throws where the store is away; later it comes back by itself
    */
-  watch(prefix: string, watcher: Watcher): Promise<{ close(): void }>
+  watch(prefix: string, watcher: Watcher): Promise<Watch>
+  close(): void
+}
+
+export interface Watch {
+  /** Resolves once all was told that had been changed before the call. @throws {StoreUnavailableError} where that takes too long */
+  caughtUp(): Promise<void>
   close(): void
 }
 
@@ -69,6 +75,7 @@ export interface Lease {
 export const storeLimits = {
   keyCharactersMax: 512,
   valueBytesMax: 64 * 1024,
+  caughtUpMs: 5_000,
   leaseTtlMsMin: 2_000,
   leaseTtlMsMax: 60 * 60 * 1_000,
 } as const

@@ -106,6 +106,22 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     t.equal(told.length, 4, 'a watch that is closed tells nothing')
   })
 
+  rule('who waits for a watch to catch up has been told of all that others had changed', async (t, store, open) => {
+    const other = await open()
+    const copy = new Map<string, string>()
+    const watch = await mirror(store, 'm', { put: ({ key, value }) => copy.set(key, value), removed: (key) => copy.delete(key) })
+    await watch.caughtUp()
+    for (let turn = 0; turn < 20; turn++) {
+      const entry = await other.put('m/a', String(turn), 0)
+      await watch.caughtUp()
+      t.equal(copy.get('m/a'), String(turn))
+      await other.remove('m/a', entry?.revision ?? -1)
+      await Promise.all([watch.caughtUp(), watch.caughtUp()])
+      t.equal(copy.size, 0)
+    }
+    watch.close()
+  })
+
   rule('a mirror has what the store has, of many writers’ changes at once, and no key goes back in time', async (t, store, open) => {
     const writers = await Promise.all([1, 2, 3].map(async () => await open()))
     const random = seededRandom(1)

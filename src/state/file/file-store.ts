@@ -11,7 +11,7 @@
 
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watcher } from '../store.ts'
+import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watch, type Watcher } from '../store.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { FileWatch } from './file-watch.ts'
 import { keyMark, keysBelow } from './key-path.ts'
@@ -90,31 +90,31 @@ export class FileStore implements Store {
     return await this.#leases.take(options)
   }
 
-  async watch(prefix: string, watcher: Watcher): Promise<{ close(): void }> {
+  async watch(prefix: string, watcher: Watcher): Promise<Watch> {
     checkKey(prefix)
-    const watch = new FileWatch(this, prefix, watcher)
+    const watch = new FileWatch({
+      source: this, prefix, watcher,
+      readFeed: async () => await this.#feed.readNow(),
+      closed: () => {
+        listening.close()
+        this.#watches.delete(watch)
+        if (this.#watches.size === 0) this.#stopReaping()
+      },
+    })
     const listening = await this.#feed.listen(watch)
-    const close = (): void => {
-      listening.close()
-      watch.close()
-      this.#watches.delete(watch)
-      if (this.#watches.size === 0) this.#stopReaping()
-    }
     this.#watches.add(watch)
     this.#reap()
     try {
       await watch.begin()
     } catch (error) {
-      close()
+      watch.close()
       throw error
     }
-    return { close }
+    return watch
   }
 
   close(): void {
     for (const watch of this.#watches) watch.close()
-    this.#watches.clear()
-    this.#stopReaping()
     this.#feed.close()
     this.#leases.close()
   }
