@@ -22,6 +22,11 @@ export interface Store {
   put(key: string, value: string, ifRevision: number): Promise<StoreEntry | undefined>
   /** As `put`, of nothing. @returns whether it was removed; false where another writer was there first */
   remove(key: string, ifRevision: number): Promise<boolean>
+  /**
+   * All that was put without a lease, as it was at one moment, in the order of the keys.
+   * @throws {StoreUnavailableError} also where it changes too fast for that
+   */
+  snapshot(): Promise<readonly StoreEntry[]>
   /** Its keys are to be below prefixes of their own, where nobody puts without a lease. */
   lease(options: LeaseOptions): Promise<Lease>
   /**

@@ -91,6 +91,11 @@ export class EtcdStore implements Store {
     return succeeded || (isRepeated && first?.responseRange?.kvs.length === 0)
   }
 
+  async snapshot(): Promise<readonly StoreEntry[]> {
+    const { kvs } = await this.#told(this.#listAt(undefined))
+    return kvs.filter(({ lease }) => lease === '0').map((kv) => this.#entryOf(kv))
+  }
+
   async lease(options: LeaseOptions): Promise<Lease> {
     checkLease(options)
     const grantedAtMs = performance.now()
