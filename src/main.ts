@@ -58,6 +58,13 @@ const commands: Readonly<Record<string, Command>> = {
       return { run: nodeCommand, usage: nodeUsage }
     },
   },
+  state: {
+    summary: 'export and import all that the store holds',
+    load: async () => {
+      const { stateCommand, stateUsage } = await import('./cli/state.ts')
+      return { run: stateCommand, usage: stateUsage }
+    },
+  },
   check: {
     summary: 'read a configuration and print every mistake in it',
     load: async () => {

@@ -106,7 +106,8 @@ export class Tunnel {
     const tunnel = new Tunnel(parts)
     tunnel.#watch = await tunnel.#identities.watchRevocations(
       (keyId) => tunnel.#revoke(keyId),
-      (error) => tunnel.#logger.error({ error: String(error) }, 'whether a node was revoked can not be read'),
+      (why) => tunnel.#logger.error({ error: why }, 'the store is away: nodes that are known are let in, no other, and revocations wait'),
+      () => tunnel.#logger.info({}, 'the store is back'),
     )
     return tunnel
   }

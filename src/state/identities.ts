@@ -1,17 +1,21 @@
 // Join tokens and enrolled nodes, kept in a store:
 //
-//   tokens/<id>                      TokenRecord
-//   nodes/<keyId>                    NodeRecord, also of a node that came with a certificate
+//   tokens/<tenant>/<id>             TokenRecord
+//   nodes/<tenant>/<keyId>           NodeRecord, also of a node that came with a certificate
+//
+// What version 0.1 wrote, tokens/<id> and nodes/<keyId>, stays where it is, and counts as much.
 //
 // What is decided is in core/identity/; here is what it takes to read, compare and write it so that of two racing enrolments
 // with one use left exactly one wins. A secret is shown once, when it is made, and only its hash is kept.
+//
+// Whoever lets nodes in has a mirror of them: a node that is known needs no round trip, and is let in while the store is away too.
 
 import { createHash, randomBytes } from 'node:crypto'
 import type { Admission, CertificateClaim, Claim, KeyClaim, Node } from '../core/identity/admission.ts'
 import { formatJoinToken, parseJoinToken, type NodeRecord, type TokenRecord } from '../core/identity/join-token.ts'
-import { mirror } from './mirror.ts'
+import { lastSegment, NodeMirror, storedNode, type NodeWatcher, type StoredNode } from './node-mirror.ts'
 import type { Store, StoreEntry } from './store.ts'
-import { TokenUses } from './token-uses.ts'
+import { tokenKey, TokenUses } from './token-uses.ts'
 
 export const identityLimits = {
   /** In the store, over all tenants. */
@@ -25,8 +29,8 @@ export const identityLimits = {
 /** Lost races with other writers before giving up: each was won by somebody. */
 const attemptsMax = 100
 
-/** Enrolments by certificate, before the nodes are counted anew: other processes enrol too. */
-const uncountedMax = 1_000
+/** Nodes are not searched again for certificates that have expired so soon after none was found. */
+const fullMsMax = 60_000
 
 /** A limit or a state of what is stored stands against it; the message says which. */
 export class IdentityError extends Error {
@@ -41,9 +45,11 @@ export class Identities {
   readonly #store: Store
   readonly #nowMs: () => number
   readonly #nodesMax: number
-  /** For nodes with certificates, until they are counted again. */
-  #roomForNodes = 0
-  #counting: Promise<void> | undefined
+  #nodeMirror: Promise<NodeMirror> | undefined
+  /** By certificate, that the mirror may not have yet. */
+  #enrolling = 0
+  /** Before, no certificate has expired that could make room for another node. */
+  #fullUntilMs = 0
   readonly #uses: TokenUses
 
   /** @param nodesMax @default identityLimits.nodesMax */
@@ -67,8 +73,8 @@ export class Identities {
     const record: TokenRecord = {
       tenant, secretSha256: sha256(secret), createdAtMs: nowMs, expiresAtMs: nowMs + ttlMs, usesMax, usedBy: [],
     }
-    if (await this.#store.put(`tokens/${id}`, JSON.stringify(record), 0) === undefined) throw new IdentityError(`token ${id} is there already`)
-    return { id, text: formatJoinToken({ id, secret }), expiresAtMs: record.expiresAtMs }
+    if (await this.#store.put(tokenKey({ tenant, id }), JSON.stringify(record), 0) === undefined) throw new IdentityError(`token ${id} is there already`)
+    return { id, text: formatJoinToken({ tenant, id, secret }), expiresAtMs: record.expiresAtMs }
   }
 
   /** Those that have expired too, until there is need for their room. */
@@ -77,29 +83,39 @@ export class Identities {
   }
 
   async nodes(): Promise<readonly Node[]> {
-    return (await this.#store.list('nodes')).map((entry) => Object.assign(nodeIn(entry), { keyId: lastSegment(entry.key) }))
+    return (await this.#store.list('nodes')).map((entry) => nodeOf(storedNode(entry)))
   }
 
   /** @returns undefined where there is no such token */
   async revokeToken(id: string): Promise<Token | undefined> {
-    const record = await this.#change(`tokens/${id}`, tokenIn, (token) => token.revokedAtMs === undefined ? { ...token, revokedAtMs: this.#nowMs() } : token)
+    const entry = (await this.#store.list('tokens')).find(({ key }) => lastSegment(key) === id)
+    if (entry === undefined) return undefined
+    const record = await this.#revoke(entry.key, tokenIn)
     return record === undefined ? undefined : { id, ...record }
   }
 
   /** For good: the same key can't enrol again. @returns undefined where there is no such node */
   async revokeNode(keyId: string): Promise<Node | undefined> {
-    const record = await this.#change(`nodes/${keyId}`, nodeIn, (node) => node.revokedAtMs === undefined ? { ...node, revokedAtMs: this.#nowMs() } : node)
-    return record === undefined ? undefined : { keyId, ...record }
+    let revoked: Node | undefined
+    for (const { key } of await this.#store.list('nodes')) {
+      if (lastSegment(key) !== keyId) continue
+      const record = await this.#revoke(key, nodeIn)
+      if (record !== undefined) revoked = { keyId, ...record }
+    }
+    // Whoever asks here, from now on, is told of it.
+    if (this.#nodeMirror !== undefined) await (await this.#mirror()).caughtUp()
+    return revoked
   }
 
   /**
    * Who a key belongs to; enrols it where a token or a certificate lets it in.
    * @throws {IdentityError} over a limit
+   * @throws {StoreUnavailableError} for a key that is not known
    */
   async admit(claim: Claim): Promise<Admission> {
     const keyId = keyIdOf(claim.publicKey)
-    const known = await this.#store.get(`nodes/${keyId}`)
-    if (known !== undefined) return verdictOnNode({ keyId, ...nodeIn(known) }, claim)
+    const known = await (await this.#mirror()).find(keyId)
+    if (known !== undefined) return verdictOnNode(nodeOf(known), claim)
     return claim.kind === 'certificate' ? await this.#enrolCertificate(keyId, claim) : await this.#enrolKey(keyId, claim)
   }
 
@@ -115,67 +131,70 @@ export class Identities {
 
   async #enrolCertificate(keyId: string, claim: CertificateClaim): Promise<Admission> {
     const { tenant, nodeName, publicKey, expiresAtMs } = claim
-    await this.#takeRoomForNode()
-    return await this.#enrol(keyId, claim, { tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: 'certificate', certificateExpiresAtMs: expiresAtMs })
+    await this.#makeRoomForNode()
+    this.#enrolling += 1
+    try {
+      return await this.#enrol(keyId, claim, { tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: 'certificate', certificateExpiresAtMs: expiresAtMs })
+    } finally {
+      this.#enrolling -= 1
+    }
   }
 
   async #enrol(keyId: string, claim: Claim, record: NodeRecord): Promise<Admission> {
-    if (await this.#store.put(`nodes/${keyId}`, JSON.stringify(record), 0) !== undefined) return { kind: 'admitted', node: { keyId, ...record }, isNew: true }
+    const key = `nodes/${record.tenant}/${keyId}`
+    if (await this.#store.put(key, JSON.stringify(record), 0) !== undefined) return { kind: 'admitted', node: { keyId, ...record }, isNew: true }
     // The same key on another connection was quicker.
-    const other = await this.#store.get(`nodes/${keyId}`)
+    const other = await this.#store.get(key)
     return other === undefined ? { kind: 'refused', reason: 'node-unknown' } : verdictOnNode({ keyId, ...nodeIn(other) }, claim)
   }
 
-  /** A node that is not there counts as revoked. */
+  /** A node that is not there counts as revoked. @throws {StoreUnavailableError} for a key that is not known */
   async isRevoked(keyId: string): Promise<boolean> {
-    const entry = await this.#store.get(`nodes/${keyId}`)
-    return entry === undefined || nodeIn(entry).revokedAtMs !== undefined
+    const node = await (await this.#mirror()).find(keyId)
+    return node === undefined || node.revokedAtMs !== undefined
   }
 
-  /** Calls back for each node that is revoked from now on, whoever revokes it; of what was revoked while the store was away, when it is back. */
-  async watchRevocations(revoked: (keyId: string) => void, failed: (error: unknown) => void): Promise<{ close(): void }> {
-    let isBegun = false
-    const watch = await mirror(this.#store, 'nodes', {
-      put: (entry) => {
-        if (isBegun && nodeIn(entry).revokedAtMs !== undefined) revoked(lastSegment(entry.key))
-      },
-      removed: (key) => revoked(lastSegment(key)),
-      away: failed,
+  /**
+   * Calls back for each node that is revoked from now on, whoever revokes it; of what was revoked while the store was away, when it is back.
+   * @param failed the store is away; nodes that are known go on
+   */
+  async watchRevocations(revoked: (keyId: string) => void, failed: (why: string) => void, back: () => void = () => undefined): Promise<{ close(): void }> {
+    const watcher: NodeWatcher = { revoked, away: failed, back }
+    return (await this.#mirror()).watch(watcher)
+  }
+
+  /** Begun when it is needed first, and once; it ends with the store. */
+  async #mirror(): Promise<NodeMirror> {
+    this.#nodeMirror ??= NodeMirror.open(this.#store).catch((error: unknown) => {
+      this.#nodeMirror = undefined
+      throw error
     })
-    isBegun = true
-    return watch
+    return await this.#nodeMirror
   }
 
-  async #change<RecordOf extends object>(key: string, read: (entry: StoreEntry) => RecordOf, change: (record: RecordOf) => RecordOf): Promise<RecordOf | undefined> {
+  async #revoke<RecordOf extends TokenRecord | NodeRecord>(key: string, read: (entry: StoreEntry) => RecordOf): Promise<RecordOf | undefined> {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       const entry = await this.#store.get(key)
       if (entry === undefined) return undefined
       const before = read(entry)
-      const after = change(before)
-      if (after === before || await this.#store.put(key, JSON.stringify(after), entry.revision) !== undefined) return after
+      if (before.revokedAtMs !== undefined) return before
+      const after = { ...before, revokedAtMs: this.#nowMs() }
+      if (await this.#store.put(key, JSON.stringify(after), entry.revision) !== undefined) return after
     }
     throw new IdentityError(`${key}: other writers were quicker ${attemptsMax} times`)
   }
 
-  async #takeRoomForNode(): Promise<void> {
-    while (this.#roomForNodes === 0) await (this.#counting ??= this.#countNodes().finally(() => {
-      this.#counting = undefined
-    }))
-    this.#roomForNodes -= 1
-  }
-
   /** Nodes whose certificate has expired make room; one that was renewed with the same key enrols anew. Revoked ones stay. */
-  async #countNodes(): Promise<void> {
-    const entries = await this.#store.list('nodes')
+  async #makeRoomForNode(): Promise<void> {
+    const nodes = await this.#mirror()
+    if (nodes.count + this.#enrolling < this.#nodesMax) return
     const nowMs = this.#nowMs()
-    const expired = entries.length < this.#nodesMax ? [] : entries.filter((entry) => {
-      const { certificateExpiresAtMs = Infinity, revokedAtMs } = nodeIn(entry)
-      return revokedAtMs === undefined && certificateExpiresAtMs <= nowMs
-    })
+    const expiries = nowMs < this.#fullUntilMs ? [] : [...nodes.all()].filter(({ revokedAtMs }) => revokedAtMs === undefined)
+    const expired = expiries.filter(({ certificateExpiresAtMs = Infinity }) => certificateExpiresAtMs <= nowMs)
     for (const { key, revision } of expired) await this.#store.remove(key, revision)
-    const room = this.#nodesMax - entries.length + expired.length
-    if (room <= 0) throw new IdentityError(`there are ${entries.length} nodes, none of which has a certificate that has expired: no other is enrolled by its certificate`)
-    this.#roomForNodes = Math.min(room, uncountedMax)
+    if (expired.length > 0) return await nodes.caughtUp()
+    if (nowMs >= this.#fullUntilMs) this.#fullUntilMs = expiries.reduce((first, { certificateExpiresAtMs = Infinity }) => Math.min(first, certificateExpiresAtMs), nowMs + fullMsMax)
+    throw new IdentityError(`there are ${nodes.count} nodes, none of which has a certificate that has expired: no other is enrolled by its certificate`)
   }
 
   /** Tokens that have expired make room for new ones. */
@@ -209,8 +228,8 @@ function nodeIn({ value }: StoreEntry): NodeRecord {
   return JSON.parse(value)
 }
 
-function lastSegment(key: string): string {
-  return key.slice(key.lastIndexOf('/') + 1)
+function nodeOf({ key: _key, revision: _revision, ...node }: StoredNode): Node {
+  return node
 }
 
 function sha256(text: string): string {

@@ -1,7 +1,7 @@
 // A copy of what a store holds below a prefix, kept right by its watch: whoever asks it needs no round trip, and while the store is away
 // it stays as it was. Its handler is told of differences only.
 
-import type { Store, StoreEntry } from './store.ts'
+import type { Store, StoreEntry, Watch } from './store.ts'
 
 export interface MirrorHandler {
   put(entry: StoreEntry): void
@@ -15,7 +15,7 @@ export interface MirrorHandler {
  * Resolves when everything below the prefix was told; then tells each change, for each key in order, and never an older value after a newer
  * one. After the store was away it tells what has become different.
  */
-export async function mirror(store: Store, prefix: string, handler: MirrorHandler): Promise<{ close(): void }> {
+export async function mirror(store: Store, prefix: string, handler: MirrorHandler): Promise<Watch> {
   const told = new Map<string, number>()
   const put = (entry: StoreEntry): void => {
     if (told.get(entry.key) === entry.revision) return

@@ -22,13 +22,24 @@ export interface Store {
   put(key: string, value: string, ifRevision: number): Promise<StoreEntry | undefined>
   /** As `put`, of nothing. @returns whether it was removed; false where another writer was there first */
   remove(key: string, ifRevision: number): Promise<boolean>
+  /**
+   * All that was put without a lease, as it was at one moment, in the order of the keys.
+   * @throws {StoreUnavailableError} also where it changes too fast for that
+   */
+  snapshot(): Promise<readonly StoreEntry[]>
   /** Its keys are to be below prefixes of their own, where nobody puts without a lease. */
   lease(options: LeaseOptions): Promise<Lease>
   /**
    * Resolves once `watcher.all` was called. Whoever wants a copy that stays right takes `mirror` (mirror.ts), which stands on this.
    * @throws where the store is away; later it comes back by itself
    */
-  watch(prefix: string, watcher: Watcher): Promise<{ close(): void }>
+  watch(prefix: string, watcher: Watcher): Promise<Watch>
+  close(): void
+}
+
+export interface Watch {
+  /** Resolves once all was told that had been changed before the call. @throws {StoreUnavailableError} where that takes too long */
+  caughtUp(): Promise<void>
   close(): void
 }
 
@@ -69,6 +80,7 @@ export interface Lease {
 export const storeLimits = {
   keyCharactersMax: 512,
   valueBytesMax: 64 * 1024,
+  caughtUpMs: 5_000,
   leaseTtlMsMin: 2_000,
   leaseTtlMsMax: 60 * 60 * 1_000,
 } as const

@@ -30,7 +30,7 @@ export class TokenUses {
   readonly #store: Store
   readonly #nowMs: () => number
   readonly #read: (entry: StoreEntry) => TokenRecord
-  /** By token: those that wait for the write under way. */
+  /** By the token's key: those that wait for the write under way. */
   readonly #waiting = new Map<string, Waiting[]>()
 
   constructor({ store, nowMs, read }: { readonly store: Store; readonly nowMs: () => number; readonly read: (entry: StoreEntry) => TokenRecord }) {
@@ -43,34 +43,35 @@ export class TokenUses {
    * A key that has a use already takes no second one.
    * @throws an error with the code TOKEN_USES over a limit
    */
-  async take({ id, secret }: JoinToken, keyId: string): Promise<Taken> {
+  async take(token: JoinToken, keyId: string): Promise<Taken> {
     return await new Promise((resolve, reject) => {
-      const own: Waiting = { secret, keyId, resolve, reject }
-      const waiting = this.#waiting.get(id)
+      const own: Waiting = { secret: token.secret, keyId, resolve, reject }
+      const key = tokenKey(token)
+      const waiting = this.#waiting.get(key)
       if (waiting === undefined) {
-        this.#waiting.set(id, [own])
-        void this.#serve(id)
+        this.#waiting.set(key, [own])
+        void this.#serve(key)
       } else if (waiting.length < waitingMax) waiting.push(own)
-      else reject(new TokenUsesError(`token ${id}: ${waitingMax} nodes wait already`))
+      else reject(new TokenUsesError(`token ${token.id}: ${waitingMax} nodes wait already`))
     })
   }
 
-  async #serve(id: string): Promise<void> {
-    for (let batch = this.#waiting.get(id) ?? []; batch.length > 0; batch = this.#waiting.get(id) ?? []) {
-      this.#waiting.set(id, [])
+  async #serve(key: string): Promise<void> {
+    for (let batch = this.#waiting.get(key) ?? []; batch.length > 0; batch = this.#waiting.get(key) ?? []) {
+      this.#waiting.set(key, [])
       try {
-        const taken = await this.#takeAll(id, batch)
+        const taken = await this.#takeAll(key, batch)
         for (const [index, { resolve }] of batch.entries()) resolve(taken[index] ?? 'token-unknown')
       } catch (error) {
         for (const { reject } of batch) reject(error)
       }
     }
-    this.#waiting.delete(id)
+    this.#waiting.delete(key)
   }
 
-  async #takeAll(id: string, batch: readonly Waiting[]): Promise<readonly Taken[]> {
+  async #takeAll(key: string, batch: readonly Waiting[]): Promise<readonly Taken[]> {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const entry = await this.#store.get(`tokens/${id}`)
+      const entry = await this.#store.get(key)
       if (entry === undefined) return batch.map(() => 'token-unknown')
       const token = this.#read(entry)
       const usedBy = [...token.usedBy]
@@ -83,6 +84,11 @@ export class TokenUses {
       })
       if (usedBy.length === token.usedBy.length || await this.#store.put(entry.key, JSON.stringify(used), entry.revision) !== undefined) return taken
     }
-    throw new TokenUsesError(`token ${id}: other writers were quicker ${attemptsMax} times`)
+    throw new TokenUsesError(`${key}: other writers were quicker ${attemptsMax} times`)
   }
+}
+
+/** Where it is kept. */
+export function tokenKey({ tenant, id }: Pick<JoinToken, 'tenant' | 'id'>): string {
+  return tenant === undefined ? `tokens/${id}` : `tokens/${tenant}/${id}`
 }

@@ -106,6 +106,22 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     t.equal(told.length, 4, 'a watch that is closed tells nothing')
   })
 
+  rule('who waits for a watch to catch up has been told of all that others had changed', async (t, store, open) => {
+    const other = await open()
+    const copy = new Map<string, string>()
+    const watch = await mirror(store, 'm', { put: ({ key, value }) => copy.set(key, value), removed: (key) => copy.delete(key) })
+    await watch.caughtUp()
+    for (let turn = 0; turn < 20; turn++) {
+      const entry = await other.put('m/a', String(turn), 0)
+      await watch.caughtUp()
+      t.equal(copy.get('m/a'), String(turn))
+      await other.remove('m/a', entry?.revision ?? -1)
+      await Promise.all([watch.caughtUp(), watch.caughtUp()])
+      t.equal(copy.size, 0)
+    }
+    watch.close()
+  })
+
   rule('a mirror has what the store has, of many writers’ changes at once, and no key goes back in time', async (t, store, open) => {
     const writers = await Promise.all([1, 2, 3].map(async () => await open()))
     const random = seededRandom(1)
@@ -138,6 +154,28 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     await until(isSame)
     t.ok(isSame())
     watch.close()
+  })
+
+  rule('a snapshot is of one moment, and has nothing that is under a lease', async (t, store, open) => {
+    const [writer, lease] = [await open(), await store.lease({ ttlMs: storeLimits.leaseTtlMsMin, lost: (why) => t.fail(why) })]
+    await lease.put('held/a', 'x')
+    await Promise.all(Array.from({ length: 250 }, async (_, index) => await store.put(`m/${String(index).padStart(3, '0')}`, '0', 0)))
+    const set = async (key: string, value: number): Promise<void> => {
+      await writer.put(key, String(value), (await writer.get(key))?.revision ?? 0)
+    }
+    const writing = (async (): Promise<void> => {
+      for (let turn = 1; turn <= 40; turn++) for (const key of ['m/000', 'm/249', 'm/100']) await set(key, turn)
+      await writer.remove('m/200', (await writer.get('m/200'))?.revision ?? -1)
+    })()
+    const snapshot = await store.snapshot()
+    const valueOf = (key: string): number => Number(snapshot.find((entry) => entry.key === key)?.value)
+    const [first, second, third] = [valueOf('m/000'), valueOf('m/249'), valueOf('m/100')]
+    t.ok(first >= second && second >= third && third >= first - 1, `${first} ${second} ${third}`)
+    await writing
+    const after = await store.snapshot()
+    t.equal(after.length, 249)
+    t.same(after, await store.list('m'))
+    await lease.close()
   })
 
   rule('what is put under a lease is seen by all while its holder lives, and goes when it closes', async (t, store, open) => {

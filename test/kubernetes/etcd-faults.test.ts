@@ -1,7 +1,5 @@
 // What the store in etcd does when etcd, or the way to it, or its holder fails.
 
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
 import { test, t as root, type Test } from 'tap'
 import { EtcdStore, type EtcdOptions } from '../../src/state/etcd/etcd-store.ts'
 import { mirror } from '../../src/state/mirror.ts'
@@ -9,6 +7,7 @@ import type { Store } from '../../src/state/store.ts'
 import { pausedHolder } from '../state/paused-holder.ts'
 import { until } from '../support/sockets.ts'
 import { EtcdCluster } from './etcd-cluster.ts'
+import { waysTo } from './etcd-way.ts'
 
 const cluster = await EtcdCluster.start(root)
 
@@ -103,12 +102,12 @@ void test('while all members are away a mirror keeps what it has and a put fails
 
 void test('a watcher whose revision was compacted while it was away is told of what has become different, and only that', async (t) => {
   const options = cluster.options('/sluice/compacted')
-  const ways = await Promise.all(options.endpoints.map(async (endpoint) => await Way.open(t, endpoint)))
-  const [far, near] = [await open(t, { ...options, endpoints: ways.map(({ endpoint }) => endpoint) }), await open(t, options)]
+  const ways = await waysTo(t, options)
+  const [far, near] = [await open(t, ways.options), await open(t, options)]
   for (const key of ['stays', 'changes', 'goes']) await near.put(`m/${key}`, '1', 0)
   const copy = await copyOf(t, far, 'm')
   t.equal(copy.told.length, 3)
-  for (const way of ways) way.cut()
+  ways.cut()
   await until(() => copy.told.includes('away'))
   await near.put('m/changes', '2', (await near.get('m/changes'))?.revision ?? -1)
   await near.remove('m/goes', (await near.get('m/goes'))?.revision ?? -1)
@@ -116,7 +115,7 @@ void test('a watcher whose revision was compacted while it was away is told of w
   await near.put('m/brief', '1', 0)
   await near.remove('m/brief', (await near.get('m/brief'))?.revision ?? -1)
   await cluster.asRoot('/v3/kv/compaction', { revision: (last?.revision ?? 0) + 2, physical: true })
-  for (const way of ways) way.mend()
+  ways.mend()
   await until(() => copy.told.includes('back'))
   t.same(copy.told.slice(4, -1).toSorted(), ['-m/goes', 'm/changes=2', 'm/new=1'])
   await near.put('m/stays', '2', (await near.get('m/stays'))?.revision ?? -1)
@@ -163,48 +162,3 @@ void test('a client certificate’s common name is the user', async (t) => {
   t.match(await store.get('a'), { value: 'x' })
   await t.rejects(EtcdStore.open(certified.options('/other')), { code: 'STORE_UNAVAILABLE', message: /the user that \S+client\.crt names \(its CN\) may not read and write below \/other\// })
 })
-
-/** A way to a member that can be cut. */
-class Way {
-  readonly endpoint: string
-  readonly #sockets = new Set<Socket>()
-  #isCut = false
-
-  private constructor(port: number) {
-    this.endpoint = `127.0.0.1:${port}`
-  }
-
-  static async open(t: Test, endpoint: string): Promise<Way> {
-    const server = createServer((socket) => {
-      const onward = connect(Number(endpoint.split(':')[1]), '127.0.0.1')
-      for (const [one, other] of [[socket, onward], [onward, socket]] as const) {
-        way.#sockets.add(one)
-        one.on('error', () => other.destroy())
-        one.on('close', () => {
-          way.#sockets.delete(one)
-          other.destroy()
-        })
-        one.pipe(other)
-      }
-      if (way.#isCut) socket.resetAndDestroy()
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.teardown(() => {
-      way.cut()
-      server.close()
-    })
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    const way = new Way(address.port)
-    return way
-  }
-
-  cut(): void {
-    this.#isCut = true
-    for (const socket of this.#sockets) socket.resetAndDestroy()
-  }
-
-  mend(): void {
-    this.#isCut = false
-  }
-}

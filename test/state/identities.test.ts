@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { CertificateClaim } from '../../src/core/identity/admission.ts'
@@ -30,7 +30,7 @@ const hour = 3_600_000
 void test('a token lets so many nodes in, for its tenant', async (t) => {
   const { identities } = await fixture(t)
   const { id, text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
-  t.match(text, new RegExp(`^sluice1\\.${id}\\.[\\w-]{43}$`))
+  t.match(text, new RegExp(`^sluice1\\.acme\\.${id}\\.[\\w-]{43}$`))
   const keys = [newKey(), newKey(), newKey()] as const
   const admissions = []
   for (const [index, publicKey] of keys.entries()) admissions.push(await identities.admit({ kind: 'key', nodeName: `node${index}`, publicKey, tokenText: text }))
@@ -63,8 +63,11 @@ void test('what is wrong with a token is told, but not whether its id or its sec
   }
   t.equal(await claim('sluice1.x.y'), 'malformed')
   t.equal(await claim(`${token.text}\n`), 'malformed')
-  t.equal(await claim(`sluice1.${randomBytes(8).toString('hex')}.${token.text.slice(-43)}`), 'token-unknown')
-  t.equal(await claim(`sluice1.${token.id}.${randomBytes(32).toString('base64url')}`), 'token-unknown')
+  t.equal(await claim('sluice1.Acme.0123456789abcdef.'.padEnd(73, 'A')), 'malformed')
+  t.equal(await claim(`sluice1.acme.${randomBytes(8).toString('hex')}.${token.text.slice(-43)}`), 'token-unknown')
+  t.equal(await claim(`sluice1.acme.${token.id}.${randomBytes(32).toString('base64url')}`), 'token-unknown')
+  t.equal(await claim(`sluice1.globex.${token.id}.${token.text.slice(-43)}`), 'token-unknown')
+  t.equal(await claim(`sluice1.${token.id}.${token.text.slice(-43)}`), 'token-unknown')
   it.nowMs += hour
   t.equal(await claim(token.text), 'token-expired')
   it.nowMs -= 1
@@ -126,8 +129,8 @@ void test('a token’s limits, and its secret nowhere on disk', async (t) => {
   await t.rejects(identities.createToken({ tenant: 'acme', ttlMs: identityLimits.ttlMsMax + 1, usesMax: 1 }), { code: 'IDENTITY', message: /30 days/ })
   const { id, text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
   const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => readFileSync(join(each.parentPath, each.name), 'utf8'))
-  t.ok(files.some((content) => content.includes(createHash('sha256').update(text.split('.')[2] ?? '').digest('hex'))))
-  t.notOk(files.some((content) => content.includes(text.split('.')[2] ?? '')), id)
+  t.ok(files.some((content) => content.includes(createHash('sha256').update(text.split('.').at(-1) ?? '').digest('hex'))))
+  t.notOk(files.some((content) => content.includes(text.split('.').at(-1) ?? '')), id)
 })
 
 interface TestCertificate {
@@ -171,4 +174,63 @@ void test('nodes whose certificate has expired make room for others; revoked one
   nowMs = 1_200_000
   t.match(await identities.admit(certificateClaim({ nodeName: 'next' })), { kind: 'admitted', isNew: true })
   t.same((await identities.nodes()).map(({ name }) => name).toSorted(), ['joined', 'long', 'next', 'revoked'])
+})
+
+void test('what version 0.1 wrote still counts, and is changed where it stands', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const [secret, id, publicKey] = [randomBytes(32).toString('base64url'), '0123456789abcdef', newKey()]
+  const token = { tenant: 'acme', secretSha256: createHash('sha256').update(secret).digest('hex'), createdAtMs: 1, expiresAtMs: 1_000_000 + hour, usesMax: 2, usedBy: [] }
+  const node = { tenant: 'acme', name: 'node1', publicKey: publicKey.toString('base64url'), enrolledAtMs: 1, enrolledBy: id }
+  await store.put(`tokens/${id}`, JSON.stringify(token), 0)
+  await store.put(`nodes/${keyIdOf(publicKey)}`, JSON.stringify(node), 0)
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey }), { kind: 'admitted', isNew: false })
+  const newcomer = newKey()
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: newcomer, tokenText: `sluice1.${id}.${secret}` }), { kind: 'admitted', isNew: true })
+  t.same((await identities.nodes()).map(({ name }) => name).toSorted(), ['node1', 'node2'])
+  t.same((await store.list('nodes')).map(({ key }) => key), [`nodes/${keyIdOf(publicKey)}`, `nodes/acme/${keyIdOf(newcomer)}`].toSorted())
+  t.match(await identities.tokens(), [{ id, usedBy: [keyIdOf(newcomer)] }])
+  t.match(await identities.revokeNode(keyIdOf(publicKey)), { name: 'node1' })
+  t.match(await identities.revokeToken(id), { tenant: 'acme' })
+  t.match((await store.list('tokens')).map(({ key }) => key), [`tokens/${id}`])
+  t.equal(await identities.isRevoked(keyIdOf(newcomer)), false)
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node3', publicKey: newKey(), tokenText: `sluice1.${id}.${secret}` }), { kind: 'refused', reason: 'token-revoked' })
+})
+
+void test('a key that two gateways enrolled for two tenants at once is the first one’s, and a revocation is of the key', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const claim = certificateClaim()
+  const keyId = keyIdOf(claim.publicKey)
+  const record = (tenant: string, enrolledAtMs: number): string => JSON.stringify({ tenant, name: 'node1', publicKey: 'x', enrolledAtMs, enrolledBy: 'certificate' })
+  await store.put(`nodes/globex/${keyId}`, record('globex', 2), 0)
+  await store.put(`nodes/acme/${keyId}`, record('acme', 1), 0)
+  t.match(await identities.admit(claim), { kind: 'admitted', node: { tenant: 'acme' } })
+  t.match(await identities.admit({ ...claim, tenant: 'globex' }), { kind: 'refused', reason: 'name-mismatch' })
+  await identities.revokeNode(keyId)
+  t.ok((await store.list('nodes')).every(({ value }) => value.includes('revokedAtMs')))
+})
+
+void test('a node that is known is let in while the store can not be read; no other is', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const publicKey = newKey()
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text })
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey })
+  const told: string[] = []
+  await identities.watchRevocations((keyId) => told.push(keyId), () => told.push('away'), () => told.push('back'))
+  renameSync(join(directory, 'entries'), join(directory, 'elsewhere'))
+  writeFileSync(join(directory, 'entries'), 'no folder')
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey }), { kind: 'admitted', isNew: false })
+  t.equal(await identities.isRevoked(keyIdOf(publicKey)), false)
+  appendFileSync(join(directory, 'changes'), `nodes/acme/${keyIdOf(publicKey)}\n`)
+  await until(() => told.length > 0)
+  await t.rejects(identities.admit({ kind: 'key', nodeName: 'node2', publicKey: newKey() }), { code: 'STORE_UNAVAILABLE' })
+  unlinkSync(join(directory, 'entries'))
+  renameSync(join(directory, 'elsewhere'), join(directory, 'entries'))
+  await until(() => told.length > 1)
+  t.same(told, ['away', 'back'])
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: newKey() }), { kind: 'refused', reason: 'node-unknown' })
 })

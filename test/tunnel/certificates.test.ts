@@ -111,7 +111,7 @@ void test('a key that is known under another name, or to another tenant, is not 
 void test('a node with a certificate is revoked as others are', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway({ clientCaPem })
-  const watch = await lab.identities.watchRevocations((keyId) => gateway.tunnel.revoke(keyId), (error) => t.fail(String(error)))
+  const watch = await lab.identities.watchRevocations((keyId) => gateway.tunnel.revoke(keyId), (why) => t.fail(why))
   const agent = await lab.agent({ gateways: [gateway.url], node: 'worker-1', certificate: () => good })
   await agent.up()
   const client = await dial(t, agent.port, Buffer.from('x'))

@@ -48,7 +48,7 @@ void test('who has no token, a wrong one, or one that is used up, is refused, an
 void test('a node that is revoked loses its session at once, and gets no other', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway()
-  const watch = await lab.identities.watchRevocations((keyId) => gateway.tunnel.revoke(keyId), (error) => t.fail(String(error)))
+  const watch = await lab.identities.watchRevocations((keyId) => gateway.tunnel.revoke(keyId), (why) => t.fail(why))
   const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
   await agent.up()
   const client = await dial(t, agent.port, Buffer.from('x'))

@@ -1,10 +1,16 @@
 // Join tokens: what lets a new node in, once or so many times, for one tenant and for a while.
 //
-//   sluice1.<id>.<secret>     id: 16 hex digits, public · secret: 32 random bytes in base64url
+//   sluice1.<tenant>.<id>.<secret>     id: 16 hex digits, public · secret: 32 random bytes in base64url
+//
+// Version 0.1 made them without a tenant. The tenant says where the token is kept; what it is good for is what is kept there.
 //
 // Of the secret only the SHA-256 is kept: 256 random bits need no slower hash.
 
+import { namePattern } from '../name.ts'
+
 export interface JoinToken {
+  /** Absent in one of version 0.1. */
+  readonly tenant?: string
   readonly id: string
   readonly secret: string
 }
@@ -37,16 +43,17 @@ export interface NodeRecord {
   readonly revokedAtMs?: number
 }
 
-const tokenText = /^sluice1\.([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/
+const tokenText = /^sluice1\.(?:([a-z0-9.-]{1,253})\.)?([0-9a-f]{16})\.([A-Za-z0-9_-]{43})$/
 
 /** @returns undefined for what is no token */
 export function parseJoinToken(text: string): JoinToken | undefined {
-  const [, id, secret] = tokenText.exec(text) ?? []
-  return id === undefined || secret === undefined ? undefined : { id, secret }
+  const [, tenant, id, secret] = tokenText.exec(text) ?? []
+  if (id === undefined || secret === undefined || (tenant !== undefined && !namePattern.test(tenant))) return undefined
+  return { ...(tenant === undefined ? {} : { tenant }), id, secret }
 }
 
-export function formatJoinToken({ id, secret }: JoinToken): string {
-  return `sluice1.${id}.${secret}`
+export function formatJoinToken({ tenant, id, secret }: Required<JoinToken>): string {
+  return `sluice1.${tenant}.${id}.${secret}`
 }
 
 /** Why a session is refused: for the answer, the log and the metric. */

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { status } from '@grpc/grpc-js'
-import { checkKey, checkLease, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watcher } from '../store.ts'
+import { checkKey, checkLease, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watch, type Watcher } from '../store.ts'
 import { methods, type KeyValue, type TxnRequest } from './etcd-api.ts'
 import { EtcdKeys, keyAfter } from './etcd-keys.ts'
 import { EtcdLease } from './etcd-lease.ts'
@@ -91,6 +91,11 @@ export class EtcdStore implements Store {
     return succeeded || (isRepeated && first?.responseRange?.kvs.length === 0)
   }
 
+  async snapshot(): Promise<readonly StoreEntry[]> {
+    const { kvs } = await this.#told(this.#listAt(undefined))
+    return kvs.filter(({ lease }) => lease === '0').map((kv) => this.#entryOf(kv))
+  }
+
   async lease(options: LeaseOptions): Promise<Lease> {
     checkLease(options)
     const grantedAtMs = performance.now()
@@ -100,7 +105,7 @@ export class EtcdStore implements Store {
     return lease
   }
 
-  async watch(prefix: string, watcher: Watcher): Promise<{ close(): void }> {
+  async watch(prefix: string, watcher: Watcher): Promise<Watch> {
     checkKey(prefix)
     const watch = new EtcdWatch({
       members: this.#members, keys: this.#keys, prefix, watcher,
@@ -109,21 +114,17 @@ export class EtcdStore implements Store {
         return { entries: kvs.map((kv) => this.#entryOf(kv)), revision }
       },
       entryOf: (kv) => this.#entryOf(kv),
+      revision: async () => Number((await this.#told(this.#members.call(methods.range, { key: this.#keys.encode('none') }))).response.header.revision),
+      closed: (it) => this.#watches.delete(it),
     })
     await watch.begin()
     this.#watches.add(watch)
-    return {
-      close: () => {
-        this.#watches.delete(watch)
-        watch.close()
-      },
-    }
+    return watch
   }
 
   close(): void {
     for (const watch of this.#watches) watch.close()
     for (const lease of this.#leases) lease.forget()
-    this.#watches.clear()
     this.#members.close()
   }
 

@@ -1,10 +1,11 @@
 // One watch of etcd: all that is there at one revision, then every change from the next one on. A stream that breaks is begun anew where it
 // ended, at the next member; where that revision was compacted meanwhile, with all that is there.
 
-import type { StoreEntry, Watcher } from '../store.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { storeLimits, StoreUnavailableError, type StoreEntry, type Watch, type Watcher } from '../store.ts'
 import { methods, type KeyValue, type WatchResponse } from './etcd-api.ts'
 import type { EtcdKeys } from './etcd-keys.ts'
-import { reasonOf, type Members } from './members.ts'
+import { reasonOf, type Members, type OpenStream } from './members.ts'
 
 /** How often etcd is asked to which revision all was told: an old revision could be compacted, and a stream that is silent is dead. */
 const progressMs = 5_000
@@ -13,6 +14,9 @@ const pauseMsMin = 100
 const pauseMsMax = 2_000
 /** A stream that begins again within this time is nobody's concern. */
 const awayAfterMs = 1_000
+/** Of one who waits for what was changed. */
+const lookMs = 5
+const askTurns = 10
 
 interface EtcdWatchParts {
   readonly members: Members
@@ -21,13 +25,16 @@ interface EtcdWatchParts {
   readonly watcher: Watcher
   readonly list: (prefix: string) => Promise<{ readonly entries: readonly StoreEntry[]; readonly revision: number }>
   readonly entryOf: (kv: KeyValue) => StoreEntry
+  /** Of the last change. */
+  readonly revision: () => Promise<number>
+  readonly closed: (watch: EtcdWatch) => void
 }
 
-export class EtcdWatch {
+export class EtcdWatch implements Watch {
   readonly #parts: EtcdWatchParts
   /** The first revision that was not told. */
   #next = 0
-  #stream: { cancel(): void; on(event: 'error', ignored: () => void): unknown } | undefined
+  #stream: OpenStream<typeof methods.watch>['stream'] | undefined
   #isClosed = false
   #brokenAtMs: number | undefined
   #isAway = false
@@ -44,9 +51,21 @@ export class EtcdWatch {
     void this.#follow()
   }
 
+  async caughtUp(): Promise<void> {
+    const revision = await this.#parts.revision()
+    const untilMs = performance.now() + storeLimits.caughtUpMs
+    for (let turn = 0; this.#next <= revision; turn++) {
+      if (this.#isClosed || performance.now() > untilMs) throw new StoreUnavailableError(`what has changed is not told by ${this.#parts.members.name}; expected revision ${revision} within ${storeLimits.caughtUpMs} ms`)
+      // The member that tells may be behind the one that was asked.
+      if (turn % askTurns === 0) this.#askProgress()
+      await delay(lookMs)
+    }
+  }
+
   close(): void {
     this.#isClosed = true
     this.#endStream()
+    this.#parts.closed(this)
   }
 
   async #tellAll(): Promise<void> {
@@ -94,11 +113,11 @@ export class EtcdWatch {
           if (response.canceled) resolve(new WatchCancelled(response))
           else if (!response.created && !this.#isClosed) this.#tell(response)
           // Answered when all was told that there is; a revision that is compacted is cancelled instead.
-          if (response.created || this.#isAway) stream.write({ progressRequest: {} })
+          if (response.created || this.#isAway) this.#askProgress()
         })
         this.#timers.push(setInterval(() => {
           if (performance.now() - heardAtMs > silenceMs) resolve(new Error(`nothing was heard for ${silenceMs} ms`))
-          else stream.write({ progressRequest: {} })
+          else this.#askProgress()
         }, progressMs))
       })
       // From the last that was told: of a revision that is yet to come no progress is reported.
@@ -134,6 +153,10 @@ export class EtcdWatch {
     this.#brokenAtMs = undefined
     if (this.#isAway) watcher.back()
     this.#isAway = false
+  }
+
+  #askProgress(): void {
+    this.#stream?.write({ progressRequest: {} })
   }
 
   #endStream(): void {

@@ -64,8 +64,8 @@ interface Turn {
   token: Promise<string> | undefined
 }
 
-interface OpenStream<Request, Response> {
-  readonly stream: ClientDuplexStream<Request, Response>
+export interface OpenStream<Of> {
+  readonly stream: Of extends Method<infer Request, infer Response> ? ClientDuplexStream<Request, Response> : never
   /** The next turn is another member's, or another token's. */
   failed(error: unknown): void
 }
@@ -115,7 +115,7 @@ export class Members {
   }
 
   /** At the current member. One that loses its leader ends it. */
-  async stream<Request, Response>(method: Method<Request, Response>): Promise<OpenStream<Request, Response>> {
+  async stream<Request, Response>(method: Method<Request, Response>): Promise<OpenStream<Method<Request, Response>>> {
     const turn = this.#turn()
     try {
       const client = await this.#clientOf(turn.endpoint)

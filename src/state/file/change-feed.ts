@@ -28,7 +28,7 @@ export class ChangeFeed {
   #at = 0
   #rest = ''
   #timer: NodeJS.Timeout | undefined
-  #polling = false
+  #polling: Promise<void> | undefined
   #failed = false
 
   constructor(file: string) {
@@ -65,6 +65,16 @@ export class ChangeFeed {
     }
   }
 
+  /** Resolves once all was told, or a failure, that had been appended before the call. */
+  async readNow(): Promise<void> {
+    // One that is under way may have looked before.
+    while (this.#polling !== undefined) await this.#polling
+    this.#polling = this.#poll().finally(() => {
+      this.#polling = undefined
+    })
+    await this.#polling
+  }
+
   close(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -85,13 +95,13 @@ export class ChangeFeed {
     this.#handle = handle
     this.#at = (await handle.stat()).size
     this.#rest = ''
-    this.#timer = setInterval(() => void this.#poll(), pollIntervalMs)
+    this.#timer = setInterval(() => {
+      if (this.#polling === undefined) void this.readNow()
+    }, pollIntervalMs)
     this.#timer.unref()
   }
 
   async #poll(): Promise<void> {
-    if (this.#polling) return
-    this.#polling = true
     try {
       await this.#readOn()
       await this.#followIfNew()
@@ -103,8 +113,6 @@ export class ChangeFeed {
       if (this.#handle === undefined) return
       this.#failed = true
       for (const listener of this.#listeners) listener.failed(error)
-    } finally {
-      this.#polling = false
     }
   }
 

@@ -11,12 +11,13 @@
 
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watcher } from '../store.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type Store, type StoreEntry, type Watch, type Watcher } from '../store.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { FileWatch } from './file-watch.ts'
 import { keyMark, keysBelow } from './key-path.ts'
 import { LeaseFolders } from './lease-folders.ts'
-import { orMissing, readVersion, retireOlder, writeVersion } from './version-folder.ts'
+import { highestNumber, orMissing, readVersion, retireOlder, writeVersion, type Version } from './version-folder.ts'
 
 const layoutVersion = '1\n'
 /** Of drafts whose writer has died. */
@@ -25,6 +26,9 @@ const leftoverAgeMs = 60 * 60 * 1_000
 const reapIntervalMs = 250
 /** Read at once in a list. */
 const readsMax = 32
+/** Of a snapshot: until nothing has changed between two. */
+const collectionsMax = 20
+const collectionPauseMs = 50
 
 export class FileStore implements Store {
   readonly #directory: string
@@ -68,10 +72,8 @@ export class FileStore implements Store {
     checkKey(prefix)
     const found = new Map((await this.#leases.list(prefix)).map((entry) => [entry.key, entry]))
     const keys = await keysBelow(join(this.#directory, 'entries', prefix), prefix)
-    for (let at = 0; at < keys.length; at += readsMax) {
-      for (const entry of await Promise.all(keys.slice(at, at + readsMax).map(async (key) => await this.#read(key)))) {
-        if (entry !== undefined) found.set(entry.key, entry)
-      }
+    for (const entry of await inBatches(keys, async (key) => await this.#read(key))) {
+      if (entry !== undefined) found.set(entry.key, entry)
     }
     return [...found.values()].toSorted((a, b) => a.key < b.key ? -1 : 1)
   }
@@ -86,35 +88,49 @@ export class FileStore implements Store {
     return await this.#write(key, undefined, ifRevision) !== undefined
   }
 
+  async snapshot(): Promise<readonly StoreEntry[]> {
+    let before = await this.#collect(new Map())
+    for (let collections = 1; collections < collectionsMax; collections++) {
+      const after = await this.#collect(before)
+      // Every version was the highest before this moment and after it, numbers of removals too; so at it all of them were.
+      if (after.size === before.size && [...after].every(([key, { number }]) => before.get(key)?.number === number)) {
+        return [...after].flatMap(([key, { number, value }]) => value === undefined ? [] : [{ key, value, revision: number }])
+      }
+      before = after
+      await delay(collections * collectionPauseMs)
+    }
+    throw new StoreUnavailableError(`${this.#directory} changes while it is read, ${collectionsMax} times over; expected a moment without changes: try again when fewer nodes enrol`)
+  }
+
   async lease(options: LeaseOptions): Promise<Lease> {
     return await this.#leases.take(options)
   }
 
-  async watch(prefix: string, watcher: Watcher): Promise<{ close(): void }> {
+  async watch(prefix: string, watcher: Watcher): Promise<Watch> {
     checkKey(prefix)
-    const watch = new FileWatch(this, prefix, watcher)
+    const watch = new FileWatch({
+      source: this, prefix, watcher,
+      readFeed: async () => await this.#feed.readNow(),
+      closed: () => {
+        listening.close()
+        this.#watches.delete(watch)
+        if (this.#watches.size === 0) this.#stopReaping()
+      },
+    })
     const listening = await this.#feed.listen(watch)
-    const close = (): void => {
-      listening.close()
-      watch.close()
-      this.#watches.delete(watch)
-      if (this.#watches.size === 0) this.#stopReaping()
-    }
     this.#watches.add(watch)
     this.#reap()
     try {
       await watch.begin()
     } catch (error) {
-      close()
+      watch.close()
       throw error
     }
-    return { close }
+    return watch
   }
 
   close(): void {
     for (const watch of this.#watches) watch.close()
-    this.#watches.clear()
-    this.#stopReaping()
     this.#feed.close()
     this.#leases.close()
   }
@@ -155,9 +171,24 @@ export class FileStore implements Store {
     return number
   }
 
+  /** The highest versions of all keys, removals too. @param known read before: what has its number still is not read again */
+  async #collect(known: ReadonlyMap<string, Version>): Promise<ReadonlyMap<string, Version>> {
+    const keys = (await keysBelow(join(this.#directory, 'entries'), '')).toSorted()
+    return new Map(await inBatches(keys, async (key) => {
+      const [folder, before] = [this.#folderOf(key), known.get(key)]
+      return [key, before !== undefined && before.number === await highestNumber(folder) ? before : await readVersion(folder)] as const
+    }))
+  }
+
   #folderOf(key: string): string {
     return join(this.#directory, 'entries', `${key}${keyMark}`)
   }
+}
+
+async function inBatches<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = []
+  for (let at = 0; at < items.length; at += readsMax) results.push(...await Promise.all(items.slice(at, at + readsMax).map(work)))
+  return results
 }
 
 async function checkLayout(file: string): Promise<void> {

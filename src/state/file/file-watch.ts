@@ -1,7 +1,7 @@
 // One watch of a file store: takes hints from the feed, reads what is there now, and tells it, one key after the other. So what it tells of a
 // key never goes back in time, and changes that come faster than they are read are told once.
 
-import type { StoreEntry, Watcher } from '../store.ts'
+import { StoreUnavailableError, storeLimits, type StoreEntry, type Watch, type Watcher } from '../store.ts'
 import type { FeedListener } from './change-feed.ts'
 
 /** Beyond, everything is read again. */
@@ -13,10 +13,26 @@ interface Source {
   list(prefix: string): Promise<readonly StoreEntry[]>
 }
 
-export class FileWatch implements FeedListener {
+interface FileWatchParts {
+  readonly source: Source
+  readonly readFeed: () => Promise<void>
+  readonly prefix: string
+  readonly watcher: Watcher
+  readonly closed: (watch: FileWatch) => void
+}
+
+interface Waiting {
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+export class FileWatch implements FeedListener, Watch {
   readonly #source: Source
   readonly #prefix: string
   readonly #watcher: Watcher
+  readonly #parts: FileWatchParts
+  /** For it to have nothing left to tell. */
+  readonly #waiting = new Set<Waiting>()
   readonly #changed = new Set<string>()
   #missed = false
   #busy = true
@@ -24,10 +40,11 @@ export class FileWatch implements FeedListener {
   #isAway = false
   #retry: NodeJS.Timeout | undefined
 
-  constructor(source: Source, prefix: string, watcher: Watcher) {
-    this.#source = source
-    this.#prefix = prefix
-    this.#watcher = watcher
+  constructor(parts: FileWatchParts) {
+    this.#source = parts.source
+    this.#prefix = parts.prefix
+    this.#watcher = parts.watcher
+    this.#parts = parts
   }
 
   /** Once, when it hears of changes already. */
@@ -37,9 +54,34 @@ export class FileWatch implements FeedListener {
     void this.#work()
   }
 
+  async caughtUp(): Promise<void> {
+    await this.#parts.readFeed()
+    if (!this.#busy && !this.#isAway) return
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => this.#giveUp(new Error(`changes are still read after ${storeLimits.caughtUpMs} ms`)), storeLimits.caughtUpMs)
+      this.#waiting.add({
+        resolve: () => {
+          clearTimeout(timer)
+          resolve()
+        },
+        reject: (error) => {
+          clearTimeout(timer)
+          reject(error)
+        },
+      })
+    })
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#retry)
+    this.#giveUp(new Error('the watch was closed'))
+    this.#parts.closed(this)
+  }
+
+  #giveUp(error: Error): void {
+    for (const { reject } of this.#waiting) reject(new StoreUnavailableError(`what has changed can't be read: ${error.message}`, { cause: error }))
+    this.#waiting.clear()
   }
 
   changed(key: string): void {
@@ -57,6 +99,7 @@ export class FileWatch implements FeedListener {
   failed(error: Error): void {
     if (!this.#isAway) this.#watcher.away(error.message)
     this.#isAway = true
+    this.#giveUp(error)
   }
 
   async #work(): Promise<void> {
@@ -80,6 +123,8 @@ export class FileWatch implements FeedListener {
       this.#isAway = false
     }
     this.#busy = false
+    for (const { resolve } of this.#waiting) resolve()
+    this.#waiting.clear()
   }
 
   async #read(): Promise<() => void> {

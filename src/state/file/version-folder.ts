@@ -94,7 +94,8 @@ export async function orMissing<Value>(attempt: Promise<Value>): Promise<Value |
   }
 }
 
-async function highestNumber(folder: string): Promise<number> {
+/** 0: there never was one. */
+export async function highestNumber(folder: string): Promise<number> {
   return Math.max(0, ...await numbersIn(folder))
 }
 

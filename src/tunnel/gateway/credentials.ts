@@ -21,7 +21,7 @@ export function provenClaim(headers: IncomingHttpHeaders, exporter: Exporter): K
   if (headers['sluice-key'] === undefined && headers['sluice-proof'] === undefined) return { kind: 'refused', reason: 'certificate-missing' }
   if (publicKey === undefined || proof === undefined) return malformed
   const { authorization } = headers
-  const tokenText = authorization === undefined ? undefined : /^Bearer (\S{1,200})$/.exec(authorization)?.[1]
+  const tokenText = authorization === undefined ? undefined : /^Bearer (\S{1,400})$/.exec(authorization)?.[1]
   if (authorization !== undefined && tokenText === undefined) return malformed
   const signed = proofBytes({ exporter: exporter(exporterBytes, exporterLabel, Buffer.alloc(0)), publicKey, nodeName })
   const key = createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: 'Ed25519', x: publicKey.toString('base64url') } })
