@@ -19,7 +19,7 @@ import type { ClientCertificate } from '../../src/tunnel/agent/credentials.ts'
 import type { EgressRecord } from '../../src/core/egress/egress-observer.ts'
 import type { RefusedAnnouncement } from '../../src/core/tunnel/announcement.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
-import { TunnelSide } from '../../src/tunnel/gateway/tunnel-side.ts'
+import { TunnelSide, type TunnelSideOptions } from '../../src/tunnel/gateway/tunnel-side.ts'
 import type { DialledRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { startEcho, until, type Backend } from '../support/sockets.ts'
@@ -42,6 +42,8 @@ export interface TestGateway {
   /** Clients without a certificate. */
   readonly egressRefused: string[]
   readonly announcements: RefusedAnnouncement[]
+  /** Of links to other gateways: undefined: it is up; or why it is not. */
+  readonly peerLinks: { readonly id: string; readonly why: string | undefined }[]
   /** Of accepted connections, to cut them. */
   readonly sockets: Set<Socket>
   /** Another may have its port; connections go on. */
@@ -66,7 +68,7 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number }): Promise<TestGateway>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number; readonly peering?: TunnelSideOptions['peering'] }): Promise<TestGateway>
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate; readonly addresses?: readonly string[]; readonly reverse?: ReverseOptions }): Promise<TestAgent>
 }
 
@@ -76,17 +78,17 @@ export async function tunnelLab(t: Test): Promise<Lab> {
   const store = await FileStore.open(join(directory, 'state'))
   t.teardown(() => store.close())
   const identities = new Identities(store)
-  let agents = 0
+  let [agents, gateways] = [0, 0]
   return {
     directory,
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000 } = {}) => {
-      const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[] }
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000, peering } = {}) => {
+      const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[], peerLinks: [] as TestGateway['peerLinks'][number][] }
       const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
-        gateways: told, threads: 1, handshakesMax, handshakeMsMax, idPrefix: 'test-', pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+        gateways: told, peering, threads: 1, handshakesMax, handshakeMsMax, idPrefix: `test-${++gateways}.`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {
@@ -99,7 +101,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
             seen.details.push(detail)
           },
           announcementRefused: (_facts, refused) => seen.announcements.push(refused),
-          peerLinkChanged: () => undefined,
+          peerLinkChanged: (id, why) => seen.peerLinks.push({ id, why }),
           streamEnded: (_facts, record) => seen.streams.push(record),
           egressEnded: (record) => seen.egress.push(record),
           egressRefused: (_entry, detail) => seen.egressRefused.push(detail),

@@ -10,11 +10,11 @@ export const connectHeadBytesMax = 8 * 1024
 /** Of an answer's first line. */
 const reasonCharactersMax = 200
 
-/** 403 not allowed · 404, between gateways and threads: the session is gone · 502 refused or unreachable · 503 nobody to dial · 504 no answer in time */
-export type ConnectStatus = 200 | 400 | 403 | 404 | 502 | 503 | 504
+/** 403 not allowed · 502 refused or unreachable · 503 nobody to dial · 504 no answer in time */
+export type ConnectStatus = 200 | 400 | 403 | 502 | 503 | 504
 
 const reasonPhrase: Readonly<Record<ConnectStatus, string>> = {
-  200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 404: 'Not Found', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
+  200: 'OK', 400: 'Bad Request', 403: 'Forbidden', 502: 'Bad Gateway', 503: 'Service Unavailable', 504: 'Gateway Timeout',
 }
 
 const encoder = new TextEncoder()

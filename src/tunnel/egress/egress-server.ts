@@ -3,11 +3,11 @@
 // A Unix socket belongs to one tenant: who may open it is the file system's to say. It appears under its name when it already
 // listens, so that a gateway that takes another's place leaves no moment without one.
 
-import { randomBytes } from 'node:crypto'
+import { randomBytes, type X509Certificate } from 'node:crypto'
 import { access, chmod, lstat, rename, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+import { createServer as createTlsServer } from 'node:tls'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import { certificateFacts } from '../certificate-facts.ts'
 
@@ -15,6 +15,8 @@ import { certificateFacts } from '../certificate-facts.ts'
 const socketMode = 0o660
 /** Connections that wait to be accepted. On a Unix socket one more fails at once (EAGAIN): API servers dial many nodes together. */
 const backlogMax = 4_096
+/** Of one entry, with those that are not through their handshake; more are closed at once. */
+const openMax = 24_000
 /** For TLS. */
 const handshakeMsMax = 5_000
 
@@ -47,6 +49,8 @@ export class EgressServer {
     this.#server = entry.kind === 'socket'
       ? createServer({ allowHalfOpen: true }, (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }))
       : this.#createTlsServer(entry)
+    this.#server.maxConnections = openMax
+    this.#server.on('drop', () => this.#handler.refused(`over ${openMax} connections`))
   }
 
   /** @throws an error that names what can't be bound */
@@ -86,10 +90,22 @@ export class EgressServer {
   }
 
   #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
-    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: true, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-      this.#handler.accepted(socket, tenantIn(socket))
+    // Who is refused by TLS itself leaves neither an address nor the reason: it is done below.
+    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
+      const certificate = socket.getPeerX509Certificate()
+      if (certificate !== undefined && socket.authorized) {
+        this.#handler.accepted(socket, tenantIn(certificate))
+        return
+      }
+      this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${certificate === undefined ? 'no client certificate' : `its client certificate: ${String(socket.authorizationError)}`}`)
+      socket.on('error', () => undefined)
+      socket.destroy()
     })
-    server.on('tlsClientError', (error, socket) => this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`))
+    server.on('tlsClientError', (error, socket) => {
+      this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`)
+      // One whose handshake took too long is open still.
+      socket.destroy()
+    })
     return server
   }
 
@@ -122,9 +138,8 @@ function contextOf({ certPem, keyPem, clientCaPem }: EgressEntry & { readonly ki
   return { cert: certPem, key: keyPem, ca: clientCaPem, minVersion: 'TLSv1.2' }
 }
 
-function tenantIn(socket: TLSSocket): { readonly tenant: string | undefined; readonly stranger: string } {
-  const certificate = socket.getPeerX509Certificate()
-  const organizations = certificate === undefined ? [] : certificateFacts(certificate).organizations
+function tenantIn(certificate: X509Certificate): { readonly tenant: string | undefined; readonly stranger: string } {
+  const { organizations } = certificateFacts(certificate)
   if (organizations.length === 1) return { tenant: organizations[0], stranger: '' }
   return { tenant: undefined, stranger: `the client certificate must name the tenant in O, once; it has ${organizations.length === 0 ? 'none' : organizations.join(', ')}` }
 }

@@ -7,7 +7,7 @@
 //   Sluice-Session: 1f…-0.0-7
 
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
-import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, encodeConnectRequest, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
+import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
 import { pairStreams } from './stream-pair.ts'
 import type { Way } from './way.ts'
 
@@ -22,10 +22,6 @@ export function relayedFields({ id, tenant }: { readonly id: string; readonly te
 /** @returns what becomes of such a stream */
 export function relayedStream(stream: MuxStream, wayTo: WayTo): StreamHandler {
   const reader = new ConnectHeadReader()
-  const refuse = (status: Exclude<ConnectStatus, 200>, reason: string): void => {
-    stream.write(encodeConnectAnswer(status, reason))
-    stream.finish()
-  }
   const nothing: StreamHandler = { data: () => undefined, finished: () => undefined, reset: () => undefined, writable: () => undefined }
   return {
     ...nothing,
@@ -39,15 +35,16 @@ export function relayedStream(stream: MuxStream, wayTo: WayTo): StreamHandler {
       const target = head.kind === 'head' ? connectTargetIn(head.firstLine) : undefined
       const session = head.kind === 'head' ? sessionIn(head.fields) : undefined
       if (head.kind !== 'head' || target === undefined || session === undefined) {
-        refuse(400, 'no CONNECT with a session')
+        stream.write(encodeConnectAnswer(400, 'no CONNECT with a session'))
+        stream.finish()
         return
       }
       stream.consumed(bytes.length - head.rest.length)
       const way = wayTo(session)
       const agent = way?.open(nothing)
       if (way === undefined || agent === undefined) {
-        // It ended a moment ago: the news of it is on its way to who asked.
-        refuse(404, 'its session is gone')
+        // It ended a moment ago, and the news of it is on its way to who asked: to whom it is as if it had ended now.
+        stream.reset()
         return
       }
       // Its dial is not over with a reset of this stream.

@@ -147,7 +147,6 @@ export class ReverseDial {
 function failureOf(status: number, reason: string): [status: ReverseFailure['status'], refusal: EgressRefusal, detail: string] {
   switch (status) {
     case 403: return [403, 'forbidden', reason]
-    case 404: return [503, 'no-agent', reason]
     case 503: return [503, 'too-many', reason]
     case 504: return [504, 'timeout', reason]
     default: return [502, 'unreachable', reason]

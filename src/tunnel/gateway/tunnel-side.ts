@@ -107,8 +107,9 @@ export class TunnelSide {
 
   async stop(): Promise<void> {
     await this.#egress.stop()
-    await this.#gateway.stop()
+    // Their links are connections that the gateway waits for.
     this.#peers?.stop()
+    await this.#gateway.stop()
     for (const link of this.#threads.values()) link.close()
   }
 }
