@@ -84,6 +84,18 @@ void test('the other thread opens what is the tenant’s alone, and only while i
   t.equal(lab.echo.sockets.length, 0)
 })
 
+void test('who does not answer at all is given up, and the next agent is asked', async (t) => {
+  const { lab, front, request } = await threads(t)
+  const { port1, port2 } = new MessageChannel()
+  t.teardown(() => port2.close())
+  front.tunnel.linkThread(7, port1, 'client')
+  front.tunnel.seen({ id: 'mute', tenant: 'acme', keyId: 'mute', node: 'mute', sinceMs: 0, announced: { addresses: ['10.96.0.1'], ranges: [], names: [] } }, { kind: 'thread', thread: 7 })
+  const announce = ['10.96.0.0/12']
+  await nodeHere(lab, [front], 'worker-1', { reverse: reaching({ announce, allow: [] }) })
+  t.equal((await request('10.96.0.1:1')).line, 'HTTP/1.1 504 mute: its agent did not answer in 8 s', 'what says more of the destination is told')
+  t.match(front.egress, [{ status: 504, refusal: 'timeout', node: 'worker-1', attempts: 2 }])
+})
+
 void test('between threads, resets cross and a reader that stops holds its own connection alone', async (t) => {
   const { lab, front, back, link, request } = await threads(t)
   link()
