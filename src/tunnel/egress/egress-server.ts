@@ -13,7 +13,7 @@ import { certificateFacts } from '../certificate-facts.ts'
 
 /** Owner and group: the folder says who else gets there. */
 const socketMode = 0o660
-/** Connections that nobody has accepted yet: as many as Linux allows by default. On a Unix socket one more is refused with EAGAIN, which no client tries again. */
+/** Connections that nobody has accepted yet: as many as Linux allows by default. On a Unix socket one more is refused with EAGAIN, and Go's net does not try again. */
 const backlogMax = 4096
 /** For TLS. */
 const handshakeMsMax = 5_000
