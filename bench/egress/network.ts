@@ -5,6 +5,7 @@
 //   hole    198.18.1.1/24                198.18.1.2 has a neighbour's address that nobody has: a SYN to it is never answered
 
 import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 
 export const nodeAddress = '198.18.0.1'
@@ -21,10 +22,17 @@ const commands = [
 ]
 
 /**
+ * Ports of ended connections are free again after a second, as they are on 127.0.0.1 by default: for a minute, and with some ten thousand
+ * connections ended, connect(2) would look for a free one longer than all else takes.
+ */
+const reuse = ['/proc/sys/net/ipv4/tcp_tw_reuse', '1'] as const
+
+/**
  * Makes it, where there is nothing yet.
  * @throws an error that says what is missing
  */
 export function makeNetwork(): void {
   if (Object.keys(networkInterfaces()).length > 0) throw new Error('it takes a network of its own: npm run bench:egress, which is unshare --map-root-user --net node bench/egress/main.ts')
   for (const command of commands) execFileSync('ip', command.split(' '))
+  writeFileSync(...reuse)
 }
