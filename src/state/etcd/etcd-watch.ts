@@ -116,7 +116,7 @@ export class EtcdWatch implements Watch {
           if (response.created || this.#isAway) this.#askProgress()
         })
         this.#timers.push(setInterval(() => {
-          if (performance.now() - heardAtMs > silenceMs) resolve(new Error(`nothing was heard for ${silenceMs} ms`))
+          if (performance.now() - heardAtMs > silenceMs) resolve(new WatchSilent())
           else this.#askProgress()
         }, progressMs))
       })
@@ -124,11 +124,10 @@ export class EtcdWatch implements Watch {
       stream.write({ createRequest: { ...keys.range(prefix), startRevision: this.#next - 1, progressNotify: true, fragment: true } })
       const error = await ended
       this.#endStream()
-      if (error instanceof WatchCancelled && error.isCompacted) {
-        await this.#tellAll()
-        return error.message
-      }
-      throw error
+      if (error instanceof WatchSilent) opened.failed(error)
+      else if (!(error instanceof WatchCancelled && error.isCompacted)) throw error
+      await this.#tellAll()
+      return error.message
     } catch (error) {
       this.#endStream()
       failed?.(error)
@@ -164,6 +163,13 @@ export class EtcdWatch implements Watch {
     this.#stream?.on('error', () => undefined)
     this.#stream?.cancel()
     this.#stream = undefined
+  }
+}
+
+/** Its member is gone, or the revision that it waits for is yet to come: of an etcd that was restored from a backup. */
+class WatchSilent extends Error {
+  constructor() {
+    super(`nothing was heard for ${silenceMs} ms`)
   }
 }
 

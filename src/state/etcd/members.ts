@@ -251,6 +251,7 @@ function isOfToken(error: unknown): boolean {
 }
 
 export function reasonOf(error: unknown): string {
-  if (isServiceError(error)) return error.details
+  // What is told around it by grpc-js says nothing.
+  if (isServiceError(error)) return /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: $/s.exec(error.details)?.[1] ?? error.details
   return error instanceof Error ? error.message : String(error)
 }
