@@ -5,10 +5,12 @@
 //
 // worker-1 knows gateway 1 alone, worker-2 gateway 2 alone, worker-3 both. The echoes run all the time, and must not notice.
 
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { test, t as root, type Test } from 'tap'
 import { tunnelConfig, tunnelHostname } from '../../src/cli/demo/tunnel.ts'
 import { freePort } from '../support/free-port.ts'
@@ -18,6 +20,7 @@ import { EtcdCluster } from './etcd-cluster.ts'
 import { createToken, startAgent } from './tunnel-agent.ts'
 import { TunnelGateway } from './tunnel-gateway.ts'
 
+const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))
 const prefix = '/sluice/lab'
 const answerMsMax = 20_000
 const eventuallyMsMax = 60_000
@@ -25,14 +28,17 @@ const echoIntervalMs = 50
 /** Longer than a gateway's lease. */
 const awayMs = 12_000
 const nodes = ['worker-1', 'worker-2', 'worker-3'] as const
-type Node = typeof nodes[number] | 'worker-4'
+type Node = typeof nodes[number] | 'worker-4' | 'leaver' | 'revoked' | `comer-${number}`
 
 interface Lab {
   readonly gateways: readonly [TunnelGateway, TunnelGateway]
   readonly sockets: readonly [string, string]
   readonly echoPort: number
   readonly directory: string
+  /** Not started. */
+  gateway(name: string, prefix: string): Promise<TunnelGateway>
   agent(node: Node, knows: readonly TunnelGateway[], token?: string): Promise<LabProcess>
+  stopAgent(node: Node): Promise<void>
 }
 
 const cluster = await EtcdCluster.start(root)
@@ -48,38 +54,52 @@ async function startLab(t: Test): Promise<Lab> {
   if (bound === null || typeof bound === 'string') throw new Error('no port')
   const tunnel = (await tunnelConfig(directory)).replace(/\nstate:.*\n/, '\n')
   const { endpoints, caFile, user } = cluster.options(prefix)
-  const state = `state: { kind: etcd, endpoints: [${endpoints.map((each) => `https://${each}`).join(', ')}], prefix: ${prefix}, caFile: ${caFile}, username: ${user?.name}, passwordFile: ${user?.passwordFile} }\n`
-  const gateway = async (number: 1 | 2): Promise<TunnelGateway> => {
+  const stateIn = (where: string): string => `state: { kind: etcd, endpoints: [${endpoints.map((each) => `https://${each}`).join(', ')}], prefix: ${where}, caFile: ${caFile}, username: ${user?.name}, passwordFile: ${user?.passwordFile} }\n`
+  const gateway = async (name: string, where: string): Promise<TunnelGateway> => {
     const port = await freePort()
     const made = await TunnelGateway.create({
-      name: `gateway${number}`, directory, listen: { address: '127.0.0.1', port },
-      tenants: [{ server: { tenant: 'acme', hostname: 'acme.example.test', address: '127.0.0.1', port: bound.port }, egressSocket: socketOf(directory, number) }],
-      tunnel: `${tunnel.replace('tunnel:\n', `tunnel:\n  threads: 2\n  peerAddress: 127.0.0.1:${port}\n`)}${state}`,
+      name, directory, listen: { address: '127.0.0.1', port },
+      tenants: [{ server: { tenant: 'acme', hostname: 'acme.example.test', address: '127.0.0.1', port: bound.port }, egressSocket: socketOf(directory, name) }],
+      tunnel: `${tunnel.replace('tunnel:\n', `tunnel:\n  threads: 2\n  peerAddress: 127.0.0.1:${port}\n`)}${stateIn(where)}`,
     })
     t.teardown(async () => await made.kill())
-    await made.start()
     return made
   }
-  const gateways = [await gateway(1), await gateway(2)] as const
+  const gateways = [await gateway('gateway1', prefix), await gateway('gateway2', prefix)] as const
+  for (const each of gateways) await each.start()
   let turns = 0
+  const agents = new Map<Node, LabProcess>()
   return {
-    gateways, directory, echoPort: bound.port,
-    sockets: [socketOf(directory, 1), socketOf(directory, 2)],
+    gateways, directory, echoPort: bound.port, gateway,
+    sockets: [socketOf(directory, 'gateway1'), socketOf(directory, 'gateway2')],
     agent: async (node, knows, token) => {
-      const agent = await startAgent({
+      return await startAgent({
         name: node, directory, ...(token === undefined ? {} : { token }), turn: ++turns, gateways: knows.map(({ listen }) => `wss://${tunnelHostname}:${listen.port}`), addresses: ['127.0.0.1'],
         listen: { address: '127.0.0.1', port: await freePort() },
         reverse: `reverse: { allow: [{ cidr: 127.0.0.1/32, ports: [${bound.port}] }] }\n`,
-        run: (name, executable, arguments_) => new LabProcess({ name, executable, arguments_, directory }),
+        run: (name, executable, arguments_) => {
+          const process_ = new LabProcess({ name, executable, arguments_, directory })
+          agents.set(node, process_)
+          t.teardown(async () => await process_.stop())
+          return process_
+        },
       })
-      t.teardown(async () => await agent.stop())
-      return agent
     },
+    stopAgent: async (node) => await agents.get(node)?.stop(),
   }
 }
 
-function socketOf(directory: string, number: 1 | 2): string {
-  return join(directory, `egress-${number}.sock`)
+function socketOf(directory: string, gateway: string): string {
+  return join(directory, `${gateway}.sock`)
+}
+
+async function sluice(arguments_: readonly string[], input = ''): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
+  const child = spawn(process.execPath, [mainFile, ...arguments_], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) child[name].setEncoding('utf8').on('data', (text: string) => (said[name] += text))
+  child.stdin.end(input)
+  await once(child, 'close')
+  return { code: child.exitCode, ...said }
 }
 
 /** @returns the answer's first line, and the connection behind it */
@@ -187,7 +207,7 @@ void test('members are killed one after another: nothing is noticed, and what is
   })
 })
 
-void test('all members are killed, for longer than a lease: agents that are known are let in and reached, one that is not is told to wait', async (t) => {
+void test('all members are killed, for longer than a lease: agents that are known are let in, and all are reached', async (t) => {
   const [one, two] = lab.gateways
   const token = await createToken(one.configFile, { tenant: 'acme' })
   const other = await lab.agent('worker-4', [one], token)
@@ -229,6 +249,32 @@ void test('a gateway that stands still for longer than its lease: the others ask
   })
   await eventually(async () => await allReachable())
   t.pass('all are reached by all again')
+})
+
+void test('what is exported while agents come and go, a gateway with an empty etcd takes: it accepts the same agents, and not the revoked one', async (t) => {
+  const [one] = lab.gateways
+  const token = await createToken(one.configFile, { tenant: 'acme', uses: 20 })
+  const [leaver, revoked] = [await lab.agent('leaver', [one], token), await lab.agent('revoked', [one], token)]
+  const comings = (async (): Promise<void> => {
+    for (let each = 0; each < 3; each++) await (await lab.agent(`comer-${each}`, [one], token)).stop()
+  })()
+  const nodesThere = JSON.parse((await sluice(['node', 'list', '--config', one.configFile, '--output', 'json'])).stdout) as readonly { readonly key: string; readonly name: string }[]
+  const its = nodesThere.find(({ name }) => name === 'revoked')
+  t.match(await sluice(['node', 'revoke', '--config', one.configFile, its?.key ?? '']), { code: 0 })
+  const exported = await sluice(['state', 'export', '--config', one.configFile])
+  t.match(exported, { code: 0 })
+  await Promise.all([comings, leaver.stop(), revoked.stop()])
+
+  const restored = await lab.gateway('restored', '/sluice/restored')
+  t.match(await sluice(['state', 'import', '--config', restored.configFile], exported.stdout), { code: 0 })
+  await restored.start()
+  await lab.agent('leaver', [restored])
+  t.pass('a node that was enrolled has its session, with its key alone')
+  const refused = lab.agent('revoked', [restored])
+  await eventually(async () => await restored.metric('sluice_tunnel_sessions_refused_total') > 0)
+  t.match(await restored.logTail(), '"reason":"node-revoked"')
+  await lab.stopAgent('revoked')
+  await t.rejects(refused)
 })
 
 void test('a gateway with a prefix or a password that is not its own does not start, and says why', async (t) => {
