@@ -1,17 +1,23 @@
-// The readings over time as SVG: a row for each interval, entries on the left and broadcasts on the right, medians over the runs.
-// Pure. Colours are those of the pictures in docs/, for light and dark pages.
+// The readings of the first run over time as SVG: a row for each interval, entries on the left and broadcasts on the right. Not the
+// medians over the runs: the system sweeps whenever it likes, and medians would fill its saw's teeth. Pure. Colours are those of the
+// pictures in docs/, for light and dark pages.
 
 import { own } from '../result.ts'
-import { summarise } from '../statistics.ts'
 import type { Reading } from './conclude.ts'
 import type { NeighboursResult } from './report.ts'
 import { targets, workloadOf } from './session.ts'
 
-const page = { width: 960, head: 34, row: 262, foot: 10 } as const
-const panel = { width: 400, height: 168, top: 44, lefts: [58, 534] } as const
+const page = { width: 960, head: 34, row: 274, foot: 6 } as const
+const panel = { width: 400, height: 168, top: 58, lefts: [58, 534] } as const
 const tickCount = 4
-/** Of a label above its line. */
+/** Of a label above the end of its line. */
 const labelGap = 7
+/** Of the panel's width. */
+const labelShare = 0.4
+/** Of an axis: a quarter of each is a round number. */
+const axisSteps = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10, 12] as const
+/** Of an axis beyond the highest value. */
+const headroom = 1.05
 
 interface Point {
   readonly seconds: number
@@ -43,7 +49,7 @@ export function renderPlot(result: NeighboursResult): string {
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${page.width} ${height}" role="img" aria-labelledby="title desc" font-family="ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="14">
   <title id="title">ARP broadcasts and neighbour entries, directly and through the gateway</title>
-  <desc id="desc">Made by npm run bench:neighbours. ${nodes} nodes call ${apiServers} API servers on one segment; medians over the runs, which begin with empty tables. ${spoken(result)}</desc>
+  <desc id="desc">Made by npm run bench:neighbours. ${nodes} nodes call ${apiServers} API servers on one segment; tables are empty at first. ${spoken(result)}</desc>
   <style>
     text { fill: #1f2328 }
     .soft { fill: #59636e; font-size: 12px }
@@ -79,17 +85,10 @@ function spoken(result: NeighboursResult): string {
 
 function linesOf({ measurements }: NeighboursResult, intervalMs: number, of: (reading: Reading) => number): readonly Line[] {
   return targets.map((target) => {
-    const runs = measurements.filter((each) => each.target === target && each.workload === workloadOf(intervalMs)).map(({ readings }) => readings)
-    const points = (runs[0] ?? []).map((_reading, index): Point => {
-      const readings = runs.flatMap((each) => each[index] ?? [])
-      return { seconds: medianOf(readings, ({ atMs }) => atMs) / 1000, value: medianOf(readings, of) }
-    })
+    const readings = measurements.find((each) => each.target === target && each.workload === workloadOf(intervalMs))?.readings ?? []
+    const points = readings.map((reading): Point => ({ seconds: reading.atMs / 1000, value: of(reading) }))
     return target === own ? { name: 'through the gateway', style: 'g', points } : { name: 'direct', style: 'd', points }
   })
-}
-
-function medianOf(readings: readonly Reading[], of: (reading: Reading) => number): number {
-  return summarise(readings.map(of))?.median ?? 0
 }
 
 function draw({ title, left, top, seconds, lines }: Panel): string {
@@ -104,15 +103,15 @@ function draw({ title, left, top, seconds, lines }: Panel): string {
     ...lines.map(({ style, points }) => `  <path class="${style}" d="M${points.map(({ seconds: at, value }) => `${x(at)} ${y(value).toFixed(1)}`).join('L')}"/>`),
     ...lines.map(({ name, style, points }) => {
       const value = points.at(-1)?.value ?? 0
-      return `  <text class="t${style}" x="${left + panel.width}" y="${(y(value) - labelGap).toFixed(1)}" text-anchor="end" font-size="12">${name}: ${count(value)}</text>`
+      const highest = Math.max(value, ...points.filter((point) => point.seconds >= seconds * (1 - labelShare)).map((point) => point.value))
+      return `  <text class="t${style}" x="${left + panel.width}" y="${(y(highest) - labelGap).toFixed(1)}" text-anchor="end" font-size="12">${name}, at the end: ${count(value)}</text>`
     }),
   ].join('\n')
 }
 
-/** @returns the next of 1, 2, 4, 8, each times a power of ten: a quarter of it is a round number */
 function niceMax(value: number): number {
   const power = 10 ** Math.floor(Math.log10(value))
-  return ([1, 2, 4, 8, 10].find((step) => step * power >= value * 1.05) ?? 20) * power
+  return (axisSteps.find((step) => step * power >= value * headroom) ?? Number.NaN) * power
 }
 
 function count(value: number): string {
