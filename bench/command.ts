@@ -54,16 +54,20 @@ export interface Saved {
   readonly report: string
   readonly jsonFile?: string | undefined
   readonly markdownFile?: string | undefined
+  /** SVG. */
+  readonly plot?: string | undefined
+  readonly plotFile?: string | undefined
 }
 
-/** Writes both, and prints the report. */
-export function save({ prefix, startedAt, result, report, ...files }: Saved): void {
+/** Writes all of it, and prints the report. */
+export function save({ prefix, startedAt, result, report, plot, ...files }: Saved): void {
   const base = `${resultsDirectory}${prefix}${startedAt.slice(0, 19).replaceAll(':', '-')}`
-  const { jsonFile = `${base}.json`, markdownFile = `${base}.md` } = files
-  for (const [file, text] of [[jsonFile, `${JSON.stringify(result, undefined, 2)}\n`], [markdownFile, report]] as const) {
+  const { jsonFile = `${base}.json`, markdownFile = `${base}.md`, plotFile = `${base}.svg` } = files
+  const written = [[jsonFile, `${JSON.stringify(result, undefined, 2)}\n`], [markdownFile, report], ...(plot === undefined ? [] : [[plotFile, plot] as const])] as const
+  for (const [file, text] of written) {
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, text)
   }
   process.stdout.write(report)
-  tell(`\nwritten to ${jsonFile} and ${markdownFile}`)
+  tell(`\nwritten to ${written.map(([file]) => file).join(' and ')}`)
 }

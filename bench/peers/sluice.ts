@@ -13,24 +13,25 @@ export const sluice: Peer = {
   settings: '`relay: { workers: 1 }`, every other setting at its default',
   find: () => {
     const { version }: { version: string } = JSON.parse(readFileSync(manifestFile, 'utf8'))
-    return { version, launch }
+    return { version, launch: (facts) => sluiceLaunch(facts) }
   },
 }
 
-function launch(facts: PeerFacts): Launch {
+/** @param listenAddress where others than this machine can reach it */
+export function sluiceLaunch(facts: Omit<PeerFacts, 'connectionsMax'>, listenAddress = '127.0.0.1'): Launch {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'gateway', '--config', join(facts.directory, 'sluice.yaml')],
     // On SIGTERM it would drain.
     stopSignal: 'SIGKILL',
-    files: { 'sluice.yaml': render(facts) },
+    files: { 'sluice.yaml': render(facts, listenAddress) },
     readyUrl: `http://127.0.0.1:${facts.adminPort}/readyz`,
   }
 }
 
-function render({ listenPort, adminPort, routes }: PeerFacts): string {
+function render({ listenPort, adminPort, routes }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string): string {
   return `listeners:
-  - address: 127.0.0.1:${listenPort}
+  - address: ${listenAddress}:${listenPort}
 tenants:
 ${routes.map(({ serverName, endpoint }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]
