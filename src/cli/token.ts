@@ -7,9 +7,10 @@ import type { Config } from '../config/config.ts'
 import { parseDurationMs } from '../config/duration.ts'
 import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
+import { namePattern } from '../core/name.ts'
 import { Identities, IdentityError } from '../state/identities.ts'
 import { openStore } from '../state/open-store.ts'
-import { StoreUnavailableError } from '../state/store.ts'
+import { StoreUnavailableError, type Store } from '../state/store.ts'
 import type { CliIo } from './io.ts'
 import { formatTable } from './table.ts'
 
@@ -56,6 +57,7 @@ interface Asked {
   readonly argument: string | undefined
   readonly values: Partial<Record<keyof typeof options, string>>
   readonly config: Config
+  readonly store: Store
   readonly identities: Identities
   readonly io: CliIo
 }
@@ -100,7 +102,7 @@ async function withIdentities({ command, usage, args, io }: Invocation, perform:
     const config = loadConfig({ file: values.config, env: io.env })
     const store = await openStore(config.state, dirname(values.config))
     try {
-      const code = await perform({ command, action, argument, values, config, identities: new Identities(store), io })
+      const code = await perform({ command, action, argument, values, config, store, identities: new Identities(store), io })
       return code ?? wrong(`no action ${JSON.stringify(action)}`)
     } finally {
       store.close()
@@ -116,14 +118,15 @@ async function withIdentities({ command, usage, args, io }: Invocation, perform:
   }
 }
 
-async function createToken({ values, config, identities, io }: Asked): Promise<number> {
+async function createToken({ values, config, store, identities, io }: Asked): Promise<number> {
   const wrong = (what: string): number => {
     io.stderr.write(`sluice token create: ${what}\n`)
     return 2
   }
   const { tenant, ttl = '1h', uses = '1' } = values
   const names = config.tenants.map(({ name }) => name)
-  if (tenant === undefined || !names.includes(tenant)) {
+  const isKnown = tenant !== undefined && (names.includes(tenant) || (hasStoredTenants(config) && namePattern.test(tenant) && await store.get(`tenants/${tenant}`) !== undefined))
+  if (!isKnown) {
     const nearest = nearestName(tenant ?? '', names)
     return wrong(tenant === undefined ? '--tenant NAME is needed' : `there is no tenant ${JSON.stringify(tenant)}${nearest === undefined ? '' : `; did you mean ${nearest}?`}`)
   }
@@ -134,6 +137,10 @@ async function createToken({ values, config, identities, io }: Asked): Promise<n
   io.stdout.write(`${text}\n`)
   io.stderr.write(`token ${id}: for ${tenant}, ${uses === '1' ? 'one node' : `${uses} nodes`}, until ${time(expiresAtMs)}; it can't be shown again\n`)
   return 0
+}
+
+function hasStoredTenants({ state }: Config): boolean {
+  return state.kind === 'etcd' && state.tenants === true
 }
 
 async function listTokens({ values, identities, io }: Asked): Promise<number> {

@@ -57,8 +57,8 @@ export interface ApiServerClaims {
   readonly hasUnknownKeys?: boolean
 }
 
-export function claimsOfParsed({ listeners, tenants, pools, tunnel, egress }: ParsedConfig): Claims {
-  return { egress, hasTunnel: tunnel !== undefined, tunnelHostnames: tunnel?.hostnames ?? [], listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: new Set(tenants.map(({ name }) => name)), pools }
+export function claimsOfParsed({ listeners, tenants, pools, tunnel, egress, state }: ParsedConfig): Claims {
+  return { egress, hasTunnel: tunnel !== undefined, tunnelHostnames: tunnel?.hostnames ?? [], listeners: indexed(listeners), tenants: indexed(tenants), tenantNames: state.tenants === true ? undefined : new Set(tenants.map(({ name }) => name)), pools }
 }
 
 export function claimsOfBroken(data: unknown): Claims {
@@ -66,7 +66,7 @@ export function claimsOfBroken(data: unknown): Claims {
   return {
     listeners: indexed(listOf(listeners).map(listenerClaims)),
     tenants: indexed(listOf(tenants).map(tenantClaims)),
-    tenantNames: tenantNamesOf(tenants),
+    tenantNames: valueAt(data, ['state', 'tenants']) === true ? undefined : tenantNamesOf(tenants),
     pools: poolClaims(valueAt(data, ['pools'])),
     tunnelHostnames: listOf(valueAt(data, ['tunnel', 'hostnames'])).map((hostname) => claimed(hostname, exactHostname)),
     egress: listOf(valueAt(data, ['egress'])).map(egressClaims),

@@ -2,12 +2,13 @@
 
 import { ShardedMap } from '../core/sharded-map.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
-import type { Config, Settings } from './config.ts'
-import { parseConfig } from './load.ts'
+import type { Settings } from './config.ts'
+import { parseWhole } from './load.ts'
 import type { LoadOptions } from './parse-text.ts'
 import { loadPieces, type Pieces } from './pieces.ts'
 import { readConfigFile } from './read-file.ts'
-import { resolveSettings } from './resolve.ts'
+import { resolve, resolveSettings } from './resolve.ts'
+import type { ParsedConfig } from './schema.ts'
 
 /** A configuration that can be compared with another one quickly. */
 export interface LoadedConfig {
@@ -16,6 +17,8 @@ export interface LoadedConfig {
   readonly tenants: ShardedMap<TenantSpec>
   /** Of all tenants together. */
   readonly hostnameCount: number
+  /** What tenants from elsewhere take from the file. */
+  readonly shared: Pick<ParsedConfig, 'defaults' | 'pools'>
 }
 
 export class ConfigLoader {
@@ -38,14 +41,16 @@ export class ConfigLoader {
   /** @throws {ConfigError} */
   parse(text: string): LoadedConfig {
     const pieces = loadPieces({ text, env: this.#options.env, previous: this.#pieces })
-    if (pieces === undefined) return loaded(parseConfig({ ...this.#options, text }))
+    if (pieces === undefined) return loaded(parseWhole({ ...this.#options, text }))
     this.#pieces = pieces
-    return { settings: resolveSettings(pieces.frame.parsed), tenants: pieces.tenants, hostnameCount: pieces.hostnames.size }
+    const { parsed } = pieces.frame
+    return { settings: resolveSettings(parsed), tenants: pieces.tenants, hostnameCount: pieces.hostnames.size, shared: parsed }
   }
 }
 
-function loaded({ tenants, ...settings }: Config): LoadedConfig {
+function loaded(parsed: ParsedConfig): LoadedConfig {
+  const { tenants, ...settings } = resolve(parsed)
   const byName = new ShardedMap<TenantSpec>().draft()
   for (const tenant of tenants) byName.set(tenant.name, tenant)
-  return { settings, tenants: byName.done(), hostnameCount: tenants.reduce((sum, { hostnames }) => sum + hostnames.length, 0) }
+  return { settings, tenants: byName.done(), hostnameCount: tenants.reduce((sum, { hostnames }) => sum + hostnames.length, 0), shared: { defaults: parsed.defaults, pools: parsed.pools } }
 }

@@ -60,6 +60,8 @@ export interface EtcdConfig {
   readonly caFile?: string
   readonly certificate?: { readonly certFile: string; readonly keyFile: string }
   readonly user?: { readonly name: string; readonly passwordFile: string }
+  /** What is below `tenants/` there are tenants too. @default false */
+  readonly tenants?: boolean
 }
 
 export interface RelayConfig {

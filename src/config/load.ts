@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { parseText, type LoadOptions, type TextOptions } from './parse-text.ts'
 import { readConfigFile } from './read-file.ts'
 import { crossProblems, resolve } from './resolve.ts'
-import { configSchema } from './schema.ts'
+import { configSchema, type ParsedConfig } from './schema.ts'
 
 /** @throws {ConfigError} */
 export function loadConfig({ file, env }: LoadOptions): Config {
@@ -17,5 +17,10 @@ export function loadConfig({ file, env }: LoadOptions): Config {
  * @throws {ConfigError}
  */
 export function parseConfig(options: TextOptions): Config {
-  return resolve(parseText(options, { schema: configSchema, needed: 'listeners', crossProblems: (parsed, data) => crossProblems(parsed === undefined ? claimsOfBroken(data) : claimsOfParsed(parsed)) }))
+  return resolve(parseWhole(options))
+}
+
+/** As `parseConfig`, before it is resolved. */
+export function parseWhole(options: TextOptions): ParsedConfig {
+  return parseText(options, { schema: configSchema, needed: 'listeners', crossProblems: (parsed, data) => crossProblems(parsed === undefined ? claimsOfBroken(data) : claimsOfParsed(parsed)) })
 }

@@ -73,7 +73,7 @@ export function loadPieces({ text, env, previous }: PiecesOptions): Pieces | und
   const claims = items === undefined ? undefined : claimsOf(items, { list, kept })
   if (items === undefined || claims === undefined) return undefined
   const named = [...frame.parsed.listeners.map(({ defaultTenant }) => defaultTenant), ...frame.parsed.egress.map(({ tenant }) => tenant)]
-  const areKnown = named.every((tenant) => tenant === undefined || claims.tenants.get(tenant) !== undefined)
+  const areKnown = frame.parsed.state.tenants === true || named.every((tenant) => tenant === undefined || claims.tenants.get(tenant) !== undefined)
   const tunnelHostnames = frame.parsed.tunnel?.hostnames ?? []
   return areKnown && tunnelHostnames.every((hostname) => claims.hostnames.get(hostname) === undefined) ? { frame, list, items, ...claims } : undefined
 }

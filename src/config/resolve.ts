@@ -122,7 +122,7 @@ function tunnelConfig({ clientCaFile, peerAddress, ...tunnel }: NonNullable<Pars
   return { ...tunnel, ...(clientCaFile === undefined ? {} : { clientCaFile }), ...(peerAddress === undefined ? {} : { peerAddress }) }
 }
 
-function stateConfig({ kind, directory, endpoints, prefix, caFile, certFile, keyFile, username, passwordFile }: ParsedConfig['state']): StateConfig {
+function stateConfig({ kind, directory, endpoints, prefix, caFile, certFile, keyFile, username, passwordFile, tenants }: ParsedConfig['state']): StateConfig {
   if (kind === 'file') return { kind, directory: directory ?? stateDefaults.directory }
   if (endpoints === undefined) throw new Error('bug: an etcd whose keys were not checked')
   return {
@@ -130,6 +130,7 @@ function stateConfig({ kind, directory, endpoints, prefix, caFile, certFile, key
     ...(caFile === undefined ? {} : { caFile }),
     ...(certFile === undefined || keyFile === undefined ? {} : { certificate: { certFile, keyFile } }),
     ...(username === undefined || passwordFile === undefined ? {} : { user: { name: username, passwordFile } }),
+    ...(tenants === undefined ? {} : { tenants }),
   }
 }
 

@@ -201,6 +201,7 @@ const stateSchema = z.strictObject({
   keyFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file in PEM, the private key of certFile' }),
   username: z.string().min(1).optional().meta({ description: 'of kind etcd: a user of etcd, with a password' }),
   passwordFile: z.string().min(1).optional().meta({ description: 'of kind etcd: a file with the password of username' }),
+  tenants: z.boolean().optional().meta({ description: 'of kind etcd: true or false: tenants are also what is below tenants/ there, each as in a list of tenants; absent: false' }),
 }).superRefine(({ kind, ...keys }, context) => {
   const wrong = (message: string, ...path: string[]): void => void context.issues.push({ code: 'custom', message, path, input: undefined })
   const { directory, ...etcd } = keys

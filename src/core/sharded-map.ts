@@ -71,6 +71,10 @@ export class ShardedMapDraft<Value> {
     this.#size = size
   }
 
+  get size(): number {
+    return this.#size
+  }
+
   get(key: string): Value | undefined {
     const hash = stableHash(key)
     return this.#rows[rowOf(hash)]?.[shardOf(hash)]?.get(key)

@@ -6,9 +6,10 @@
 
 import { Worker } from 'node:worker_threads'
 import type { ConfigChange } from '../config/change.ts'
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError, type ConfigProblem } from '../config/config-error.ts'
 import type { Settings } from '../config/config.ts'
 import type { LoadOptions } from '../config/parse-text.ts'
+import type { StoredTenantChange } from '../config/stored-tenants.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ConfigReply, ConfigRequest } from './config-worker.ts'
 
@@ -32,12 +33,16 @@ export interface ConfigFacts {
 export interface ConfigUpdate extends ConfigFacts {
   /** Of the configuration that was committed last. */
   readonly change: ConfigChange
+  /** Tenants of the store that don't hold as they were written last. */
+  readonly refused: readonly ConfigProblem[]
 }
 
 export class ConfigThread {
   readonly #options: ConfigThreadOptions
   #worker: Worker | undefined
   #asked: PromiseWithResolvers<ConfigReply> | undefined
+  /** By name: for a thread that comes after one that is gone. */
+  readonly #stored = new Map<string, string>()
 
   constructor(options: ConfigThreadOptions) {
     this.#options = options
@@ -50,22 +55,40 @@ export class ConfigThread {
    * @throws an error that says why the thread is gone
    */
   async load(msMax = defaultLoadMsMax): Promise<ConfigUpdate> {
+    return await this.#load('load', msMax)
+  }
+
+  /** As `load`, with the file as it was read last. */
+  async refresh(): Promise<ConfigUpdate> {
+    return await this.#load('refresh', defaultLoadMsMax)
+  }
+
+  /** Tenants of the store that were written, or are gone: for the next load or refresh. */
+  changeStored(changes: readonly StoredTenantChange[]): void {
+    for (const { name, text } of changes) {
+      if (text === undefined) this.#stored.delete(name)
+      else this.#stored.set(name, text)
+    }
+    this.#worker?.postMessage({ kind: 'stored', changes } satisfies ConfigRequest)
+  }
+
+  async #load(kind: 'load' | 'refresh', msMax: number): Promise<ConfigUpdate> {
     const worker = this.#worker ??= this.#start()
     // A thread that waits for a file system does not even end before it has its answer.
     const timer = setTimeout(() => this.#giveUp(worker, new Error(`loading ${this.#options.file} took over ${msMax} ms`)), msMax)
     worker.ref()
     try {
-      const loaded = await this.#ask(worker, { kind: 'load' })
+      const loaded = await this.#ask(worker, { kind })
       if (loaded.kind === 'problems') throw new ConfigError(loaded.problems)
-      if (loaded.kind !== 'loaded') throw new Error(`bug: ${loaded.kind} is no answer to load`)
+      if (loaded.kind !== 'loaded') throw new Error(`bug: ${loaded.kind} is no answer to ${kind}`)
       const tenants: TenantSpec[] = []
       while (tenants.length < loaded.changedCount) {
         const portion = await this.#ask(worker, { kind: 'tenants', from: tenants.length, to: tenants.length + tenantsPerMessage })
         if (portion.kind !== 'tenants') throw new Error(`bug: ${portion.kind} is no answer to tenants`)
         tenants.push(...portion.tenants)
       }
-      const { settings, tenantCount, hostnameCount, change } = loaded
-      return { settings, tenantCount, hostnameCount, change: { ...change, tenants } }
+      const { settings, tenantCount, hostnameCount, change, refused } = loaded
+      return { settings, tenantCount, hostnameCount, refused, change: { ...change, tenants } }
     } finally {
       clearTimeout(timer)
       worker.unref()
@@ -101,6 +124,7 @@ export class ConfigThread {
     })
     worker.on('error', (error: Error) => this.#gone(worker, error))
     worker.on('exit', (code) => this.#gone(worker, new Error(`the thread that reads the configuration has ended (exit ${code})`)))
+    if (this.#stored.size > 0) worker.postMessage({ kind: 'stored', changes: [...this.#stored].map(([name, text]) => ({ name, text })) } satisfies ConfigRequest)
     return worker
   }
 

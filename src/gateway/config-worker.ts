@@ -2,6 +2,8 @@
 // that is read again costs what has changed in it. config-thread.ts is its other end.
 //
 //   load ──▶ loaded (with how many tenants have changed) or problems
+//   stored: tenants of the store that were written or are gone
+//   refresh ──▶ as load, with the file as it was read last
 //   tenants, for each portion of them ──▶ tenants
 //   commit: the relay has it; the next change is one of this
 
@@ -13,11 +15,14 @@ import { ConfigError, type ConfigProblem } from '../config/config-error.ts'
 import { ConfigLoader, type LoadedConfig } from '../config/config-loader.ts'
 import type { Settings } from '../config/config.ts'
 import type { LoadOptions } from '../config/parse-text.ts'
+import { StoredTenants, type StoredTenantChange } from '../config/stored-tenants.ts'
 import type { ShardedMap } from '../core/sharded-map.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 
 export type ConfigRequest =
   | { readonly kind: 'load' }
+  | { readonly kind: 'stored'; readonly changes: readonly StoredTenantChange[] }
+  | { readonly kind: 'refresh' }
   | { readonly kind: 'tenants'; readonly from: number; readonly to: number }
   | { readonly kind: 'commit' }
 
@@ -31,6 +36,8 @@ export type ConfigReply =
       /** Its tenants come by `tenants`. */
       readonly change: Omit<ConfigChange, 'tenants'>
       readonly changedCount: number
+      /** Of tenants of the store. */
+      readonly refused: readonly ConfigProblem[]
     }
   | { readonly kind: 'tenants'; readonly tenants: readonly TenantSpec[] }
 
@@ -43,22 +50,28 @@ function serve(port: NonNullable<typeof parentPort>, options: LoadOptions): void
   lowerPriority()
   const loader = new ConfigLoader(options)
   let running: ShardedMap<TenantSpec> | undefined
+  const stored = new StoredTenants()
+  let file: LoadedConfig | undefined
   let loaded: LoadedConfig | undefined
   let changed: readonly TenantSpec[] = []
-  const load = (): ConfigReply => {
+  const load = (isRead: boolean): ConfigReply => {
     try {
-      loaded = loader.load()
+      file = isRead || file === undefined ? loader.load() : file
     } catch (error) {
       if (error instanceof ConfigError) return { kind: 'problems', problems: error.problems }
       throw error
     }
+    const { config, refused } = stored.mergedWith(file)
+    loaded = config
     const { tenants, ...change } = changeSince(running, loaded)
     changed = tenants
-    return { kind: 'loaded', settings: loaded.settings, tenantCount: loaded.tenants.size, hostnameCount: loaded.hostnameCount, change, changedCount: tenants.length }
+    return { kind: 'loaded', settings: loaded.settings, tenantCount: loaded.tenants.size, hostnameCount: loaded.hostnameCount, change, changedCount: tenants.length, refused }
   }
   port.on('message', (request: ConfigRequest) => {
     switch (request.kind) {
-      case 'load': port.postMessage(load()); break
+      case 'load': port.postMessage(load(true)); break
+      case 'refresh': port.postMessage(load(false)); break
+      case 'stored': stored.change(request.changes); break
       case 'tenants': port.postMessage({ kind: 'tenants', tenants: changed.slice(request.from, request.to) } satisfies ConfigReply); break
       case 'commit':
         running = loaded?.tenants

@@ -5,11 +5,12 @@
 //
 // A reload is all or nothing: new listeners are bound first, and if one can't be, the running snapshot stays whole.
 
+import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
 import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
-import { ConfigError, formatProblem } from '../config/config-error.ts'
+import { ConfigError, formatProblem, type ConfigProblem } from '../config/config-error.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
@@ -19,9 +20,12 @@ import type { SnapshotFacts } from '../observe/metrics.ts'
 import type { Observation } from '../observe/observation.ts'
 import { programVersion } from '../observe/program-version.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
+import { openStore } from '../state/open-store.ts'
+import type { Store } from '../state/store.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
 import { FileWatcher } from './file-watcher.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
+import { StoredTenants } from './stored-tenants.ts'
 import { openTunnel, type Tunnel } from './tunnel.ts'
 
 export interface GatewayOptions {
@@ -47,6 +51,8 @@ interface GatewayParts {
   readonly watcher: FileWatcher
   readonly relay: Relay
   readonly tunnel: Tunnel | undefined
+  readonly tenants: StoredTenants | undefined
+  readonly store: Store | undefined
 }
 
 export type ReloadResult =
@@ -70,30 +76,44 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     env: options.env,
     onDeath: ({ message }) => options.logger.error({ error: message }, 'the next reload reads the whole file'),
   })
-  const { change, ...config } = await thread.load().catch((error: unknown) => {
-    watcher.close()
-    thread.close()
-    throw error
-  })
-  const tunnel = await openTunnel({ settings: config.settings, configFile: options.configFile, logger: options.logger }).catch((error: unknown) => {
-    watcher.close()
-    thread.close()
-    throw error
-  })
-  const relay = await createRelay(config.settings.relay, { tunnel, logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } }).catch(async (error: unknown) => {
+  let [store, tenants, tunnel]: [Store | undefined, StoredTenants | undefined, Tunnel | undefined] = [undefined, undefined, undefined]
+  const close = async (): Promise<void> => {
     await tunnel?.stop()
+    tenants?.close()
+    store?.close()
     watcher.close()
     thread.close()
-    throw error
-  })
-  const gateway: Gateway = new Gateway(options, { config, thread, watcher, relay, tunnel })
+  }
+  let storeChanged = (): void => {
+    changedEarly = true
+  }
+  let update: ConfigUpdate
+  let relay: Relay
   try {
-    await gateway.start(change)
+    update = await thread.load()
+    const { settings } = update
+    const { state } = settings
+    const hasStoredTenants = state.kind === 'etcd' && state.tenants === true
+    if (settings.tunnel !== undefined || hasStoredTenants) store = await openStore(state, dirname(options.configFile))
+    if (store !== undefined && hasStoredTenants) {
+      tenants = await StoredTenants.open({ store, thread, changed: () => storeChanged() })
+      update = await thread.refresh()
+    }
+    tunnel = await openTunnel({ settings, store, configFile: options.configFile, logger: options.logger })
+    relay = await createRelay(settings.relay, { tunnel, logger: options.logger, version: programVersion(), sources: { snapshot: () => gateway.snapshotFacts } })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  const gateway: Gateway = new Gateway(options, { config: update, thread, watcher, relay, tunnel, tenants, store })
+  try {
+    await gateway.start(update)
   } catch (error) {
     await gateway.stop()
     throw error
   }
   changed = () => void gateway.reload('file changed')
+  storeChanged = () => void gateway.refresh('tenants of the store changed')
   if (changedEarly) changed()
   return gateway
 }
@@ -121,6 +141,12 @@ export class Gateway {
   #bound = new Map<string, SocketAddress>()
   #admin: BoundAdmin | undefined
   readonly #watcher: FileWatcher
+  readonly #tenants: StoredTenants | undefined
+  readonly #store: Store | undefined
+  /** Lines of the log about tenants of the store, that were written already. */
+  #refused: ReadonlySet<string> = new Set()
+  /** What the next reload is for; otherwise the tenants of the store alone have changed. */
+  #fileMayHaveChanged = false
   #lastReload: LastReload | undefined
   /** Reloads run one after the other; one more that waits covers every request made meanwhile. */
   #reloading: Promise<ReloadResult> | undefined
@@ -130,15 +156,17 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation }, tunnel }: GatewayParts) {
+  constructor(options: GatewayOptions, { config: { settings, tenantCount, hostnameCount }, thread, watcher, relay: { driver, observation }, tunnel, tenants, store }: GatewayParts) {
     this.#tunnel = tunnel
     tunnel?.begin(observation, driver)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
     this.#logger = options.logger
-    this.#config = config
+    this.#config = { settings, tenantCount, hostnameCount }
     this.#driver = driver
+    this.#tenants = tenants
+    this.#store = store
     this.#observation = observation
   }
 
@@ -167,7 +195,8 @@ export class Gateway {
   }
 
   /** Called once, by `startGateway`. */
-  async start(change: ConfigChange): Promise<void> {
+  async start({ change, refused }: ConfigUpdate): Promise<void> {
+    this.#logRefused(refused)
     const { admin, listeners } = this.#config.settings
     this.#admin = await this.#openAdmin(admin.address)
     await this.#publish(change)
@@ -187,6 +216,12 @@ export class Gateway {
 
   /** Reads the file again. Never rejects for what is wrong with it: that is logged, and nothing changes. */
   async reload(why: string): Promise<ReloadResult> {
+    this.#fileMayHaveChanged = true
+    return await this.refresh(why)
+  }
+
+  /** As `reload`, for what the thread was told of tenants of the store. */
+  async refresh(why: string): Promise<ReloadResult> {
     if (this.#reloading === undefined) return await this.#beginReload(why)
     this.#nextReload ??= this.#reloading.then(async () => await this.#beginReload(why))
     return await this.#nextReload
@@ -199,6 +234,7 @@ export class Gateway {
   async drain(): Promise<void> {
     this.#phase = 'draining'
     this.#watcher.close()
+    this.#tenants?.close()
     await delay(this.#config.settings.timeouts.drainGraceMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
     await this.#applied()
     await this.#closeListeners()
@@ -206,6 +242,7 @@ export class Gateway {
     await Promise.all([this.#driver.drain(), this.#tunnel?.drain()])
     await this.#driver.stop()
     await this.#tunnel?.stop()
+    this.#store?.close()
     await this.#closeAdmin()
     this.#thread.close()
     this.#observation.close()
@@ -217,10 +254,12 @@ export class Gateway {
     this.#phase = 'draining'
     this.#stopping.abort()
     this.#watcher.close()
+    this.#tenants?.close()
     await this.#applied()
     this.#bound.clear()
     await this.#driver.stop()
     await this.#tunnel?.stop()
+    this.#store?.close()
     await this.#closeAdmin()
     this.#thread.close()
     this.#observation.close()
@@ -250,9 +289,12 @@ export class Gateway {
     const startMs = performance.now()
     try {
       this.#refuseWhileDraining()
-      this.#watcher.loading()
+      const isOfFile = this.#fileMayHaveChanged
+      this.#fileMayHaveChanged = false
+      if (isOfFile) this.#watcher.loading()
       // Loading takes a while, and a drain may have begun meanwhile.
-      const update = await this.#thread.load().finally(() => this.#refuseWhileDraining())
+      const update = await (isOfFile ? this.#thread.load() : this.#thread.refresh()).finally(() => this.#refuseWhileDraining())
+      this.#logRefused(update.refused)
       this.#applying = this.#apply(update)
       await this.#applying
       const version = this.#version
@@ -267,6 +309,14 @@ export class Gateway {
       this.#reloaded({ result: 'kept', at: new Date().toISOString(), error: problems.join('\n') })
       return { kind: 'kept', reason }
     }
+  }
+
+  /** Each once, as long as it stays so. */
+  #logRefused(refused: readonly ConfigProblem[]): void {
+    const lines = new Set(refused.map(formatProblem))
+    const problems = [...lines].filter((line) => !this.#refused.has(line)).slice(0, problemsLoggedMax)
+    if (problems.length > 0) this.#logger.error({ problems }, 'tenants of the store are refused: what held of them before holds on')
+    this.#refused = lines
   }
 
   #refuseWhileDraining(): void {
@@ -284,12 +334,12 @@ export class Gateway {
   }
 
   /** Binds what is new, publishes, and only then closes what is old. */
-  async #apply({ change, ...config }: ConfigUpdate): Promise<void> {
+  async #apply({ change, refused: _refused, ...config }: ConfigUpdate): Promise<void> {
     const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
     if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways, certificate and clientCaFile: restart to change that')
-    if (tunnel !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
+    if (this.#store !== undefined && !isDeepStrictEqual(state, running.state)) throw new Error('state is another one: restart to change that')
     const certificate = tunnel === undefined ? undefined : await this.#tunnel?.readCertificate(tunnel)
     const egress = await this.#tunnel?.readEgress(config.settings.egress) ?? []
     const egressBefore = this.#tunnel?.egress ?? []

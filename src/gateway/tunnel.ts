@@ -16,7 +16,6 @@ import type { Observation } from '../observe/observation.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { Identities } from '../state/identities.ts'
-import { openStore } from '../state/open-store.ts'
 import { Presence } from '../state/presence.ts'
 import type { Store } from '../state/store.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
@@ -30,6 +29,8 @@ import { TunnelThreads } from './tunnel-threads.ts'
 
 export interface TunnelOptions {
   readonly settings: Settings
+  /** Whoever has opened it closes it. */
+  readonly store: Store | undefined
   readonly configFile: string
   readonly logger: Logger
 }
@@ -38,12 +39,10 @@ export interface TunnelOptions {
  * @returns undefined where the configuration has no tunnel
  * @throws {StoreUnavailableError | CertificateError}
  */
-export async function openTunnel({ settings, configFile, logger }: TunnelOptions): Promise<Tunnel | undefined> {
-  const { tunnel, state } = settings
-  if (tunnel === undefined) return undefined
+export async function openTunnel({ settings: { tunnel }, store, configFile, logger }: TunnelOptions): Promise<Tunnel | undefined> {
+  if (tunnel === undefined || store === undefined) return undefined
   const folder = dirname(configFile)
   const certificate = await readCertificate(tunnel, folder)
-  const store = await openStore(state, folder)
   return await Tunnel.open({ tunnel, certificate, folder, store, logger })
 }
 
@@ -58,7 +57,6 @@ interface TunnelParts {
 
 export class Tunnel {
   readonly #folder: string
-  readonly #store: Store
   readonly #logger: Logger
   readonly #parts: Pick<TunnelParts, 'tunnel' | 'certificate'>
   readonly #identities: Identities
@@ -75,7 +73,6 @@ export class Tunnel {
   private constructor({ tunnel, certificate, folder, store, logger }: TunnelParts) {
     this.#parts = { tunnel, certificate }
     this.#folder = folder
-    this.#store = store
     this.#logger = logger
     this.#identities = new Identities(store)
     this.tickets = tunnel.directLane ? createTicketSecrets() : undefined
@@ -217,7 +214,6 @@ export class Tunnel {
     this.#watch?.close()
     await this.#side?.stop()
     await this.#presence?.close()
-    this.#store.close()
   }
 
   /** One of its threads, where it has any, throws as a bug would. */

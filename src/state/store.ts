@@ -38,7 +38,7 @@ export interface Store {
 }
 
 export interface Watch {
-  /** Resolves once all was told that had been changed before the call. @throws {StoreUnavailableError} where that takes too long */
+  /** Resolves once all was told that had been changed before the call. @throws {StoreUnavailableError} while it is away, or where that takes too long */
   caughtUp(): Promise<void>
   close(): void
 }

@@ -314,6 +314,9 @@ void test('the state is a directory, or an etcd', async (t) => {
   t.same(parse(`${minimal}state: { kind: etcd, endpoints: ["https://10.0.0.1:2379"], prefix: /a/b, caFile: ca.crt, certFile: c.crt, keyFile: c.key, username: sluice, passwordFile: password }`).state, {
     kind: 'etcd', endpoints: ['10.0.0.1:2379'], prefix: '/a/b', caFile: 'ca.crt', certificate: { certFile: 'c.crt', keyFile: 'c.key' }, user: { name: 'sluice', passwordFile: 'password' },
   })
+  const stored = 'listeners: [{ address: 127.0.0.1:6443, defaultTenant: elsewhere }]\nstate: { kind: etcd, endpoints: ["https://etcd1:2379"], tenants: true }'
+  t.match(parse(stored), { state: { tenants: true }, listeners: [{ defaultTenant: 'elsewhere' }] }, 'who is not in the file may be in the store')
+  t.match(errorsOf(stored.replace('true', 'false'))[0], /there is no tenant "elsewhere"/)
   t.same(parse(minimal, { SLUICE_STATE_DIRECTORY: '/elsewhere' }).state, { kind: 'file', directory: '/elsewhere' })
   const wrong: readonly (readonly [state: string, error: RegExp])[] = [
     ['{ kind: zookeeper }', /^\S+:2:16: state\.kind: "zookeeper"; expected file \(a directory.* or etcd/],
@@ -325,6 +328,7 @@ void test('the state is a directory, or an etcd', async (t) => {
     ['{ kind: etcd, endpoints: ["https://etcd1:2379"], prefix: sluice }', /state\.prefix: "sluice"; expected of kind etcd: what its keys begin with/],
     ['{ kind: etcd, endpoints: ["https://etcd1:2379"], prefix: /sluice/ }', /state\.prefix: "\/sluice\/"; expected/],
     ['{ kind: etcd, endpoints: ["https://etcd1:2379"], directory: /var/lib/sluice }', /state\.directory: a key of kind: file, beside kind: etcd/],
+    ['{ directory: here, tenants: true }', /state\.tenants: a key of kind: etcd, beside kind: file/],
     ['{ endpoints: ["https://etcd1:2379"] }', /state\.endpoints: a key of kind: etcd, beside kind: file/],
     ['{ kind: etcd, endpoints: ["https://etcd1:2379"], certFile: c.crt }', /state: certFile and keyFile need each other/],
     ['{ kind: etcd, endpoints: ["https://etcd1:2379"], username: sluice }', /state: username and passwordFile need each other/],

@@ -52,6 +52,7 @@ export class EtcdWatch implements Watch {
   }
 
   async caughtUp(): Promise<void> {
+    if (this.#isAway) throw new StoreUnavailableError(`${this.#parts.members.name} is away; expected it to be back`)
     const revision = await this.#parts.revision()
     const untilMs = performance.now() + storeLimits.caughtUpMs
     for (let turn = 0; this.#next <= revision; turn++) {

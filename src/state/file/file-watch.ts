@@ -56,7 +56,8 @@ export class FileWatch implements FeedListener, Watch {
 
   async caughtUp(): Promise<void> {
     await this.#parts.readFeed()
-    if (!this.#busy && !this.#isAway) return
+    if (this.#isAway) throw new StoreUnavailableError('what has changed can’t be read; expected it to be, as before')
+    if (!this.#busy) return
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => this.#giveUp(new Error(`changes are still read after ${storeLimits.caughtUpMs} ms`)), storeLimits.caughtUpMs)
       this.#waiting.add({
