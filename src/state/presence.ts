@@ -43,7 +43,7 @@ export class Presence {
   #written = new Map<string, string>()
   /** Keys to look at, and those that are being written. */
   readonly #changed = new Set<string>()
-  readonly #writing = new Set<string>()
+  readonly #writing = new Map<string, Promise<void>>()
   readonly #stopping = new AbortController()
   readonly #mirrors: { close(): void }[] = []
   #lease: Lease | undefined
@@ -91,6 +91,7 @@ export class Presence {
     this.#stopping.abort()
     for (const each of this.#mirrors) each.close()
     await this.#leasing
+    await Promise.all(this.#writing.values())
     await this.#lease?.close().catch((error: unknown) => this.#options.failed(error, 'the gateway’s lease could not be given up: it runs out by itself'))
   }
 
@@ -110,16 +111,15 @@ export class Presence {
   /** As many at a time as may be; each key by one writer. */
   #write(): void {
     const lease = this.#lease
-    if (lease === undefined) return
+    if (lease === undefined || this.#stopping.signal.aborted) return
     for (const key of this.#changed) {
       if (this.#writing.size >= presenceLimits.writesMax) return
       if (this.#writing.has(key)) continue
       this.#changed.delete(key)
-      this.#writing.add(key)
-      void this.#writeOne(lease, key).finally(() => {
+      this.#writing.set(key, this.#writeOne(lease, key).finally(() => {
         this.#writing.delete(key)
         this.#write()
-      })
+      }))
     }
   }
 
