@@ -2,6 +2,7 @@
 
 import { wholeChange } from '../../src/config/change.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
+import { noActiveCounts, type ActiveCounts } from '../../src/core/balance/active-counts.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { applySnapshotChange } from '../../src/core/snapshot-change.ts'
@@ -63,6 +64,6 @@ export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = 
   return { version, ...change, tunnelHostnames }
 }
 
-export function snapshotOf(options: ChangeOptions): Snapshot {
-  return applySnapshotChange(undefined, changeOf(options))
+export function snapshotOf({ active = noActiveCounts, ...options }: ChangeOptions & { readonly active?: ActiveCounts }): Snapshot {
+  return applySnapshotChange(undefined, changeOf(options), { active })
 }
