@@ -11,8 +11,8 @@ import { stableHash } from '../../src/core/stable-hash.ts'
 
 export const listenerName = '127.0.0.1:0'
 
-export function endpoint(port: number, { weight = 1, address = '127.0.0.1' } = {}): Endpoint {
-  return { name: `${address}:${port}`, address, port, weight }
+export function endpoint(port: number, { weight = 1, address = '127.0.0.1', row }: Partial<Pick<Endpoint, 'weight' | 'address' | 'row'>> = {}): Endpoint {
+  return { name: `${address}:${port}`, address, port, weight, ...(row === undefined ? {} : { row }) }
 }
 
 export function tenant(name: string, endpoints: readonly Endpoint[], overrides: Partial<TenantSpec> = {}): TenantSpec {

@@ -15,6 +15,16 @@ import type { Endpoint } from './endpoint.ts'
 export const schedulerKinds = ['rr', 'wrr', 'lc', 'wlc', 'sh', 'mh'] as const
 export type SchedulerKind = (typeof schedulerKinds)[number]
 
+/** In a few words, for those who configure one. */
+export const schedulerMeanings: Readonly<Record<SchedulerKind, string>> = {
+  rr: 'in turn',
+  wrr: 'in turn, by weight',
+  lc: 'fewest connections',
+  wlc: 'fewest connections for its weight',
+  sh: 'by the client’s address and by weight',
+  mh: 'the same, and few clients move when endpoints change: Maglev',
+}
+
 export const weightMax = 65_535
 
 export interface Scheduler {
