@@ -12,6 +12,8 @@ import type { SnapshotChange, TenantSpec } from '../snapshot.ts'
 /** Rows given back that are looked at for an empty one, for each endpoint that needs one. */
 const looksMax = 4
 
+const none: readonly never[] = []
+
 export class EndpointRows {
   readonly #active: ActiveCells
   readonly #rowsMax: number
@@ -46,20 +48,19 @@ export class EndpointRows {
   }
 
   #endpointsOf({ name, endpoints }: TenantSpec): readonly Endpoint[] | undefined {
-    const rows = new Map<string, number>()
-    for (const { name: endpoint, row } of this.#endpoints.get(name) ?? []) if (row !== undefined) rows.set(endpoint, row)
-    const kept = new Set<number>()
+    const before = this.#endpoints.get(name) ?? none
+    const leaving = before.length === 0 || isSameList(before, endpoints) ? undefined : new Map(before.map(({ name: each, row }) => [each, row]))
     const given: Endpoint[] = []
-    for (const endpoint of endpoints) {
-      const row = rows.get(endpoint.name) ?? this.#take()
+    for (const [index, endpoint] of endpoints.entries()) {
+      const kept = leaving === undefined ? before[index]?.row : leaving.get(endpoint.name)
+      leaving?.delete(endpoint.name)
+      const row = kept ?? this.#take()
       if (row === undefined) break
-      rows.set(endpoint.name, row)
-      kept.add(row)
       given.push({ ...endpoint, row })
     }
-    const all = given.length === endpoints.length
-    for (const row of rows.values()) if (!all || !kept.has(row)) this.#free.push(row)
-    if (!all) {
+    for (const row of leaving?.values() ?? none) if (row !== undefined) this.#free.push(row)
+    if (given.length < endpoints.length) {
+      for (const { row } of given) if (row !== undefined) this.#free.push(row)
       this.#endpoints.delete(name)
       return undefined
     }
@@ -68,9 +69,7 @@ export class EndpointRows {
   }
 
   #forget(tenant: string): void {
-    const rows = new Set<number>()
-    for (const { row } of this.#endpoints.get(tenant) ?? []) if (row !== undefined) rows.add(row)
-    this.#free.push(...rows)
+    for (const { row } of this.#endpoints.get(tenant) ?? none) if (row !== undefined) this.#free.push(row)
     this.#endpoints.delete(tenant)
   }
 
@@ -98,4 +97,8 @@ export class EndpointRows {
     }
     return row
   }
+}
+
+function isSameList(left: readonly Endpoint[], right: readonly Endpoint[]): boolean {
+  return left.length === right.length && left.every(({ name }, index) => name === right[index]?.name)
 }

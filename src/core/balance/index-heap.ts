@@ -1,22 +1,28 @@
-/** A binary heap of whole numbers from 0 on, each in it once, by keys; of equal keys the lower number comes first. */
+/** A binary heap of the whole numbers below `capacity`, each in it once at most, by keys; of equal keys the lower number comes first. */
 export class IndexHeap {
-  readonly #items: number[] = []
+  readonly #items: Int32Array
   /** By item. */
-  readonly #keys: number[] = []
+  readonly #keys: Float64Array
+  #size = 0
+
+  constructor(capacity: number) {
+    this.#items = new Int32Array(capacity)
+    this.#keys = new Float64Array(capacity)
+  }
 
   /** Infinity where it is empty. */
   get topKey(): number {
-    const top = this.#items[0]
-    return top === undefined ? Infinity : this.#keys[top] ?? Infinity
+    return this.#size === 0 ? Infinity : this.keyOf(this.#items[0] ?? 0)
   }
 
   clear(): void {
-    this.#items.length = 0
+    this.#size = 0
   }
 
   push(item: number, key: number): void {
     this.#keys[item] = key
-    let at = this.#items.length
+    let at = this.#size
+    this.#size += 1
     while (at > 0) {
       const parentAt = (at - 1) >> 1
       const parent = this.#items[parentAt] ?? 0
@@ -34,16 +40,15 @@ export class IndexHeap {
 
   /** -1 where it is empty. */
   pop(): number {
-    const top = this.#items[0]
-    const last = this.#items.pop()
-    if (top === undefined || last === undefined) return -1
-    const length = this.#items.length
-    if (length === 0) return top
+    if (this.#size === 0) return -1
+    this.#size -= 1
+    const top = this.#items[0] ?? 0
+    const last = this.#items[this.#size] ?? 0
     let at = 0
     for (;;) {
       let childAt = 2 * at + 1
-      if (childAt >= length) break
-      if (childAt + 1 < length && this.#isBefore(this.#items[childAt + 1] ?? 0, this.#items[childAt] ?? 0)) childAt += 1
+      if (childAt >= this.#size) break
+      if (childAt + 1 < this.#size && this.#isBefore(this.#items[childAt + 1] ?? 0, this.#items[childAt] ?? 0)) childAt += 1
       const child = this.#items[childAt] ?? 0
       if (!this.#isBefore(child, last)) break
       this.#items[at] = child
@@ -54,8 +59,8 @@ export class IndexHeap {
   }
 
   #isBefore(left: number, right: number): boolean {
-    const leftKey = this.#keys[left] ?? 0
-    const rightKey = this.#keys[right] ?? 0
+    const leftKey = this.keyOf(left)
+    const rightKey = this.keyOf(right)
     return leftKey < rightKey || (leftKey === rightKey && left < right)
   }
 }

@@ -9,7 +9,7 @@
 
 import type { ActiveCounts } from './active-counts.ts'
 import type { Endpoint } from './endpoint.ts'
-import { isUsable, type Scheduler } from './scheduler.ts'
+import { usableOf, type Scheduler } from './scheduler.ts'
 import { mixBits } from '../stable-hash.ts'
 import { WeightedDraw } from './weighted-draw.ts'
 
@@ -39,7 +39,7 @@ export class LeastConnection implements Scheduler {
   constructor(kind: 'lc' | 'wlc', endpoints: readonly Endpoint[], options: LeastConnectionOptions) {
     this.kind = kind
     this.endpoints = endpoints
-    this.#usable = endpoints.filter(isUsable)
+    this.#usable = usableOf(endpoints)
     this.#active = options.active
     this.#looksMax = options.looksMax ?? looksMax
     this.#draw = this.#usable.length <= this.#looksMax ? undefined : new WeightedDraw(this.#usable.map((endpoint) => this.#weightOf(endpoint)))

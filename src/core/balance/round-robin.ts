@@ -4,7 +4,7 @@
 // others, and do not all fall to its neighbour.
 
 import type { Endpoint } from './endpoint.ts'
-import { isUsable, type Scheduler } from './scheduler.ts'
+import { usableOf, type Scheduler } from './scheduler.ts'
 
 export class RoundRobin implements Scheduler {
   readonly kind = 'rr'
@@ -18,7 +18,7 @@ export class RoundRobin implements Scheduler {
    */
   constructor(endpoints: readonly Endpoint[], firstIndex = 0) {
     this.endpoints = endpoints
-    this.#usable = endpoints.filter(isUsable)
+    this.#usable = usableOf(endpoints)
     this.#next = firstIndex
   }
 

@@ -39,6 +39,11 @@ export interface Scheduler {
   pick(tried: readonly Endpoint[], source: string): Endpoint | undefined
 }
 
-export function isUsable({ weight }: Endpoint): boolean {
-  return weight > 0
+/** Those that take new connections. */
+export function usableOf(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return endpoints.some(isQuiesced) ? endpoints.filter((endpoint) => !isQuiesced(endpoint)) : endpoints
+}
+
+function isQuiesced({ weight }: Endpoint): boolean {
+  return weight === 0
 }

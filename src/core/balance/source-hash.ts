@@ -5,7 +5,7 @@
 // endpoint that refuses are spread over the others, and each goes to the same one again.
 
 import type { Endpoint } from './endpoint.ts'
-import { isUsable, type Scheduler } from './scheduler.ts'
+import { usableOf, type Scheduler } from './scheduler.ts'
 import { sourceKey } from './source-key.ts'
 import { mixBits } from '../stable-hash.ts'
 import { WeightedDraw } from './weighted-draw.ts'
@@ -38,5 +38,5 @@ export class SourceHash implements Scheduler {
 
 /** Those that take connections: what is made of them does not depend on the order in which they were listed. */
 export function inOrderOfNames(endpoints: readonly Endpoint[]): readonly Endpoint[] {
-  return endpoints.filter(isUsable).sort((left, right) => left.name < right.name ? -1 : left.name > right.name ? 1 : 0)
+  return usableOf(endpoints).toSorted((left, right) => left.name < right.name ? -1 : left.name > right.name ? 1 : 0)
 }

@@ -12,7 +12,7 @@
 
 import type { Endpoint } from './endpoint.ts'
 import { IndexHeap } from './index-heap.ts'
-import { isUsable, type Scheduler } from './scheduler.ts'
+import { usableOf, type Scheduler } from './scheduler.ts'
 
 export class WeightedRoundRobin implements Scheduler {
   readonly kind = 'wrr'
@@ -25,20 +25,22 @@ export class WeightedRoundRobin implements Scheduler {
   readonly #had: number[]
   #turn = 0
   /** May have a turn now, by when its time ends. */
-  readonly #due = new IndexHeap()
+  readonly #due: IndexHeap
   /** By when its time begins. */
-  readonly #waiting = new IndexHeap()
+  readonly #waiting: IndexHeap
   /** Of one pick: those that are due and were tried. */
   readonly #passed: number[] = []
 
   /** @param firstIndex as many turns are taken to have been had: a whole number, 0 or more, counted round */
   constructor(endpoints: readonly Endpoint[], firstIndex = 0) {
     this.endpoints = endpoints
-    this.#usable = endpoints.filter(isUsable)
+    this.#usable = usableOf(endpoints)
     const common = this.#usable.reduce((divisor, { weight }) => greatestCommonDivisor(divisor, weight), 0)
     this.#weights = this.#usable.map(({ weight }) => weight / common)
     this.#turnsOfRound = this.#weights.reduce((sum, weight) => sum + weight, 0)
     this.#had = this.#weights.map(() => 0)
+    this.#due = new IndexHeap(this.#usable.length)
+    this.#waiting = new IndexHeap(this.#usable.length)
     this.#beginRound()
     if (this.#usable.length > 0) for (let skipped = firstIndex % this.#usable.length; skipped > 0; skipped--) this.pick([])
   }
@@ -75,7 +77,7 @@ export class WeightedRoundRobin implements Scheduler {
     this.#had.fill(0)
     this.#due.clear()
     this.#waiting.clear()
-    for (const index of this.#usable.keys()) this.#waiting.push(index, 0)
+    for (let index = 0; index < this.#usable.length; index++) this.#waiting.push(index, 0)
   }
 
   /** Products stay below 2⁵³: a thousand endpoints of the highest weight make 2⁴². */

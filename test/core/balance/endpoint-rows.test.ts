@@ -22,7 +22,6 @@ void test('an endpoint keeps its row as long as its tenant has it, wherever it s
   t.same(of([tenant('acme', [endpoint(3), endpoint(2), endpoint(1, { weight: 0 })])]), [[3, 1, 0]])
   t.same(of([tenant('acme', [endpoint(1)])], 'all-others'), [[0]])
   t.same(of([tenant('globex', [endpoint(1)])]), [[2]], 'one that nobody has any more comes again')
-  t.same(of([tenant('acme', [endpoint(1), endpoint(1)])]), [[0, 0]], 'an endpoint that is listed twice is one')
   t.same(of([], ['acme', 'globex', 'nobody']), [])
 })
 
