@@ -6,6 +6,8 @@ import { ConfigError, formatProblems } from '../config/config-error.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
+import type { Endpoint } from '../core/balance/endpoint.ts'
+import { schedulerMeanings, type Scheduler, type SchedulerKind } from '../core/balance/scheduler.ts'
 import { canonicalAddress } from '../core/net/ip-address.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
 import { applySnapshotChange } from '../core/snapshot-change.ts'
@@ -86,9 +88,9 @@ function explanation({ config, snapshot, listener, host, from }: Question): { re
   if (asksSource) lines.push(['sources', 'only allowedSources; --from IP tells whether a client is among them'])
   const ready = tenant.scheduler.endpoints.some(({ weight }) => weight > 0)
   if (!ready) {
-    return { text: table([...lines, ...tenantLines(tenant), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]]), code: 1 }
+    return { text: table([...lines, ...tenantLines(tenant, undefined), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]]), code: 1 }
   }
-  return { text: table([...lines, ...tenantLines(tenant)]), code: 0 }
+  return { text: table([...lines, ...tenantLines(tenant, from)]), code: 0 }
 }
 
 function ruleOf({ pattern }: RouteDecision): string {
@@ -115,16 +117,30 @@ function clientSees(reason: Parameters<typeof terminationOf>[0]): string {
   return alert === undefined ? 'sees the connection close' : `gets the TLS alert ${alert}, and the connection closes`
 }
 
-function tenantLines(tenant: TenantPolicy): (readonly [string, string])[] {
-  const endpoints = tenant.scheduler.endpoints.map(({ name, weight }, index): readonly [string, string] =>
-    [index === 0 ? 'endpoints' : '', `${name}${weight === 0 ? '  quiesced (weight 0)' : ''}`])
+function tenantLines(tenant: TenantPolicy, from: string | undefined): (readonly [string, string])[] {
+  const { scheduler } = tenant
+  const endpoints = scheduler.endpoints.map((endpoint, index): readonly [string, string] => [index === 0 ? 'endpoints' : '', `${endpoint.name}${weightText(endpoint, scheduler.kind)}`])
   return [
     ...endpoints,
-    ['scheduler', tenant.scheduler.kind],
+    ['scheduler', `${scheduler.kind}: ${schedulerMeanings[scheduler.kind]}`],
+    ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
     ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
     ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${tenant.sendProxyProtocol}`] as const]),
   ]
+}
+
+function weightText({ weight }: Endpoint, kind: SchedulerKind): string {
+  if (weight === 0) return '  quiesced (weight 0)'
+  if (weight === 1) return ''
+  return `  weight ${weight}${kind === 'rr' || kind === 'lc' ? `, which ${kind} does not ask for` : ''}`
+}
+
+/** By the client's address alone. */
+function pickText(scheduler: Scheduler, from: string | undefined): string {
+  const endpoint = from === undefined ? undefined : scheduler.pick([], from)
+  if (endpoint === undefined) return '--from IP tells which endpoint a client gets'
+  return `${endpoint.name}${scheduler.kind === 'mh' ? ', unless that has more than its share of connections' : ''}`
 }
 
 function duration(ms: number): string {

@@ -5,6 +5,7 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
+import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
@@ -67,7 +68,7 @@ export const poolSchema = z.strictObject({
   addresses: z.array(text('an IP address or a hostname', undefined, parsePoolAddress)).min(1).max(endpointsPerTenantMax).meta({ description: 'the admin nodes' }),
 }).meta({ description: 'a set of admin nodes, on each of which every NodePort answers' })
 
-const scheduler = z.enum(['rr']).meta({ description: 'rr (round robin)' })
+const scheduler = z.enum(schedulerKinds).meta({ description: schedulerKinds.map((kind) => `${kind} (${schedulerMeanings[kind]})`).join(', ') })
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
@@ -102,13 +103,13 @@ const defaultsSchema = z.strictObject({
 
 export const endpointSchema = z.strictObject({
   address: endpointAddress,
-  weight: z.int().min(0).max(1).default(1).meta({ description: '0 (quiesced: no new connections) or 1' }),
+  weight: z.int().min(0).max(weightMax).default(1).meta({ description: `a whole number from 0 (quiesced: no new connections) to ${weightMax}; rr and lc ask only whether it is 0` }),
 })
 
 const apiServer = z.strictObject({
   pool: z.string().optional().meta({ description: 'the name of a pool' }),
   nodePort: port.optional(),
-  endpoints: z.array(z.union([endpointAddress, endpointSchema]).meta({ description: 'ADDRESS:PORT, or { address: ADDRESS:PORT, weight: 0 or 1 }' })).min(1).max(endpointsPerTenantMax).optional()
+  endpoints: z.array(z.union([endpointAddress, endpointSchema]).meta({ description: 'ADDRESS:PORT, or { address: ADDRESS:PORT, weight: WEIGHT }' })).min(1).max(endpointsPerTenantMax).optional()
     .meta({ description: 'addresses of the API server' }),
 }).meta({ description: 'pool and nodePort, or endpoints' })
 

@@ -108,6 +108,8 @@ export class Connection {
   #attempt = 0
   #tried: Endpoint[] = []
   #endpoint: Endpoint | undefined
+  /** Among the endpoint's connections. */
+  #isCounted = false
 
   /** As in relayed.ts. */
   #relayBits = 0
@@ -233,8 +235,8 @@ export class Connection {
   }
 
   /**
-   * What is known of it once it has said `relay`: for a driver that goes on with `relayed.ts` and its own columns, and keeps
-   * nothing of this object.
+   * What is known of it once it has said `relay`: for a driver that goes on with `relayed.ts` and its own columns, keeps
+   * nothing of this object, and counts the connection off its endpoint when it ends.
    */
   relayedFacts(): RelayedFacts {
     const { tenant, endpoint } = { tenant: this.#tenant, endpoint: this.#endpoint }
@@ -356,7 +358,7 @@ export class Connection {
     this.#helloMs = nowMs - this.#origin.nowMs
     this.#snapshot = undefined
     this.#tenant = tenant
-    const endpoint = tenant?.scheduler.pick(this.#tried)
+    const endpoint = tenant?.scheduler.pick(this.#tried, this.#client.address)
     if (tenant === undefined || endpoint === undefined) {
       this.#refuse('no-endpoint', nowMs, tenant === undefined ? 'its tenant is no longer in the configuration' : undefined)
       return
@@ -378,7 +380,7 @@ export class Connection {
       this.#refuse(decision.reason, nowMs, decision.detail)
       return
     }
-    const endpoint = decision.tenant.scheduler.pick(this.#tried)
+    const endpoint = decision.tenant.scheduler.pick(this.#tried, this.#client.address)
     if (endpoint === undefined) {
       this.#refuse('no-endpoint', nowMs)
       return
@@ -396,6 +398,8 @@ export class Connection {
   #dial(endpoint: Endpoint, tenant: TenantPolicy, nowMs: number): void {
     this.#state = 'dialing'
     this.#endpoint = endpoint
+    this.#isCounted = true
+    tenant.active.began(endpoint)
     this.#attempt += 1
     this.#effects.push({ kind: 'dial', endpoint, attempt: this.#attempt })
     this.#effects.push({ kind: 'deadline', atMs: nowMs + tenant.connectTimeoutMs })
@@ -404,9 +408,16 @@ export class Connection {
   #onAttemptFailed(reason: TerminationReason, detail: string | undefined, nowMs: number): void {
     if (this.#tenant === undefined || this.#endpoint === undefined) return
     this.#tried.push(this.#endpoint)
-    const next = this.#attempt < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried) : undefined
+    this.#uncount()
+    const next = this.#attempt < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#client.address) : undefined
     if (next === undefined) this.#refuse(reason, nowMs, detail)
     else this.#dial(next, this.#tenant, nowMs)
+  }
+
+  #uncount(): void {
+    if (!this.#isCounted || this.#tenant === undefined || this.#endpoint === undefined) return
+    this.#isCounted = false
+    this.#tenant.active.ended(this.#endpoint)
   }
 
   #onDialSucceeded(nowMs: number): void {
@@ -597,6 +608,7 @@ export class Connection {
         ? (reason === 'completed' ? 'close' : 'reset')
         : 'none'
     this.#state = 'ended'
+    this.#uncount()
     this.#reason = reason
     this.#closedBy = closedBy
     this.#endedMs = nowMs

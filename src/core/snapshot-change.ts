@@ -3,8 +3,9 @@
 // What must outlive a change is carried over here: a scheduler keeps its place as long as the tenant's endpoints are the
 // same, so that reloading a file again and again does not send every first connection to the first endpoint.
 
+import { noActiveCounts, type ActiveCounts } from './balance/active-counts.ts'
+import { createScheduler } from './balance/create-scheduler.ts'
 import type { Endpoint } from './balance/endpoint.ts'
-import { RoundRobin } from './balance/round-robin.ts'
 import type { Scheduler } from './balance/scheduler.ts'
 import { CidrSetCache } from './net/cidr-set-cache.ts'
 import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
@@ -22,6 +23,8 @@ export interface SnapshotChangeOptions {
    * @default 0
    */
   readonly schedulerOffset?: number
+  /** What this thread counts its connections by. @default nobody counts */
+  readonly active?: ActiveCounts
 }
 
 /**
@@ -38,7 +41,7 @@ export function applySnapshotChange(previous: Snapshot | undefined, change: Snap
 }
 
 /** The same in short steps, for those who have something to relay in between. */
-export function* snapshotChangeSteps(previous: Snapshot | undefined, change: SnapshotChange, { schedulerOffset = 0 }: SnapshotChangeOptions = {}): Generator<void, Snapshot, void> {
+export function* snapshotChangeSteps(previous: Snapshot | undefined, change: SnapshotChange, { schedulerOffset = 0, active = noActiveCounts }: SnapshotChangeOptions = {}): Generator<void, Snapshot, void> {
   const kept = change.removedTenants === 'all-others' ? undefined : previous
   const drafts: Drafts = {
     tenants: (kept?.tenants ?? new ShardedMap<TenantPolicy>()).draft(),
@@ -53,8 +56,10 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
   }
   for (const [index, spec] of change.tenants.entries()) {
     if (isStep(index)) yield
+    // Tenants of one pool begin at different endpoints: its first node must not get everybody's first connection.
     const firstIndex = stableHash(spec.name) + schedulerOffset
-    const policy = tenantPolicy(spec, schedulerFor(spec, firstIndex, previous?.tenants.get(spec.name)?.scheduler), cidrSets)
+    const scheduler = keptScheduler(spec, previous?.tenants.get(spec.name)) ?? createScheduler(spec.scheduler, spec.endpoints, { active, firstIndex })
+    const policy = tenantPolicy(spec, { scheduler, active }, cidrSets)
     drafts.tenants.set(spec.name, policy)
     for (const pattern of spec.hostnames) drafts.hostnames.add(pattern, policy)
   }
@@ -92,11 +97,12 @@ function listenerPolicy(spec: ListenerSpec, tenants: ShardedMap<TenantPolicy>, c
   }
 }
 
-function tenantPolicy(spec: TenantSpec, scheduler: Scheduler, cidrSets: CidrSetCache): TenantPolicy {
+function tenantPolicy(spec: TenantSpec, { scheduler, active }: Pick<TenantPolicy, 'scheduler' | 'active'>, cidrSets: CidrSetCache): TenantPolicy {
   return {
     name: spec.name,
     hostnames: spec.hostnames,
     scheduler,
+    active,
     attemptsMax: spec.attemptsMax,
     connectTimeoutMs: spec.connectTimeoutMs,
     idleTimeoutMs: spec.idleTimeoutMs,
@@ -108,15 +114,13 @@ function tenantPolicy(spec: TenantSpec, scheduler: Scheduler, cidrSets: CidrSetC
   }
 }
 
-/** Tenants of one pool begin at different endpoints: its first node must not get everybody's first connection. */
-function schedulerFor({ scheduler, endpoints }: TenantSpec, firstIndex: number, previous: Scheduler | undefined): Scheduler {
-  if (previous !== undefined && previous.kind === scheduler && sameEndpoints(previous.endpoints, endpoints)) return previous
-  return new RoundRobin(endpoints, firstIndex)
+function keptScheduler({ scheduler, endpoints }: TenantSpec, before: TenantPolicy | undefined): Scheduler | undefined {
+  return before !== undefined && before.scheduler.kind === scheduler && sameEndpoints(before.scheduler.endpoints, endpoints) ? before.scheduler : undefined
 }
 
 function sameEndpoints(left: readonly Endpoint[], right: readonly Endpoint[]): boolean {
   return left.length === right.length && left.every((endpoint, index) => {
     const other = right[index]
-    return other !== undefined && endpoint.name === other.name && endpoint.weight === other.weight && endpoint.grant === other.grant
+    return other !== undefined && endpoint.name === other.name && endpoint.weight === other.weight && endpoint.row === other.row && endpoint.grant === other.grant
   })
 }

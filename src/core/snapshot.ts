@@ -5,8 +5,9 @@
 //
 // A change is plain data, so that it can be sent to other threads; two snapshots share what the change leaves alone.
 
+import type { ActiveCounts } from './balance/active-counts.ts'
 import type { Endpoint } from './balance/endpoint.ts'
-import type { Scheduler } from './balance/scheduler.ts'
+import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
 import type { HostnameTable } from './route/table.ts'
@@ -48,6 +49,8 @@ export interface TenantPolicy {
   readonly hostnames: readonly string[]
   /** Keeps its place over reloads as long as the tenant's endpoints stay the same. */
   readonly scheduler: Scheduler
+  /** Whoever picks an endpoint counts its connection here, and counts it off when it has ended. */
+  readonly active: ActiveCounts
   readonly allowedSources?: CidrSet
   readonly sendProxyProtocol?: 'v1' | 'v2'
   /** As in `TenantSpec`. */
@@ -92,7 +95,7 @@ export interface TenantSpec {
   readonly name: string
   /** Normalised: exact names and `*.` wildcards. */
   readonly hostnames: readonly string[]
-  readonly scheduler: 'rr'
+  readonly scheduler: SchedulerKind
   readonly endpoints: readonly Endpoint[]
   readonly connectTimeoutMs: number
   readonly idleTimeoutMs: number

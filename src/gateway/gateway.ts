@@ -11,8 +11,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
 import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem, type ConfigProblem } from '../config/config-error.ts'
+import { endpointRowsMax } from '../core/balance/active-counts.ts'
+import { EndpointRows } from '../core/balance/endpoint-rows.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
-import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
+import type { ListenerSpec } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
 import type { LastReload, SnapshotStatus } from '../observe/admin/snapshot-status.ts'
 import type { Logger } from '../observe/log.ts'
@@ -133,6 +135,7 @@ export class Gateway {
   readonly #driver: RelayDriver
   readonly #tunnel: Tunnel | undefined
   readonly #observation: Observation
+  readonly #rows: EndpointRows
   readonly #thread: ConfigThread
   #config: ConfigFacts
   #version = 0
@@ -156,9 +159,10 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, { config: { settings, tenantCount, hostnameCount }, thread, watcher, relay: { driver, observation }, tunnel, tenants, store }: GatewayParts) {
+  constructor(options: GatewayOptions, { config: { settings, tenantCount, hostnameCount }, thread, watcher, relay: { driver, observation, active }, tunnel, tenants, store }: GatewayParts) {
     this.#tunnel = tunnel
-    tunnel?.begin(observation, driver)
+    tunnel?.begin(observation, { driver, active })
+    this.#rows = new EndpointRows(active)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
@@ -382,7 +386,8 @@ export class Gateway {
   }
 
   async #publish(change: ConfigChange): Promise<void> {
-    const next: SnapshotChange = { version: this.#version + 1, ...change }
+    const { change: next, without } = this.#rows.give({ version: this.#version + 1, ...change })
+    if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
     this.#version += 1

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
+import { createActiveCells, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
@@ -18,6 +19,8 @@ import { NodeDriver } from '../relay/node/node-driver.ts'
 export interface TunnelTaker {
   /** For its direct lane; undefined: there is none. */
   readonly tickets: TicketSecrets | undefined
+  /** That it has where it takes descriptors. */
+  readonly threads: number
   takeSocket(connection: HandedOver, socket: Socket): void
   takeDescriptor(connection: HandedOver, fd: number): void
 }
@@ -25,6 +28,8 @@ export interface TunnelTaker {
 export interface Relay {
   readonly driver: RelayDriver
   readonly observation: Observation
+  /** Of the driver's workers, then the tunnel's threads; where there are none, of the main thread. */
+  readonly active: ActiveCells
 }
 
 /** `relay.driver: linux` was asked for, and it does not run here. */
@@ -54,22 +59,24 @@ export async function createRelay(
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel })
-    return { driver: relay, observation }
+    const active = createActiveCells(count + (tunnel?.threads ?? 0))
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, active })
+    return { driver: relay, observation, active }
   }
   let connections = 0
+  const active = createActiveCells(1)
   const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters() } })
   const relay = new NodeDriver({
-    observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
+    observer: observation, connectionsMax, active, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, socket: Socket) => tunnel.takeSocket(connection, socket) }),
     ...(tunnel?.tickets === undefined ? {} : { tickets: tunnel.tickets }),
   })
-  return { driver: relay, observation }
+  return { driver: relay, observation, active }
 }
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; active: ActiveCells },
 ): RelayDriver {
   let told = false
   return new linux.LinuxDriver({

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
+import { clearActiveOf, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -47,6 +48,8 @@ export interface TunnelThreadsOptions {
   readonly admit: (claim: Claim) => Promise<Admission>
   readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly peering: TunnelSideOptions['peering']
+  /** Connections by endpoint: these threads are its last. */
+  readonly active: ActiveCells
   /** What a thread's observer was told. */
   readonly observed: (events: readonly TunnelEvent[]) => void
 }
@@ -213,11 +216,12 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, peering, admit, isRevoked, observed } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, peering, active, admit, isRevoked, observed } = this.#options
     const data: TunnelWorkerData = {
       thread, threads, handshakesPerSecond, ticketSecret, peering,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
+      active, activeThread: this.#activeThread(thread),
     }
     const worker = new Worker(new URL('tunnel-worker.ts', import.meta.url), { workerData: data, name: `sluice-tunnel-${thread}`, resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb } })
     const calls: Seat['calls'] = new ThreadCalls<TunnelMainMethods, TunnelThreadMethods>(worker, {
@@ -246,6 +250,10 @@ export class TunnelThreads {
       if (this.#phase !== 'stopped') void this.#replace(seat(), error)
     })
     return { worker, calls }
+  }
+
+  #activeThread(thread: number): number {
+    return this.#options.active.threads - this.#options.threads + thread
   }
 
   #began(seat: Seat, calls: Seat['calls'], facts: SessionFacts): void {
@@ -291,6 +299,7 @@ export class TunnelThreads {
     seat.figures = figuresOf({})
     seat.connections = 0
     Atomics.store(this.#windowBytes, seat.thread, 0)
+    clearActiveOf(this.#options.active, this.#activeThread(seat.thread))
     if (seat.deaths > 1) await delay(Math.min(restartDelayMsMax, restartDelayMs * (seat.deaths - 1)), undefined, { ref: false })
     if (this.#phase === 'stopped') return
     Object.assign(seat, this.#start(seat.thread, () => seat), { startedMs: performance.now() })

@@ -1,6 +1,7 @@
 // What a tunnel thread runs: one TunnelGateway, whose store and observer are in the main thread.
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
@@ -30,6 +31,9 @@ export interface TunnelWorkerData {
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
   /** For `WindowBudget`, by thread. */
   readonly windowBytes: Int32Array<SharedArrayBuffer>
+  readonly active: ActiveCells
+  /** This thread's in it. */
+  readonly activeThread: number
 }
 
 /** What the main thread has it do. */
@@ -71,7 +75,7 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, paceCell, windowBytes }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, paceCell, windowBytes, active, activeThread }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const side = new TunnelSide({
     certificate, gateways, threads, idPrefix, peering,
@@ -80,6 +84,7 @@ function run(): void {
     admit: async (claim) => await main.call('admit', claim),
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
     observer: events,
+    scheduling: { active: new SharedActiveCounts(active, activeThread), schedulerOffset: activeThread },
     ...laneGrants(ticketSecret),
   })
   const main: ThreadCalls<TunnelThreadMethods, TunnelMainMethods> = new ThreadCalls<TunnelThreadMethods, TunnelMainMethods>(port, {

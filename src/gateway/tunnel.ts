@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
+import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
@@ -109,14 +110,21 @@ export class Tunnel {
     return tunnel
   }
 
+  /** That a driver which hands over descriptors has beside its own. */
+  get threads(): number {
+    const { threads } = this.#parts.tunnel
+    return threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads
+  }
+
   /**
    * Once, before the driver accepts.
    * @param driver hands over descriptors, which threads can take, or sockets of this one
+   * @param active connections by endpoint, with room for `threads` of these
    */
-  begin(observation: Observation, driver: RelayDriver): void {
+  begin(observation: Observation, { driver, active }: { readonly driver: RelayDriver; readonly active: ActiveCells }): void {
     this.#driver = driver
     const ticketSecret = this.tickets?.secret
-    const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
+    const { tunnel: { handshakesPerSecond, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
     const observed = (events: readonly TunnelEvent[]): void => {
       for (const event of events) {
@@ -131,10 +139,12 @@ export class Tunnel {
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
     this.#side = driver.kind === 'linux'
-      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
+      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, threads: this.threads })
       : new TunnelSide({
           ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+          // In the driver's own thread.
+          scheduling: { active: new SharedActiveCounts(active, 0) },
         })
   }
 

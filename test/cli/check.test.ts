@@ -28,7 +28,7 @@ void test('check prints six mistakes with their lines', async (t) => {
 pools: { admin: { addresses: [10.1.0.11] } }
 defaults:
   timeouts: { helo: 5s }
-  scheduler: wlc
+  scheduler: least
 tenants:
   - name: acme
     hostnames: [acme.example.com]
@@ -45,7 +45,7 @@ tenants:
     stdout: '',
     stderr: `sluice.yaml:2:14: listeners[0].address: "0.0.0.0:99999"; expected an IP address and a port: 0.0.0.0:6443 or [::]:6443
 sluice.yaml:5:15: defaults.timeouts.helo: unknown key; did you mean hello?
-sluice.yaml:6:14: defaults.scheduler: "wlc"; expected rr (round robin)
+sluice.yaml:6:14: defaults.scheduler: "least"; expected rr (in turn), wrr (in turn, by weight), lc (fewest connections), wlc (fewest connections for its weight), sh (by the client’s address and by weight), mh (the same, and few clients move when endpoints change: Maglev)
 sluice.yaml:10:31: tenants[0].apiServer.nodPort: unknown key; did you mean nodePort?
 sluice.yaml:13:24: tenants[1].apiServer.pool: there is no pool "amdin"; did you mean admin?
 sluice.yaml:15:17: tenants[2].hostnames[0]: hostname globex.example.com is claimed by tenants[1].hostnames[0] (line 12) already; expected each hostname once

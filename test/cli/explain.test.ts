@@ -14,6 +14,18 @@ tenants:
   - name: resting
     hostnames: [resting.example.com]
     apiServer: { endpoints: [{ address: 10.0.0.3:6443, weight: 0 }] }
+  - name: weighed
+    hostnames: [weighed.example.com]
+    apiServer: { endpoints: [{ address: 10.0.0.4:6443, weight: 300 }, 10.0.0.5:6443] }
+    scheduler: wlc
+  - name: unweighed
+    hostnames: [unweighed.example.com]
+    apiServer: { endpoints: [{ address: 10.0.0.4:6443, weight: 300 }] }
+    scheduler: lc
+  - name: hashed
+    hostnames: [hashed.example.com]
+    apiServer: { endpoints: [10.0.0.6:6443, 10.0.0.7:6443, { address: 10.0.0.8:6443, weight: 0 }] }
+    scheduler: mh
 `
 
 void test('explain says what it needs', async (t) => {
@@ -36,6 +48,10 @@ const explanations: readonly (readonly [args: readonly string[], code: number, l
   [[''], 1, [/^refused +no-server-name/m]],
   [['10.0.0.1'], 1, [/^refused +no-server-name/m, /IP literal/]],
   [['', '--listener', '127.0.0.1:7443', '--from', '192.0.2.1'], 0, [/^rule +defaultTenant of the listener/m]],
+  [['weighed.example.com'], 0, [/^endpoints +10\.0\.0\.4:6443 +weight 300$/m, /^ +10\.0\.0\.5:6443$/m, /^scheduler +wlc: fewest connections for its weight$/m]],
+  [['unweighed.example.com'], 0, [/weight 300, which lc does not ask for$/m]],
+  [['hashed.example.com'], 0, [/^picks +--from IP tells which endpoint a client gets$/m]],
+  [['hashed.example.com', '--from', '203.0.113.1'], 0, [/^picks +10\.0\.0\.[67]:6443, unless that has more than its share of connections$/m]],
   [['resting.example.com'], 1, [/^tenant +resting$/m, /^refused +no-endpoint/m, /internal_error/]],
 ]
 

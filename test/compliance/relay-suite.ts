@@ -12,6 +12,7 @@ import { buildClientHello, splitIntoRecords } from '../core/tls/hello-builder.ts
 import { changeOf, endpoint, listener, listenerName, tenant } from '../support/config.ts'
 import { startRelay, type CreateDriver } from '../support/relay.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
+import { balanceRules } from './balance-rules.ts'
 import { cannotMakeHosts, startVanishingHost } from './vanished-host.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 
@@ -28,6 +29,7 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   backpressureRules(compliance, createDriver)
   dialRules(compliance, createDriver)
   lifecycleRules(compliance, createDriver)
+  balanceRules(compliance, createDriver)
   void test(`${driverName}: a client on the same link has an address without its zone`, { skip: linkLocal === undefined && 'no link-local address' }, async (t) => {
     if (linkLocal === undefined) return
     const echo = await startEcho(t)
@@ -44,7 +46,7 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   })
 }
 
-type Compliance = (rule: string, run: (t: Test) => Promise<void>) => void
+export type Compliance = (rule: string, run: (t: Test) => Promise<void>) => void
 
 /** A relay with tenant acme on `port`, and a client that has sent its hello. */
 async function relayed(t: Test, createDriver: CreateDriver, port: number): Promise<{ relay: Awaited<ReturnType<typeof startRelay>>; client: Socket }> {

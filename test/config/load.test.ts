@@ -8,6 +8,7 @@ import type { Config } from '../../src/config/config.ts'
 import { ConfigError, formatProblems } from '../../src/config/config-error.ts'
 import { jsonSchemaText } from '../../src/config/json-schema.ts'
 import { loadConfig, parseConfig } from '../../src/config/load.ts'
+import { schedulerKinds } from '../../src/core/balance/scheduler.ts'
 
 const minimal = 'listeners: [{ address: 127.0.0.1:6443 }]\n'
 
@@ -72,6 +73,17 @@ tenants:
   })
 })
 
+void test('a scheduler is one of IPVS’s, a tenant’s own in place of that of the defaults; weights go from 0 to 65,535', async (t) => {
+  for (const kind of schedulerKinds) {
+    const text = `${minimal}defaults: { scheduler: ${kind} }
+tenants:
+  - { name: acme, hostnames: [a.example.com], apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: 65535 }, { address: 10.0.0.2:1, weight: 0 }] } }
+  - { name: globex, hostnames: [b.example.com], apiServer: { endpoints: [10.0.0.1:1] }, scheduler: sh }
+`
+    t.match(parse(text).tenants, [{ scheduler: kind, endpoints: [{ weight: 65_535 }, { weight: 0 }] }, { scheduler: 'sh', endpoints: [{ weight: 1 }] }])
+  }
+})
+
 const tunnel = 'tunnel: { hostnames: [tunnel.example.com], certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }\n'
 const acme = 'tenants: [{ name: acme, hostnames: [acme.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }]\n'
 
@@ -111,7 +123,7 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a setting that is not built yet', `${minimal}relay: { kernelLane: auto }\n`, /2:10: relay\.kernelLane: unknown key/],
   ['a driver that there is not', `${minimal}relay: { driver: bsd }\n`, /2:18: relay\.driver: "bsd"; expected auto \(.*\), linux \(.*\) or node \(.*\)/],
   ['no workers', `${minimal}relay: { workers: 0 }\n`, /2:19: relay\.workers: 0; expected auto \(one for each core\) or a whole number from 1 to 256/],
-  ['a scheduler that is not built yet', `${minimal}defaults: { scheduler: wlc }\n`, /defaults\.scheduler: "wlc"; expected rr/],
+  ['a scheduler that there is not', `${minimal}defaults: { scheduler: sed }\n`, /defaults\.scheduler: "sed"; expected rr \(in turn\), wrr \(.*\), lc \(.*\), wlc \(.*\), sh \(.*\), mh \(.*\)/],
   ['a listener without a port', 'listeners: [{ address: 0.0.0.0 }]\n', /1:24: listeners\[0\]\.address: "0\.0\.0\.0"; expected an IP address and a port/],
   ['an IPv6 listener without brackets', 'listeners: [{ address: "::1:6443" }]\n', /listeners\[0\]\.address/],
   ['a listener on a hostname', 'listeners: [{ address: localhost:6443 }]\n', /listeners\[0\]\.address/],
@@ -147,7 +159,10 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a port out of range', tenantWith('    apiServer: { pool: admin, nodePort: 65536 }\n'), /nodePort: 65536; expected a port, 1 to 65535/],
   ['an endpoint without a port', tenantWith('    apiServer: { endpoints: [10.0.0.1] }\n'), /endpoints\[0\]: "10\.0\.0\.1"; expected ADDRESS:PORT/],
   ['an endpoint of another kind', tenantWith('    apiServer: { endpoints: [5] }\n'), /endpoints\[0\]: 5; expected ADDRESS:PORT/],
-  ['a weight that needs another scheduler', tenantWith('    apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: 2 }] }\n'), /endpoints\[0\]\.weight: 2; expected 0 \(quiesced: no new connections\) or 1/],
+  ['a weight above the highest', tenantWith('    apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: 65536 }] }\n'), /endpoints\[0\]\.weight: 65536; expected a whole number from 0 \(quiesced: no new connections\) to 65535/],
+  ['a weight that is no whole number', tenantWith('    apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: 0.5 }] }\n'), /endpoints\[0\]\.weight: 0\.5; expected a whole number/],
+  ['a weight below zero', tenantWith('    apiServer: { endpoints: [{ address: 10.0.0.1:1, weight: -1 }] }\n'), /endpoints\[0\]\.weight: -1; expected a whole number/],
+  ['a scheduler of a tenant that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    scheduler: RR\n'), /tenants\[0\]\.scheduler: "RR"; expected rr/],
   ['one endpoint twice', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), /endpoints\[1\]: endpoint 10\.0\.0\.1:1 is claimed/],
   ['a misspelt key of an endpoint', tenantWith('    apiServer: { endpoints: [{ adress: 10.0.0.1:1, address: 10.0.0.2:1 }] }\n'), /endpoints\[0\]\.adress: unknown key; did you mean address\?/],
   ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1 or v2/],
@@ -235,7 +250,7 @@ const together: readonly (readonly [name: string, text: string, paths: readonly 
   ['an unknown pool, where another pool is wrong', tenantWith('    apiServer: { pool: amdin, nodePort: 1 }\n').replace('[10.1.0.11]', '[5]'), ['pools.admin.addresses[0]', 'tenants[0].apiServer.pool']],
   ['both kinds of API server, of an unknown pool and with one endpoint twice', tenantWith('    apiServer: { pool: amdin, nodePort: 1, endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), ['tenants[0].apiServer', 'tenants[0].apiServer.pool', 'tenants[0].apiServer.endpoints[1]']],
   ['both kinds of API server, in a tenant without hostnames', `${minimal}tenants:\n  - apiServer: { pool: 5, endpoints: [10.0.0.1:1] }\n    name: a\n`, ['tenants[0].hostnames', 'tenants[0].apiServer', 'tenants[0].apiServer.pool']],
-  ['one endpoint twice, with a wrong weight', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, { address: 10.0.0.1:1, weight: 2 }] }\n'), ['tenants[0].apiServer.endpoints[1]', 'tenants[0].apiServer.endpoints[1].weight']],
+  ['one endpoint twice, with a wrong weight', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, { address: 10.0.0.1:1, weight: -2 }] }\n'), ['tenants[0].apiServer.endpoints[1]', 'tenants[0].apiServer.endpoints[1].weight']],
   ['one endpoint twice, beside one that is wrong', tenantWith('    apiServer: { endpoints: [5, 10.0.0.1:1, 10.0.0.1:1] }\n'), ['tenants[0].apiServer.endpoints[0]', 'tenants[0].apiServer.endpoints[2]']],
   ['a pool without a port, in a tenant with another mistake', tenantWith('    apiServer: { pool: admin }\n    sendProxyProtocol: v3\n'), ['tenants[0].apiServer', 'tenants[0].sendProxyProtocol']],
   ['a misspelt key of an API server, which says what seems to be missing', tenantWith('    apiServer: { endpionts: [10.0.0.1:1] }\n'), ['tenants[0].apiServer.endpionts']],

@@ -17,6 +17,18 @@ const tunnelHello = buildClientHello({ serverName: 'tunnel.example.test' })
 const client = { address: '192.0.2.7', port: 40_000 }
 const local = { address: '192.0.2.1', port: 6443 }
 
+/** Connections to any endpoint. */
+const active = {
+  connections: 0,
+  of: () => 0,
+  began: () => {
+    active.connections += 1
+  },
+  ended: () => {
+    active.connections -= 1
+  },
+}
+
 interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
   readonly listener?: Partial<ListenerConfig>
@@ -30,6 +42,7 @@ interface MachineOptions {
 function machine(options: MachineOptions = {}): Connection {
   const endpoints = Array.from({ length: options.endpoints ?? 2 }, (_, index) => endpoint(31_443 + index))
   const snapshot = snapshotOf({
+    active,
     tenants: [tenant('acme', inTurn('acme', endpoints), options.tenant)],
     tunnelHostnames: ['tunnel.example.test'],
     listeners: [listener(options.listener)],
@@ -350,6 +363,18 @@ void test('a connection to a tunnel hostname is refused where nobody takes it', 
   t.equal(reasonOf(connection), 'unknown-server-name')
 })
 
+void test('a connection counts as its endpoint’s from the moment that it is dialled, until it ends or another is', async (t) => {
+  active.connections = 0
+  const connection = started({})
+  t.equal(active.connections, 0)
+  connection.step({ kind: 'downstream-bytes', bytes: hello, nowMs: 2 })
+  t.equal(active.connections, 1)
+  connection.step({ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: '', nowMs: 3 })
+  t.equal(active.connections, 1, 'another one’s now')
+  connection.step({ kind: 'dial-failed', attempt: 2, failure: 'refused', detail: '', nowMs: 4 })
+  t.equal(active.connections, 0)
+})
+
 void test('any order of events: a connection ends at most once, with a reason, and has no effect after its end', async (t) => {
   const nowMs = fc.integer({ min: 0, max: 10_000_000 })
   const attempt = fc.integer({ min: 0, max: 4 })
@@ -368,6 +393,7 @@ void test('any order of events: a connection ends at most once, with a reason, a
     fc.record({ kind: fc.constant('deadline' as const), lastActivityMs: nowMs, nowMs }),
   )
   fc.assert(fc.property(fc.constantFrom(started, dialing, awaiting, relaying), fc.array(event, { maxLength: 40 }), (make, events) => {
+    active.connections = 0
     const connection = make()
     let ends = 0
     let dials = 0
@@ -380,8 +406,10 @@ void test('any order of events: a connection ends at most once, with a reason, a
         if (effect.kind === 'dial') dials += 1
         if (effect.kind === 'deadline' && !(effect.atMs >= 0)) throw new Error('a deadline that is no time')
       }
+      if (active.connections < 0 || active.connections > 1) throw new Error('it is not once among the connections of its endpoint')
       if (ends > 0 && effects.length > 0 && effects.at(-1)?.kind !== 'end') throw new Error('an effect behind the end')
     }
+    if (active.connections !== 0) throw new Error('it is still among the connections of an endpoint')
     if (ends !== 1) throw new Error(`ended ${ends} times`)
     if (dials > 3) throw new Error('more dials than attempts')
     reasonOf(connection)

@@ -51,7 +51,7 @@ void test('tenants of one pool begin at different endpoints, the same after each
   const change = changeOf({ tenants: names.map((name) => tenant(name, endpoints)) })
   const firsts = (schedulerOffset: number): (number | undefined)[] => {
     const { tenants } = applySnapshotChange(undefined, change, { schedulerOffset })
-    return names.map((name) => tenants.get(name)?.scheduler.pick([])?.port)
+    return names.map((name) => tenants.get(name)?.scheduler.pick([], '192.0.2.1')?.port)
   }
   const counts = [1, 2, 3].map((port) => firsts(0).filter((first) => first === port).length)
   t.ok(Math.min(...counts) > 70, counts.join(' '))
@@ -62,13 +62,13 @@ void test('tenants of one pool begin at different endpoints, the same after each
 void test('a scheduler keeps its place over a change while the tenant’s endpoints stay the same', async (t) => {
   const acme = tenant('acme', inTurn('acme', endpoints))
   const first = snapshotOf({ tenants: [acme] })
-  t.equal(first.tenants.get('acme')?.scheduler.pick([])?.port, 1)
+  t.equal(first.tenants.get('acme')?.scheduler.pick([], '192.0.2.1')?.port, 1)
   for (const removedTenants of [[], 'all-others'] as const) {
     const same = changed(first, { tenants: [tenant('globex', endpoints), structuredClone({ ...acme, idleTimeoutMs: 60_000 })], removedTenants })
     t.equal(same.tenants.get('acme')?.scheduler, first.tenants.get('acme')?.scheduler)
     t.equal(same.tenants.get('acme')?.idleTimeoutMs, 60_000, 'its settings are new')
   }
-  t.equal(first.tenants.get('acme')?.scheduler.pick([])?.port, 2)
+  t.equal(first.tenants.get('acme')?.scheduler.pick([], '192.0.2.1')?.port, 2)
   for (const other of [endpoints.slice(1), [endpoint(1, { weight: 0 }), ...endpoints.slice(1)]]) {
     t.not(changed(first, { tenants: [tenant('acme', other)] }).tenants.get('acme')?.scheduler, first.tenants.get('acme')?.scheduler)
   }

@@ -1,12 +1,14 @@
 // The tunnel's sessions on several threads of a real gateway: shared, counted together, revoked, drained, and a thread that dies.
 
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { test } from 'tap'
 import type { Agent } from '../../src/tunnel/agent/agent.ts'
 import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts'
-import { dial, readBytes, readToEnd, until } from '../support/sockets.ts'
+import { buildClientHello } from '../core/tls/hello-builder.ts'
+import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 import { tunnelPlace } from '../support/tunnel-place.ts'
 
 const skip = process.platform === 'linux' ? false : 'the Linux driver hands descriptors over'
@@ -61,6 +63,28 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
   t.ok(await metric('sluice_tunnel_frames_total{direction="received"}') >= framesBefore)
   const again = await dial(t, ports[0] ?? 0, Buffer.from('again'))
   t.equal((await readBytes(again, 5)).toString(), 'again')
+})
+
+void test('edge connections and streams of all threads are counted together, over a reload, and those of a thread that dies are not', { skip }, async (t) => {
+  const [one, two] = [await startEcho(t), await startEcho(t)]
+  const { gateway, configFile, identities, agent, metric } = await tunnelPlace(t, { port: one.port, scheduler: 'lc' })
+  const { text: token } = await identities.createToken({ tenant: 'acme', ttlMs: 60_000, usesMax: 2 })
+  const { port: first } = await agent('first', token)
+  const { port: second } = await agent('second', token)
+  const hello = buildClientHello({ serverName: 'acme.example.test' })
+  const open = async (port: number): Promise<void> => void await readBytes(await dial(t, port, hello), hello.length)
+  const opened = (): number[] => [one, two].map(({ sockets }) => sockets.length)
+  for (let stream = 0; stream < 4; stream++) await open(first)
+  writeFileSync(configFile, readFileSync(configFile, 'utf8').replace(`127.0.0.1:${one.port}`, `127.0.0.1:${one.port}, 127.0.0.1:${two.port}`))
+  t.match(await gateway.reload('test'), { kind: 'reloaded' })
+  await open(second)
+  await open(gateway.listeners[0]?.address.port ?? 0)
+  t.same(opened(), [4, 2], 'the new endpoint is the emptiest for all of them')
+  // Thread 0, which has the four, and the edge's worker.
+  await gateway.crashWorker()
+  while (await metric('sluice_tunnel_sessions') !== 2) await delay(20)
+  await open(second)
+  t.same(opened(), [5, 2], 'one is on the other one, and none here')
 })
 
 void test('a drain waits for the streams of all threads', { skip }, async (t) => {

@@ -2,6 +2,7 @@
 
 import { wholeChange } from '../../src/config/change.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
+import { noActiveCounts, type ActiveCounts } from '../../src/core/balance/active-counts.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { applySnapshotChange } from '../../src/core/snapshot-change.ts'
@@ -10,8 +11,8 @@ import { stableHash } from '../../src/core/stable-hash.ts'
 
 export const listenerName = '127.0.0.1:0'
 
-export function endpoint(port: number, { weight = 1, address = '127.0.0.1' } = {}): Endpoint {
-  return { name: `${address}:${port}`, address, port, weight }
+export function endpoint(port: number, { weight = 1, address = '127.0.0.1', row }: Partial<Pick<Endpoint, 'weight' | 'address' | 'row'>> = {}): Endpoint {
+  return { name: `${address}:${port}`, address, port, weight, ...(row === undefined ? {} : { row }) }
 }
 
 export function tenant(name: string, endpoints: readonly Endpoint[], overrides: Partial<TenantSpec> = {}): TenantSpec {
@@ -63,6 +64,6 @@ export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = 
   return { version, ...change, tunnelHostnames }
 }
 
-export function snapshotOf(options: ChangeOptions): Snapshot {
-  return applySnapshotChange(undefined, changeOf(options))
+export function snapshotOf({ active = noActiveCounts, ...options }: ChangeOptions & { readonly active?: ActiveCounts }): Snapshot {
+  return applySnapshotChange(undefined, changeOf(options), { active })
 }

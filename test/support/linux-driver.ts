@@ -9,11 +9,10 @@ import { startRelay, type DriverOptions, type Relay, type RelayOptions } from '.
 
 export function createLinuxDriver(
   { observer, connectionsMax, newConnectionId, ...options }: DriverOptions & Pick<LinuxDriverOptions, 'handOver'>,
-  { workers = 1, warmUpMs = 0 }: Partial<Pick<LinuxDriverOptions, 'workers' | 'warmUpMs'>> = {},
+  { warmUpMs = 0 }: Partial<Pick<LinuxDriverOptions, 'warmUpMs'>> = {},
 ): LinuxDriver {
   return new LinuxDriver({
     ...options,
-    workers,
     warmUpMs,
     connectionsMax,
     idPrefix: newConnectionId(),
@@ -34,13 +33,13 @@ export interface LinuxRelay extends Relay {
   nextFailure(): Promise<void>
 }
 
-export async function startLinuxRelay(t: Test, { workers = 1, warmUpMs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & Partial<Pick<LinuxDriverOptions, 'workers' | 'warmUpMs'>>): Promise<LinuxRelay> {
+export async function startLinuxRelay(t: Test, { warmUpMs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & Partial<Pick<LinuxDriverOptions, 'warmUpMs'>>): Promise<LinuxRelay> {
   const failures: string[] = []
   const waiting: (() => void)[] = []
   let driver: LinuxDriver | undefined
   const relay = await startRelay(t, {
     ...options,
-    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { workers, warmUpMs }),
+    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs }),
     driverError: (error, context) => {
       failures.push(`${context}: ${error.message}`)
       for (const wake of waiting.splice(0)) wake()

@@ -2,9 +2,11 @@
 
 import type { Test } from 'tap'
 import type { ListenerConfig } from '../../src/config/config.ts'
+import { activeInRow, createActiveCells, type ActiveCells } from '../../src/core/balance/active-counts.ts'
+import { EndpointRows } from '../../src/core/balance/endpoint-rows.ts'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import type { RelayObserver } from '../../src/core/relay-observer.ts'
-import type { TenantSpec } from '../../src/core/snapshot.ts'
+import type { SnapshotChange, TenantSpec } from '../../src/core/snapshot.ts'
 import type { RelayDriver } from '../../src/relay/driver.ts'
 import type { TicketSecrets } from '../../src/relay/tickets.ts'
 import { changeOf, listener, listenerName } from './config.ts'
@@ -14,6 +16,9 @@ export interface DriverOptions {
   readonly tickets?: TicketSecrets
   readonly observer: RelayObserver
   readonly connectionsMax: number
+  /** Of a driver that has them. */
+  readonly workers: number
+  readonly active: ActiveCells
   readonly newConnectionId: () => string
 }
 
@@ -29,6 +34,8 @@ export interface RelayOptions {
   readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
   readonly connectionsMax?: number
+  /** Of a driver that has them. @default 1 */
+  readonly workers?: number
   /** What the driver tells of failures that belong to no connection; without it there must be none. */
   readonly driverError?: RelayObserver['driverError']
 }
@@ -39,13 +46,28 @@ export interface Relay {
   readonly records: readonly ConnectionRecord[]
   /** The record of the connection that ended as number `index`. */
   record(index: number): Promise<ConnectionRecord>
+  /** Tenants that are new or changed; endpoints that stay keep their counts. */
+  publish(tenants: readonly TenantSpec[]): Promise<void>
+  /** Connections that an endpoint of the tenant has now. */
+  activeOn(tenantName: string, port: number): number
 }
 
 export async function startRelay(t: Test, options: RelayOptions): Promise<Relay> {
   const records: ConnectionRecord[] = []
   let accepted = 0
+  const active = createActiveCells(options.workers ?? 1)
+  const rows = new EndpointRows(active)
+  /** By tenant and port. */
+  const rowOf = new Map<string, number>()
+  const withRows = (change: SnapshotChange): SnapshotChange => {
+    const { change: given } = rows.give(change)
+    for (const { name, endpoints } of given.tenants) for (const { port, row } of endpoints) if (row !== undefined) rowOf.set(`${name} ${port}`, row)
+    return given
+  }
   const driver = options.createDriver({
     connectionsMax: options.connectionsMax ?? 1_000,
+    workers: options.workers ?? 1,
+    active,
     newConnectionId: () => `c${++accepted}`,
     observer: {
       connectionEnded: (record) => {
@@ -61,14 +83,15 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     const { openConnections, openConnectionsBeforeHello } = driver.counters()
     // The test's assertions are over by now; a throw fails it all the same.
     if (openConnections + openConnectionsBeforeHello !== 0) throw new Error(`connections were left open: ${openConnections}, ${openConnectionsBeforeHello} of them before their hello`)
+    if (active.cells.subarray(0, (active.rowsUsed[0] ?? 0) * active.threads).some((count) => count !== 0)) throw new Error('connections that have ended are still counted as their endpoints’')
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
-  const change = changeOf({
+  const change = withRows(changeOf({
     tenants: options.tenants,
     listeners: [listener(options.listener)],
     ...(options.tunnelHostnames === undefined ? {} : { tunnelHostnames: options.tunnelHostnames }),
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
-  })
+  }))
   const { withoutHello: defaultTenant } = options
   await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => Object.assign(each, { withoutHello: true, defaultTenant })) })
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
@@ -82,5 +105,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
       if (record === undefined) throw new Error('unreachable')
       return record
     },
+    publish: async (tenants) => await driver.publish(withRows({ ...change, version: change.version + 1, tenants, removedTenants: [] })),
+    activeOn: (tenantName, at) => activeInRow(active, rowOf.get(`${tenantName} ${at}`) ?? -1),
   }
 }

@@ -15,6 +15,7 @@ import { startEcho, until } from './sockets.ts'
 
 export interface TunnelPlace {
   readonly gateway: Gateway
+  readonly configFile: string
   readonly identities: Identities
   readonly caPem: string
   readonly lines: Readonly<Record<string, unknown>>[]
@@ -32,9 +33,11 @@ export interface TunnelPlaceOptions {
   readonly tunnel?: string
   /** Of the API server; absent: an echo. */
   readonly port?: number
+  /** Of the tenant. @default rr */
+  readonly scheduler?: string
 }
 
-export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane = 'mux', tunnel = '', port }: TunnelPlaceOptions = {}): Promise<TunnelPlace> {
+export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane = 'mux', tunnel = '', port, scheduler = 'rr' }: TunnelPlaceOptions = {}): Promise<TunnelPlace> {
   const folder = t.testdir()
   mkdirSync(folder, { recursive: true })
   const ca = createCa('tunnel CA')
@@ -44,20 +47,21 @@ export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane
   writeFileSync(join(folder, 'sluice.yaml'), `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver}, workers: 1, warmUp: 0s }
 defaults: { timeouts: { drainGrace: 0s, drain: 5s } }
-tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [127.0.0.1:${port ?? (await startEcho(t)).port}] } }]
+tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [127.0.0.1:${port ?? (await startEcho(t)).port}] }, scheduler: ${scheduler} }]
 tunnel: { hostnames: [localhost], threads: ${threads}, ${tunnel}certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }
 state: { directory: state }
 admin: { address: 127.0.0.1:0 }
 `)
   const lines: Readonly<Record<string, unknown>>[] = []
   const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
-  const gateway = await startGateway({ configFile: join(folder, 'sluice.yaml'), env: {}, logger })
+  const configFile = join(folder, 'sluice.yaml')
+  const gateway = await startGateway({ configFile, env: {}, logger })
   t.teardown(async () => await gateway.stop())
   const store = await FileStore.open(join(folder, 'state'))
   t.teardown(() => store.close())
   const url = new URL(`wss://localhost:${gateway.listeners[0]?.address.port}`)
   return {
-    gateway, lines,
+    gateway, configFile, lines,
     caPem: ca.certificatePem,
     identities: new Identities(store),
     agent: async (node, token, gatewayPort) => {

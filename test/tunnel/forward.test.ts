@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'tap'
+import { Counts } from '../core/balance/endpoints.ts'
 import { endpoint } from '../support/config.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
@@ -40,6 +41,52 @@ void test('bulk crosses whole, both ways at once', async (t) => {
   const { bytes: got, how } = await readToEnd(client)
   t.equal(how, 'fin')
   t.ok(got.equals(bytes))
+})
+
+void test('a stream counts as one of its endpoint’s connections from the dial until its socket is closed, however that comes', async (t) => {
+  const lab = await tunnelLab(t)
+  const [echo, gone] = [await startEcho(t), await startEcho(t)]
+  await gone.close()
+  const silent = await unresponsivePort(t)
+  const active = new Counts()
+  const all = [gone.port, silent, echo.port].map((port, row) => endpoint(port, { row }))
+  const { agent, gateway } = await joined(lab, { endpoints: all, overrides: { scheduler: 'lc', connectTimeoutMs: 500 }, scheduling: { active } })
+  const clients = []
+  for (let count = 0; count < 3; count++) {
+    const client = await dial(t, agent.port, Buffer.from('x'))
+    await readBytes(client, 1)
+    clients.push(client)
+  }
+  t.same(active.rows, [0, 0, 3], 'what did not accept has none')
+  clients[0]?.end()
+  clients[1]?.resetAndDestroy()
+  await until(() => active.rows[2] === 1)
+  echo.sockets[2]?.resetAndDestroy()
+  await until(() => active.rows[2] === 0)
+  const leaving = await dial(t, agent.port, Buffer.from('x'))
+  await until(() => active.rows[1] === 1)
+  leaving.resetAndDestroy()
+  await until(() => active.rows[1] === 0)
+  await until(() => gateway.streams.length === 4 && active.rows.every((count) => count === 0))
+})
+
+void test('streams balance as edge connections do', async (t) => {
+  const lab = await tunnelLab(t)
+  const backends = [await startEcho(t), await startEcho(t), await startEcho(t)]
+  for (const [scheduler, weights, expected] of [['wrr', [2, 1, 0], [4, 2, 0]], ['wlc', [3, 2, 1], [3, 2, 1]], ['mh', [1, 1, 0], undefined], ['sh', [1, 1, 0], undefined]] as const) {
+    const before = backends.map(({ sockets }) => sockets.length)
+    const { agent } = await joined(lab, { endpoints: backends.map(({ port }, row) => endpoint(port, { weight: weights[row] ?? 0, row })), overrides: { scheduler }, scheduling: { active: new Counts() } })
+    for (let count = 0; count < 6; count++) {
+      const client = await dial(t, agent.port, Buffer.from('x'))
+      await readBytes(client, 1)
+      // One client alone: mh would pass it on.
+      if (expected === undefined) client.end()
+      if (expected === undefined) await readToEnd(client)
+    }
+    const opened = backends.map(({ sockets }, index) => sockets.length - (before[index] ?? 0))
+    if (expected !== undefined) t.same(opened, expected, scheduler)
+    else t.ok(opened.includes(6), `${scheduler}: all of one agent go to one endpoint: ${opened.join(' ')}`)
+  }
 })
 
 void test('a reset crosses as a reset, either way', async (t) => {

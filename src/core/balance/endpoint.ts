@@ -7,7 +7,10 @@ export interface Endpoint {
   /** An IP literal or a hostname. */
   readonly address: string
   readonly port: number
+  /** 0 to 65,535. */
   readonly weight: number
+  /** In tables that are kept by endpoint (endpoint-rows.ts); absent: nobody counts its connections. */
+  readonly row?: number
   /** A gateway that lets an agent's connections through by ticket: what to make them of. */
   readonly grant?: EndpointGrant
 }

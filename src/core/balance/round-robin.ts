@@ -4,11 +4,12 @@
 // others, and do not all fall to its neighbour.
 
 import type { Endpoint } from './endpoint.ts'
-import type { Scheduler } from './scheduler.ts'
+import { usableOf, type Scheduler } from './scheduler.ts'
 
 export class RoundRobin implements Scheduler {
   readonly kind = 'rr'
   readonly endpoints: readonly Endpoint[]
+  readonly #usable: readonly Endpoint[]
   #next: number
 
   /**
@@ -17,15 +18,16 @@ export class RoundRobin implements Scheduler {
    */
   constructor(endpoints: readonly Endpoint[], firstIndex = 0) {
     this.endpoints = endpoints
+    this.#usable = usableOf(endpoints)
     this.#next = firstIndex
   }
 
   pick(tried: readonly Endpoint[]): Endpoint | undefined {
-    for (let step = 0; step < this.endpoints.length; step++) {
-      const index = (this.#next + step) % this.endpoints.length
-      const endpoint = this.endpoints[index]
-      if (endpoint === undefined || endpoint.weight === 0 || tried.includes(endpoint)) continue
-      this.#next = (index + 1) % this.endpoints.length
+    for (let step = 0; step < this.#usable.length; step++) {
+      const index = (this.#next + step) % this.#usable.length
+      const endpoint = this.#usable[index]
+      if (endpoint === undefined || tried.includes(endpoint)) continue
+      this.#next = (index + 1) % this.#usable.length
       return endpoint
     }
     return undefined

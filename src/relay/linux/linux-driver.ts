@@ -5,6 +5,7 @@
 
 import { lookup } from 'node:dns'
 import { setTimeout as delay } from 'node:timers/promises'
+import { clearActiveOf, type ActiveCells } from '../../core/balance/active-counts.ts'
 import type { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
@@ -41,6 +42,8 @@ export interface LinuxDriverOptions {
   /** What that module's observer is made of: cloned to each worker. */
   readonly workerObserver: (worker: number) => unknown
   readonly listenerTable: ListenerTable
+  /** Workers are its first threads; absent: nobody counts connections by endpoint. */
+  readonly active?: ActiveCells
   /** How long workers rehearse before the first connection (warm-up.ts); those that replace one do not: connections wait for them. */
   readonly warmUpMs: number
   /**
@@ -175,7 +178,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets, active } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -185,6 +188,7 @@ export class LinuxDriver implements RelayDriver {
         connectionsMax,
         handsOver: handOver !== undefined,
         ...(tickets === undefined ? {} : { tickets }),
+        ...(active === undefined ? {} : { active }),
         warmUpMs: this.#restarts === 0 ? warmUpMs : 0,
         // A successor counts from 1 again.
         idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
@@ -224,6 +228,7 @@ export class LinuxDriver implements RelayDriver {
     const cells = this.#cells[worker]
     if (seat === undefined || cells === undefined || this.#stopping) return
     clearOpenConnections(cells)
+    if (this.#options.active !== undefined) clearActiveOf(this.#options.active, worker)
     this.#slotsUsed[worker] = 0
     this.#restarts += 1
     seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 0 : seat.deaths + 1

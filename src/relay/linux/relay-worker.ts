@@ -6,6 +6,7 @@
 //               └─ eventfd ────▶ messages of the main thread
 
 import { receiveMessageOnPort } from 'node:worker_threads'
+import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-counts.ts'
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import { Acceptor } from './acceptor.ts'
@@ -58,7 +59,9 @@ export class RelayWorker {
     if (cells === undefined) throw new Error('bug: a worker has no cells')
     this.#descriptors = descriptorsIn(data.descriptors, data.slots)
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
-    this.#publisher = new SnapshotPublisher(data.worker, (number) => post({ kind: 'answer', number }))
+    const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
+    // Workers begin their rounds at different endpoints.
+    this.#publisher = new SnapshotPublisher({ active, schedulerOffset: data.worker }, (number) => post({ kind: 'answer', number }))
     const [epoll, clock] = [this.#epoll, this.#clock]
     this.#connections = new WorkerConnections({
       data, cells, clock, epoll, post,

@@ -4,7 +4,8 @@
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from '../../core/connection-record.ts'
 import type { RelayedFacts } from '../../core/connection.ts'
-import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from '../../core/relayed.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type Side } from '../../core/relayed.ts'
+import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { TerminationReason } from '../../core/termination.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { BatchRelay } from './batch-relay.ts'
@@ -93,7 +94,7 @@ export class RelayedConnections implements RelayEvents {
 
   due(slot: number): void {
     const { table, clock, wheel, peerWatch } = this.#parts
-    const tenant = this.#limits(slot)
+    const tenant = this.#tenant(slot)
     const activityMs = table.activityMs[slot] ?? 0
     const bits = table.relayBits[slot] ?? 0
     if (clock.nowMs >= relayDeadlineMs(bits, activityMs, this.#drainSinceMs, tenant)) {
@@ -138,10 +139,10 @@ export class RelayedConnections implements RelayEvents {
 
   #deadlineMs(slot: number): number {
     const { table } = this.#parts
-    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainSinceMs, this.#limits(slot))
+    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainSinceMs, this.#tenant(slot))
   }
 
-  #limits(slot: number): RelayLimits {
+  #tenant(slot: number): TenantPolicy {
     const tenant = this.#parts.table.tenants[slot]
     if (tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
     return tenant
@@ -149,6 +150,8 @@ export class RelayedConnections implements RelayEvents {
 
   #record(slot: number, reason: TerminationReason, closedBy: ClosedBy): void {
     const { table, clock, connectionId, ended } = this.#parts
+    const endpoint = table.endpoints[slot]
+    if (endpoint !== undefined) this.#tenant(slot).active.ended(endpoint)
     const downstream = table.downstreamAddress(slot)
     const serverName = table.serverNames[slot]
     const node = table.nodes.get(slot)

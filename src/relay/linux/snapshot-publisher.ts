@@ -1,20 +1,17 @@
 // A worker's snapshot, and changes of it that are taken in a step a turn, so that relaying goes on in between.
 
-import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
+import { snapshotChangeSteps, type SnapshotChangeOptions } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 
 export class SnapshotPublisher {
-  readonly #worker: number
+  readonly #options: SnapshotChangeOptions
   readonly #published: (request: number) => void
   #snapshot: Snapshot | undefined
   #publishing: { readonly request: number; readonly steps: Generator<void, Snapshot, void> } | undefined
 
-  /**
-   * @param worker workers begin their round robins at different endpoints
-   * @param published connections that are accepted from now on use what the request asked for
-   */
-  constructor(worker: number, published: (request: number) => void) {
-    this.#worker = worker
+  /** @param published connections that are accepted from now on use what the request asked for */
+  constructor(options: SnapshotChangeOptions, published: (request: number) => void) {
+    this.#options = options
     this.#published = published
   }
 
@@ -46,7 +43,7 @@ export class SnapshotPublisher {
   /** Each change begins with what the one before has made. */
   * #steps(changes: readonly SnapshotChange[]): Generator<void, Snapshot, void> {
     let snapshot = this.#snapshot
-    for (const change of changes) snapshot = yield* snapshotChangeSteps(snapshot, change, { schedulerOffset: this.#worker })
+    for (const change of changes) snapshot = yield* snapshotChangeSteps(snapshot, change, this.#options)
     if (snapshot === undefined) throw new Error('bug: nothing to publish')
     return snapshot
   }

@@ -2,6 +2,7 @@
 // its eventfd; it answers requests by their number.
 
 import type { MessagePort } from 'node:worker_threads'
+import type { ActiveCells } from '../../core/balance/active-counts.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
@@ -68,6 +69,8 @@ export interface RelayWorkerData {
   readonly descriptors: SharedArrayBuffer
   /** Of all workers, by worker: each writes its own. */
   readonly cells: readonly RelayCells[]
+  /** This worker's thread in it is `worker`; absent: nobody counts connections by endpoint. */
+  readonly active?: ActiveCells
   /** By worker: slots in use. */
   readonly slotsUsed: Int32Array<SharedArrayBuffer>
   /** For `ListenerTable`. */

@@ -5,6 +5,7 @@
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { noActiveCounts, SharedActiveCounts, type ActiveCells, type ActiveCounts } from '../../core/balance/active-counts.ts'
 import { Connection } from '../../core/connection.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -37,6 +38,8 @@ export interface NodeDriverOptions {
   readonly handOver?: (connection: HandedOver, socket: Socket) => void
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
   readonly tickets?: TicketSecrets
+  /** This thread is its first; absent: nobody counts connections by endpoint. */
+  readonly active?: ActiveCells
 }
 
 export class NodeDriver implements RelayDriver {
@@ -46,6 +49,7 @@ export class NodeDriver implements RelayDriver {
   readonly #newConnectionId: () => string
   readonly #handsOver: boolean
   readonly #tickets: TicketJudge | undefined
+  readonly #active: ActiveCounts
   readonly #host: ConnectionHost
   readonly #closer = new SocketCloser()
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
@@ -58,12 +62,13 @@ export class NodeDriver implements RelayDriver {
   #draining = false
   #whenEmpty: (() => void)[] = []
 
-  constructor({ observer, connectionsMax, newConnectionId, handOver, tickets }: NodeDriverOptions) {
+  constructor({ observer, connectionsMax, newConnectionId, handOver, tickets, active }: NodeDriverOptions) {
     this.#observer = observer
     this.#connectionsMax = connectionsMax
     this.#newConnectionId = newConnectionId
     this.#handsOver = handOver !== undefined
     this.#tickets = tickets === undefined ? undefined : new TicketJudge(tickets)
+    this.#active = active === undefined ? noActiveCounts : new SharedActiveCounts(active, 0)
     this.#host = {
       closer: this.#closer,
       peerWatch: new PeerWatch(),
@@ -79,7 +84,7 @@ export class NodeDriver implements RelayDriver {
   }
 
   async publish(change: SnapshotChange): Promise<void> {
-    const steps = snapshotChangeSteps(this.#snapshot, change)
+    const steps = snapshotChangeSteps(this.#snapshot, change, { active: this.#active })
     for (;;) {
       const step = steps.next()
       if (step.done === true) {

@@ -5,19 +5,28 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { DialFailure, DialResult } from '../dialled-stream.ts'
 
-/** A dial under way. */
+export interface DialOptions {
+  readonly tenant: TenantPolicy
+  /** The client's address, as schedulers know it. */
+  readonly source: string
+  /** What the endpoint is sent before anything else. */
+  readonly first: Uint8Array | undefined
+}
+
+/** A dial under way. The connection that it makes counts as its endpoint's until the socket is closed. */
 export class Dial {
   readonly #tenant: TenantPolicy
   readonly #result: DialResult
+  readonly #source: string
   readonly #first: Uint8Array | undefined
   readonly #tried: Endpoint[] = []
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  /** @param first what the endpoint is sent before anything else */
-  constructor(tenant: TenantPolicy, first: Uint8Array | undefined, result: DialResult) {
+  constructor({ tenant, source, first }: DialOptions, result: DialResult) {
     this.#tenant = tenant
+    this.#source = source
     this.#first = first
     this.#result = result
     this.#next()
@@ -31,17 +40,20 @@ export class Dial {
   }
 
   #next(): void {
-    const endpoint = this.#tried.length < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried) : undefined
+    const endpoint = this.#tried.length < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#source) : undefined
     if (endpoint === undefined) {
       this.#result.failed(this.#failure)
       return
     }
     this.#tried.push(endpoint)
+    const { active } = this.#tenant
+    active.began(endpoint)
     const socket = connect({ host: endpoint.address, port: endpoint.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, allowHalfOpen: true })
     this.#socket = socket
+    socket.once('close', () => active.ended(endpoint))
     const failed = (status: DialFailure['status'], detail: string): void => {
       clearTimeout(this.#timer)
-      socket.removeAllListeners()
+      socket.removeAllListeners('error').removeAllListeners('connect')
       socket.on('error', () => undefined)
       socket.destroy()
       this.#failure = { status, detail: `${endpoint.name}: ${detail}` }

@@ -49,7 +49,7 @@ export class GatewaySession {
         // To its tenant's API server, whatever it asks for.
         dial: (_target, result) => {
           const policy = tenant()
-          if (policy !== undefined) return new Dial(policy, proxyHeader(policy, agent, gateway), result)
+          if (policy !== undefined) return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
           result.failed({ status: 503, detail: 'its tenant is no longer in the configuration' })
           return undefined
         },

@@ -18,7 +18,7 @@ import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { Announced } from '../../core/egress/agent-table.ts'
-import { applySnapshotChange } from '../../core/snapshot-change.ts'
+import { applySnapshotChange, type SnapshotChangeOptions } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 import type { Egress } from '../egress/egress.ts'
 import { peerPath } from '../egress/peer-link.ts'
@@ -84,6 +84,8 @@ export interface TunnelGatewayOptions {
   /** Asked once more when a session has begun: a node may have been revoked since it was admitted. */
   readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly observer: TunnelObserver
+  /** How this thread picks endpoints, and counts its connections to them. */
+  readonly scheduling?: SnapshotChangeOptions
   /** Is told of sessions, which it opens streams on. */
   readonly egress: Pick<Egress, 'began' | 'gone' | 'takenAddresses'>
   /** Another gateway asks for a link. @returns whether it has one */
@@ -130,7 +132,7 @@ export class TunnelGateway {
 
   publish(change: SnapshotChange): void {
     const before = this.#snapshot
-    this.#snapshot = applySnapshotChange(before, change)
+    this.#snapshot = applySnapshotChange(before, change, this.#options.scheduling)
     const changed = new Set(change.tenants.map(({ name }) => name).filter((name) => mayAnnounceOf(before, name) !== mayAnnounceOf(this.#snapshot, name)))
     if (changed.size === 0) return
     for (const session of this.#sessions.all) if (changed.has(session.facts.tenant)) this.#judgeAgain(session)

@@ -4,14 +4,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import type { Endpoint } from '../../../src/core/balance/endpoint.ts'
 import { RoundRobin } from '../../../src/core/balance/round-robin.ts'
-
-function endpoints(...weights: number[]): Endpoint[] {
-  return weights.map((weight, index) => ({ name: String.fromCharCode(97 + index), address: `192.0.2.${index + 1}`, port: 6443, weight }))
-}
-
-function names(scheduler: RoundRobin, picks: number): string {
-  return Array.from({ length: picks }, () => scheduler.pick([])?.name ?? '-').join('')
-}
+import { endpoints, names } from './endpoints.ts'
 
 void test('each endpoint comes in its turn', async (t) => {
   t.equal(names(new RoundRobin(endpoints(1, 1, 1)), 7), 'abcabca')

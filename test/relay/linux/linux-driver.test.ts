@@ -115,6 +115,7 @@ void test('a worker that crashes is replaced: its connections are reset and reco
   await relay.driver.crashWorker(0)
   const crashing = relay.records.length
   const living = clients.length - crashing
+  t.equal(relay.activeOn('acme', echo.port), living, 'what the worker had counted is taken from its endpoint')
   t.ok(crashing > 0 && living > 0)
   t.same(relay.records.map(({ id, reason, closedBy }) => [workerOf(id), reason, closedBy]), Array.from({ length: crashing }, () => ['0.0', 'worker-failed', 'gateway']))
   t.equal(relay.failures.length, 1, 'the failure is told once')

@@ -3,6 +3,7 @@
 
 import { connect, createServer } from 'node:net'
 import { once } from 'node:events'
+import { createActiveCells } from '../../../src/core/balance/active-counts.ts'
 import { createLinuxDriver } from '../../support/linux-driver.ts'
 import { changeOf, endpoint, listenerName, tenant } from '../../support/config.ts'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
@@ -18,6 +19,8 @@ await once(server, 'listening')
 const address = server.address()
 if (address === null || typeof address === 'string') throw new Error('no port')
 const driver = createLinuxDriver({
+  workers: 1,
+  active: createActiveCells(1),
   connectionsMax: 1_000,
   newConnectionId: () => 'c',
   observer: { connectionEnded: () => undefined, driverError: (error, context) => failures.push(`${context}: ${error.message}`) },

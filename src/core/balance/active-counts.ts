@@ -1,0 +1,79 @@
+// Connections that each endpoint has now, over all threads that open any: what lc, wlc and mh balance by. A thread adds to
+// cells of its own in memory that all threads read.
+//
+//   row 7 (endpoint-rows.ts)  [ worker 0 │ worker 1 │ tunnel thread 0 ]  side by side: a sum reads one line of the cache
+//
+// Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells.
+
+import type { Endpoint } from './endpoint.ts'
+
+/** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
+export const endpointRowsMax = 1_000_000
+
+export interface ActiveCounts {
+  /** 0 for an endpoint without a row. */
+  of(endpoint: Endpoint): number
+  /** A connection goes to the endpoint: from the moment it was picked. */
+  began(endpoint: Endpoint): void
+  /** It has ended, or goes to another. */
+  ended(endpoint: Endpoint): void
+}
+
+/** Cloning it, as for `workerData`, shares its memory. */
+export interface ActiveCells {
+  readonly threads: number
+  readonly cells: Int32Array<SharedArrayBuffer>
+  /** One cell, the main thread's: rows that have ever been given out are 0 to this, this one not included. */
+  readonly rowsUsed: Int32Array<SharedArrayBuffer>
+}
+
+export function createActiveCells(threads: number): ActiveCells {
+  const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1) }
+}
+
+/** Before another thread goes on with the cells of one that has died: its connections are gone. */
+export function clearActiveOf({ cells, threads, rowsUsed }: ActiveCells, thread: number): void {
+  for (let row = 0; row < (rowsUsed[0] ?? 0); row++) cells[row * threads + thread] = 0
+}
+
+/** Over all threads. */
+export function activeInRow({ cells, threads }: ActiveCells, row: number): number {
+  let active = 0
+  for (let cell = row * threads; cell < (row + 1) * threads; cell++) active += cells[cell] ?? 0
+  return active
+}
+
+/** As one thread has them. */
+export class SharedActiveCounts implements ActiveCounts {
+  readonly #all: ActiveCells
+  readonly #thread: number
+
+  /** @param thread whose cells it writes: no two threads at one time have the same */
+  constructor(all: ActiveCells, thread: number) {
+    this.#all = all
+    this.#thread = thread
+  }
+
+  of({ row }: Endpoint): number {
+    return row === undefined ? 0 : activeInRow(this.#all, row)
+  }
+
+  began({ row }: Endpoint): void {
+    this.#add(row, 1)
+  }
+
+  ended({ row }: Endpoint): void {
+    this.#add(row, -1)
+  }
+
+  #add(row: number | undefined, difference: number): void {
+    if (row === undefined) return
+    const { cells, threads } = this.#all
+    const cell = row * threads + this.#thread
+    cells[cell] = (cells[cell] ?? 0) + difference
+  }
+}
+
+/** Where nobody counts: every endpoint is as empty as the others. */
+export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined }
