@@ -208,6 +208,16 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     await lease.close()
   })
 
+  rule('a holder puts thousands of keys at once, and a watcher sees them all come and go', async (t, store, open) => {
+    const seen = await mirrored(t, await open(), 'held')
+    const lease = await store.lease({ ttlMs: 10_000, lost: (why) => t.fail(why) })
+    await Promise.all(Array.from({ length: 3_000 }, async (_, index) => await lease.put(`held/${index % 10}/${index}`, String(index))))
+    await until(() => seen.size === 3_000)
+    await lease.close()
+    await until(() => seen.size === 0)
+    t.same(await store.list('held'), [])
+  })
+
   rule('a lease is renewed by itself, and one whose holder has gone runs out, for watchers too', async (t, store, open) => {
     const gone = await open()
     const ttlMs = storeLimits.leaseTtlMsMin

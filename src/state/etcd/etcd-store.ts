@@ -98,9 +98,7 @@ export class EtcdStore implements Store {
 
   async lease(options: LeaseOptions): Promise<Lease> {
     checkLease(options)
-    const grantedAtMs = performance.now()
-    const { response: { ID: id } } = await this.#told(this.#members.call(methods.leaseGrant, { TTL: Math.ceil(options.ttlMs / 1_000) }))
-    const lease = new EtcdLease({ members: this.#members, keys: this.#keys, id, grantedAtMs, options, forgotten: (it) => this.#leases.delete(it) })
+    const lease = await this.#told(EtcdLease.take({ members: this.#members, keys: this.#keys, options, forgotten: (it) => this.#leases.delete(it) }))
     this.#leases.add(lease)
     return lease
   }

@@ -8,8 +8,9 @@ import { checkServerIdentity } from 'node:tls'
 import { Client, credentials, Metadata, status, type CallOptions, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js'
 import { StoreUnavailableError } from '../store.ts'
 import { methods, type Method } from './etcd-api.ts'
+import { Slots } from './slots.ts'
 
-/** For all the tries of one call. */
+/** For all the tries of one call, once it has its turn. */
 const callMs = 10_000
 /** For one member to answer. */
 const attemptMs = 2_500
@@ -74,6 +75,7 @@ export class Members {
   readonly #options: MembersOptions
   /** By endpoint; absent: it failed, or was not needed yet. */
   readonly #clients = new Map<string, Promise<Client>>()
+  readonly #slots = new Slots()
   #current = 0
   #token: Promise<string> | undefined
   #isClosed = false
@@ -92,26 +94,30 @@ export class Members {
    * @throws {ServiceError} etcd's refusal
    */
   async call<Request, Response>({ path, serialize, deserialize }: Method<Request, Response>, request: Request, limits?: CallLimits): Promise<Answer<Response>> {
-    return await this.#try(limits, async (client, metadata, options) => await new Promise((resolve, reject) => {
+    return await this.#slots.run(async () => await this.#try(limits, async (client, metadata, options) => await new Promise((resolve, reject) => {
       client.makeUnaryRequest(path, serialize, deserialize, request, metadata, options, (error, response) => {
         if (error !== null) reject(error)
         else if (response !== undefined) resolve(response)
       })
-    }))
+    })))
   }
 
-  /** Of a method with streams: one request, and the response to it. @throws as `call` */
-  async callOnce<Request, Response>(method: Method<Request, Response>, request: Request, limits?: CallLimits): Promise<Answer<Response>> {
-    return await this.#try(limits, async (client, metadata, options) => await new Promise((resolve, reject) => {
+  /** Of a method with streams: requests, and the responses to them. It waits for no other call. @throws as `call` */
+  async callEach<Request, Response>(method: Method<Request, Response>, requests: readonly Request[], limits?: CallLimits): Promise<readonly Response[]> {
+    const { response: responses } = await this.#try(limits, async (client, metadata, options) => await new Promise<readonly Response[]>((resolve, reject) => {
       const stream = open(client, method, metadata, options)
+      const found: Response[] = []
       stream.on('error', reject)
       stream.on('data', (response: Response) => {
-        resolve(response)
+        found.push(response)
+        if (found.length < requests.length) return
+        resolve(found)
         stream.end()
       })
       stream.on('end', () => reject(new StoreUnavailableError(`${this.name} ended ${method.path} without an answer`)))
-      stream.write(request)
+      for (const request of requests) stream.write(request)
     }))
+    return responses
   }
 
   /** At the current member. One that loses its leader ends it. */

@@ -24,6 +24,10 @@ export interface FeedListener {
 export class ChangeFeed {
   readonly #file: string
   readonly #listeners = new Set<FeedListener>()
+  /** For the next batch; who appends waits for it. */
+  readonly #pending: string[] = []
+  #batch: Promise<void> | undefined
+  #writing: Promise<void> = Promise.resolve()
   #handle: FileHandle | undefined
   #at = 0
   #rest = ''
@@ -35,7 +39,22 @@ export class ChangeFeed {
     this.#file = file
   }
 
+  /** What comes while others are appended is appended together. */
   async append(keys: readonly string[]): Promise<void> {
+    for (const key of keys) this.#pending.push(key)
+    this.#batch ??= this.#appendPending()
+    await this.#batch
+  }
+
+  async #appendPending(): Promise<void> {
+    await this.#writing
+    this.#batch = undefined
+    const own = this.#write(this.#pending.splice(0))
+    this.#writing = own.catch(() => undefined)
+    await own
+  }
+
+  async #write(keys: readonly string[]): Promise<void> {
     const lines = keys.map((key) => `${key}\n`).join('')
     for (let attempt = 0; attempt < appendAttemptsMax; attempt++) {
       const handle = await open(this.#file, 'a', 0o600)
