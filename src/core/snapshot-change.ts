@@ -6,6 +6,7 @@
 import type { Endpoint } from './balance/endpoint.ts'
 import { RoundRobin } from './balance/round-robin.ts'
 import type { Scheduler } from './balance/scheduler.ts'
+import { countedLimits } from './limit/limits.ts'
 import { CidrSetCache } from './net/cidr-set-cache.ts'
 import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
 import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
@@ -61,7 +62,7 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
   const tenants = drafts.tenants.done()
   const listeners = new Map(change.listeners.map((spec) => [spec.name, listenerPolicy(spec, tenants, cidrSets)]))
   return {
-    version: change.version, listeners, hostnames: drafts.hostnames.done(), tunnelHostnames: new Set(change.tunnelHostnames), tenants, cidrSets,
+    version: change.version, listeners, hostnames: drafts.hostnames.done(), tunnelHostnames: new Set(change.tunnelHostnames), tenants, limits: change.limits ?? {}, cidrSets,
   }
 }
 
@@ -89,6 +90,7 @@ function listenerPolicy(spec: ListenerSpec, tenants: ShardedMap<TenantPolicy>, c
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
     ...(spec.withoutHello === true ? { withoutHello: true } : {}),
     ...(spec.proxyProtocol === undefined ? {} : { proxyProtocolTrustedSources: cidrSets.setOf(spec.proxyProtocol.trustedSources) }),
+    ...limitsOf(spec),
   }
 }
 
@@ -105,7 +107,12 @@ function tenantPolicy(spec: TenantSpec, scheduler: Scheduler, cidrSets: CidrSetC
     ...(spec.allowedSources === undefined ? {} : { allowedSources: cidrSets.setOf(spec.allowedSources) }),
     ...(spec.mayAnnounce === undefined ? {} : { mayAnnounce: spec.mayAnnounce }),
     ...(spec.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: spec.sendProxyProtocol }),
+    ...limitsOf(spec),
   }
+}
+
+function limitsOf({ limits, limitRow }: ListenerSpec | TenantSpec): Pick<TenantPolicy, 'limits' | 'limitRow'> {
+  return { ...(limits === undefined ? {} : { limits: countedLimits(limits) }), ...(limitRow === undefined ? {} : { limitRow }) }
 }
 
 /** Tenants of one pool begin at different endpoints: its first node must not get everybody's first connection. */
