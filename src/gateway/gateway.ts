@@ -10,6 +10,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { listenerSpecs, tunnelHostnames, type ConfigChange } from '../config/change.ts'
 import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem } from '../config/config-error.ts'
+import { LimitRows } from '../core/limit/limit-rows.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec, SnapshotChange } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
@@ -114,6 +115,7 @@ export class Gateway {
   readonly #tunnel: Tunnel | undefined
   readonly #observation: Observation
   readonly #thread: ConfigThread
+  readonly #limitRows: LimitRows
   #config: ConfigFacts
   #version = 0
   #publishedAtMs = Date.now()
@@ -130,9 +132,10 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation }, tunnel }: GatewayParts) {
+  constructor(options: GatewayOptions, { config, thread, watcher, relay: { driver, observation, admission }, tunnel }: GatewayParts) {
     this.#tunnel = tunnel
-    tunnel?.begin(observation, driver)
+    tunnel?.begin({ observation, driver, admission })
+    this.#limitRows = new LimitRows(admission.tables)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
@@ -332,7 +335,7 @@ export class Gateway {
   }
 
   async #publish(change: ConfigChange): Promise<void> {
-    const next: SnapshotChange = { version: this.#version + 1, ...change }
+    const next: SnapshotChange = this.#limitRows.assign({ version: this.#version + 1, ...change })
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
     this.#version += 1
@@ -341,7 +344,8 @@ export class Gateway {
   }
 
   async #publishListeners(listeners: readonly ListenerSpec[]): Promise<void> {
-    await this.#driver.publish({ version: this.#version, listeners, ...tunnelHostnames(this.#config.settings), tenants: [], removedTenants: [] })
+    const { settings } = this.#config
+    await this.#driver.publish(this.#limitRows.assign({ version: this.#version, listeners, ...tunnelHostnames(settings), limits: settings.limits, tenants: [], removedTenants: [] }))
   }
 
   async #listen({ name, address }: ListenerConfig, listeners: readonly ListenerConfig[]): Promise<void> {

@@ -5,6 +5,8 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
+import { admissionFigures, createAdmissionTables, type AdmissionTables } from '../core/limit/admission-tables.ts'
+import { listenerRowsMax } from '../core/listener-table.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
@@ -18,6 +20,8 @@ import { NodeDriver } from '../relay/node/node-driver.ts'
 export interface TunnelTaker {
   /** For its direct lane; undefined: there is none. */
   readonly tickets: TicketSecrets | undefined
+  /** That open streams. */
+  readonly threads: number
   takeSocket(connection: HandedOver, socket: Socket): void
   takeDescriptor(connection: HandedOver, fd: number): void
 }
@@ -25,7 +29,19 @@ export interface TunnelTaker {
 export interface Relay {
   readonly driver: RelayDriver
   readonly observation: Observation
+  readonly admission: SharedAdmission
 }
+
+/** The tables are of all threads that connections or streams come to: the relay's, and then the tunnel's. */
+export interface SharedAdmission {
+  readonly tables: AdmissionTables
+  readonly firstTunnelThread: number
+}
+
+/** Tenants have a row each, and those that left as long as they have connections. */
+const tenantRows = 2 ** 18
+/** Of one thread of the tunnel, at one time: for more there are not descriptors enough. */
+const streamsPerThreadMax = 65_536
 
 /** `relay.driver: linux` was asked for, and it does not run here. */
 class DriverUnavailableError extends Error {
@@ -42,7 +58,7 @@ interface LinuxModule {
  */
 export async function createRelay(
   { driver, workers, warmUpMs }: RelayConfig,
-  { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
+  { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay' | 'limits'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
   if (typeof linux === 'string') {
@@ -51,25 +67,32 @@ export async function createRelay(
   }
   const idPrefix = randomBytes(6).toString('hex')
   const connectionsMax = connectionsMaxOfProcess()
+  const admissionFor = (relayThreads: number): SharedAdmission => {
+    const holds = [...Array.from({ length: relayThreads }, () => connectionsMax), ...Array.from({ length: tunnel?.threads ?? 0 }, () => streamsPerThreadMax)]
+    const [seed, otherSeed] = [randomBytes(4).readInt32LE(), randomBytes(4).readInt32LE()]
+    return { tables: createAdmissionTables({ connectionsMax, listenerRows: listenerRowsMax, tenantRows, holds, seeds: [seed, otherSeed] }), firstTunnelThread: relayThreads }
+  }
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
-    const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel })
-    return { driver: relay, observation }
+    const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
+    const admission = admissionFor(count)
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, admission: admission.tables })
+    return { driver: relay, observation, admission }
   }
   let connections = 0
-  const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters() } })
+  const admission = admissionFor(1)
+  const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
   const relay = new NodeDriver({
-    observer: observation, connectionsMax, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
+    observer: observation, connectionsMax, admission: admission.tables, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, socket: Socket) => tunnel.takeSocket(connection, socket) }),
     ...(tunnel?.tickets === undefined ? {} : { tickets: tunnel.tickets }),
   })
-  return { driver: relay, observation }
+  return { driver: relay, observation, admission }
 }
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; admission: AdmissionTables },
 ): RelayDriver {
   let told = false
   return new linux.LinuxDriver({

@@ -11,6 +11,7 @@ import { closeSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { Admission, Claim } from '../core/identity/admission.ts'
+import { releaseThread } from '../core/limit/holds.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
@@ -21,6 +22,7 @@ import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import type { SessionPlace, TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
+import type { SharedAdmission } from './relay-driver.ts'
 import { ThreadCalls } from './thread-calls.ts'
 import type { TunnelEvent } from './tunnel-events.ts'
 import type { TunnelMainMethods, TunnelThreadMethods, TunnelWorkerData } from './tunnel-worker.ts'
@@ -47,6 +49,7 @@ export interface TunnelThreadsOptions {
   readonly admit: (claim: Claim) => Promise<Admission>
   readonly isRevoked: (keyId: string) => Promise<boolean>
   readonly peering: TunnelSideOptions['peering']
+  readonly admission: SharedAdmission
   /** What a thread's observer was told. */
   readonly observed: (events: readonly TunnelEvent[]) => void
 }
@@ -213,9 +216,10 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, peering, admit, isRevoked, observed } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, peering, admission, admit, isRevoked, observed } = this.#options
     const data: TunnelWorkerData = {
       thread, threads, handshakesPerSecond, ticketSecret, peering,
+      admission: admission.tables, admissionThread: admission.firstTunnelThread + thread,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
     }
@@ -277,8 +281,9 @@ export class TunnelThreads {
   }
 
   async #replace(seat: Seat, why: Error): Promise<void> {
-    const { observed } = this.#options
+    const { observed, admission } = this.#options
     this.#restarts += 1
+    releaseThread(admission.tables, admission.firstTunnelThread + seat.thread)
     seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 1 : seat.deaths + 1
     observed([{ name: 'failed', arguments: [why, `tunnel thread ${seat.thread} died, its ${seat.sessions.size} sessions are cut; another takes its place`] }])
     for (const facts of seat.sessions.values()) {

@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import type { Claim } from '../core/identity/admission.ts'
+import { Admission } from '../core/limit/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
@@ -23,6 +24,7 @@ import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { createIdentity } from '../tunnel/egress/peer-identity.ts'
 import { TunnelSide, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
+import type { SharedAdmission } from './relay-driver.ts'
 import { readCertificate, readEgress } from './tunnel-certificate.ts'
 import { tellAgain, TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
@@ -63,6 +65,7 @@ export class Tunnel {
   readonly #identities: Identities
   /** For the driver; undefined: there is no direct lane. */
   readonly tickets: TicketSecrets | undefined
+  readonly threads: number
   #driver: RelayDriver | undefined
   #side: TunnelSide | TunnelThreads | undefined
   /** With the other gateways; undefined: this one is alone. */
@@ -78,6 +81,7 @@ export class Tunnel {
     this.#logger = logger
     this.#identities = new Identities(store)
     this.tickets = tunnel.directLane ? createTicketSecrets() : undefined
+    this.threads = tunnel.threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : tunnel.threads
     const { hostnames: [tunnelHostname], peerAddress } = tunnel
     if (peerAddress === undefined || tunnelHostname === undefined) return
     const own = createIdentity()
@@ -112,12 +116,12 @@ export class Tunnel {
 
   /**
    * Once, before the driver accepts.
-   * @param driver hands over descriptors, which threads can take, or sockets of this one
+   * @param parts the driver hands over descriptors, which threads can take, or sockets of this one
    */
-  begin(observation: Observation, driver: RelayDriver): void {
+  begin({ observation, driver, admission }: { readonly observation: Observation; readonly driver: RelayDriver; readonly admission: SharedAdmission }): void {
     this.#driver = driver
     const ticketSecret = this.tickets?.secret
-    const { tunnel: { handshakesPerSecond, threads, gateways }, certificate } = this.#parts
+    const { tunnel: { handshakesPerSecond, gateways }, certificate } = this.#parts
     const observer = observation.observeTunnel(async () => await this.#side?.figures() ?? figuresOf({}))
     const observed = (events: readonly TunnelEvent[]): void => {
       for (const event of events) {
@@ -132,10 +136,11 @@ export class Tunnel {
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
     this.#side = driver.kind === 'linux'
-      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, threads: threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads })
+      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, admission, threads: this.threads })
       : new TunnelSide({
           ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+          admission: new Admission({ tables: admission.tables, thread: admission.firstTunnelThread, nowNs: () => process.hrtime.bigint() }),
         })
   }
 

@@ -3,6 +3,9 @@
 import type { Test } from 'tap'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import { LimitRows } from '../../src/core/limit/limit-rows.ts'
+import type { ProcessLimits } from '../../src/core/limit/limits.ts'
+import { admissionFigures, createAdmissionTables, type AdmissionFigures, type AdmissionTables } from '../../src/core/limit/admission-tables.ts'
 import type { RelayObserver } from '../../src/core/relay-observer.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { RelayDriver } from '../../src/relay/driver.ts'
@@ -14,6 +17,7 @@ export interface DriverOptions {
   readonly tickets?: TicketSecrets
   readonly observer: RelayObserver
   readonly connectionsMax: number
+  readonly admission?: AdmissionTables
   readonly newConnectionId: () => string
 }
 
@@ -29,6 +33,7 @@ export interface RelayOptions {
   readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
   readonly connectionsMax?: number
+  readonly limits?: ProcessLimits
   /** What the driver tells of failures that belong to no connection; without it there must be none. */
   readonly driverError?: RelayObserver['driverError']
 }
@@ -37,15 +42,22 @@ export interface Relay {
   readonly driver: RelayDriver
   readonly port: number
   readonly records: readonly ConnectionRecord[]
+  readonly admission: () => AdmissionFigures
   /** The record of the connection that ended as number `index`. */
   record(index: number): Promise<ConnectionRecord>
 }
 
+/** Of the Linux driver, in tests. */
+const workersMax = 8
+
 export async function startRelay(t: Test, options: RelayOptions): Promise<Relay> {
   const records: ConnectionRecord[] = []
   let accepted = 0
+  const connectionsMax = options.connectionsMax ?? 1_000
+  const admission = createAdmissionTables({ connectionsMax, listenerRows: 8, tenantRows: 64, holds: Array.from({ length: workersMax }, () => connectionsMax), seeds: [1, 2] })
   const driver = options.createDriver({
-    connectionsMax: options.connectionsMax ?? 1_000,
+    connectionsMax,
+    admission,
     newConnectionId: () => `c${++accepted}`,
     observer: {
       connectionEnded: (record) => {
@@ -61,14 +73,17 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     const { openConnections, openConnectionsBeforeHello } = driver.counters()
     // The test's assertions are over by now; a throw fails it all the same.
     if (openConnections + openConnectionsBeforeHello !== 0) throw new Error(`connections were left open: ${openConnections}, ${openConnectionsBeforeHello} of them before their hello`)
+    const { openConnections: counted, openConnectionsBeforeHello: countedBeforeHello, openOfTenants, tenantsWithConnections } = admissionFigures(admission)
+    if (counted + countedBeforeHello + openOfTenants + tenantsWithConnections !== 0) throw new Error(`limits count what has ended: ${JSON.stringify(admissionFigures(admission))}`)
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
-  const change = changeOf({
+  const change = new LimitRows(admission).assign(changeOf({
     tenants: options.tenants,
     listeners: [listener(options.listener)],
     ...(options.tunnelHostnames === undefined ? {} : { tunnelHostnames: options.tunnelHostnames }),
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
-  })
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  }))
   const { withoutHello: defaultTenant } = options
   await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => Object.assign(each, { withoutHello: true, defaultTenant })) })
   const { port } = await driver.listen(listenerName, { address: '127.0.0.1', port: 0 }, { ipv6Only: false })
@@ -76,6 +91,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     driver,
     port,
     records,
+    admission: () => admissionFigures(admission),
     record: async (index) => {
       await until(() => records.length > index)
       const record = records[index]

@@ -32,6 +32,8 @@ export const processCell = {
   ofTenants: 2,
   /** Tenants that have any. */
   tenants: 3,
+  /** As configured, or as there are descriptors for; 0: nothing is published yet. */
+  connectionsMax: 4,
 } as const
 
 /** Of a hold; rows plus one, 0: none. */
@@ -69,6 +71,8 @@ export function createAdmissionTables({ connectionsMax, listenerRows, tenantRows
 }
 
 export interface AdmissionFigures extends SourceFigures {
+  /** Over which new ones are refused. */
+  readonly connectionsMax: number
   readonly openConnections: number
   readonly openConnectionsBeforeHello: number
   /** Connections and streams of tenants. */
@@ -76,9 +80,9 @@ export interface AdmissionFigures extends SourceFigures {
   readonly tenantsWithConnections: number
 }
 
-export function admissionFigures({ process, sources }: AdmissionTables): AdmissionFigures {
-  const [openConnections = 0, openConnectionsBeforeHello = 0, openOfTenants = 0, tenantsWithConnections = 0] = process
-  return { ...sourceFigures(sources), openConnections, openConnectionsBeforeHello, openOfTenants, tenantsWithConnections }
+export function admissionFigures({ connectionsMax, process, sources }: AdmissionTables): AdmissionFigures {
+  const [openConnections = 0, openConnectionsBeforeHello = 0, openOfTenants = 0, tenantsWithConnections = 0, publishedMax = 0] = process
+  return { ...sourceFigures(sources), connectionsMax: publishedMax === 0 ? connectionsMax : publishedMax, openConnections, openConnectionsBeforeHello, openOfTenants, tenantsWithConnections }
 }
 
 /**

@@ -7,17 +7,18 @@
 // Caps come before rates, and what is somebody's own before what all have together: who is at a cap of its own takes nothing of
 // what others need. Three rules hold without being configured, all of them so that few can't have all:
 //
-// - Half of the process's connections at most are before their hello; once half of that budget is taken, a source may have a
-//   quarter of it.
+// - Half of the process's connections at most are before their hello, unless that would be very few; once half of that budget is
+//   taken, a source may have a quarter of it.
 // - The last eighth of the process's connections, and half of the burst of its pace, are for tenants with no more connections than the
 //   average of those that have any. In a storm those go first: the others get what these leave, and all of it once the storm is over.
 
+import type { ConnectionAdmission } from '../connection.ts'
 import type { ListenerPolicy, TenantPolicy } from '../snapshot.ts'
 import { holdField, processCell, takeBelow, type AdmissionTables } from './admission-tables.ts'
 import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
 import { paceOf, takePaced, type Pace } from './shared-pace.ts'
-import type { SourceKey } from './source-key.ts'
+import { SourceKey } from './source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
 
 export type AcceptRefusal =
@@ -26,7 +27,10 @@ export type TenantRefusal =
   | 'tenant-connection-limit' | 'tenant-rate-limit' | 'tenant-source-limit' | 'share-limit' | 'process-rate-limit'
 
 const helloShare = 2
+/** A process that is smaller needs no budget. */
+const helloShareMin = 64
 const helloPerSourceShare = 4
+const helloPerSourceMin = 16
 const reservedShare = 8
 /** A count that no source reaches: it is counted all the same. */
 const counted = 2 ** 31 - 1
@@ -44,6 +48,7 @@ export class Admission {
   readonly #holds: Holds
   readonly #sources: SourceTable
   readonly #nowNs: () => bigint
+  readonly #source = new SourceKey()
   #connectionsMax: number
   #helloMax: number
   #pace: Pace | undefined
@@ -54,13 +59,14 @@ export class Admission {
     this.#sources = new SourceTable(tables.sources, { thread, nowNs })
     this.#nowNs = nowNs
     this.#connectionsMax = tables.connectionsMax
-    this.#helloMax = Math.ceil(tables.connectionsMax / helloShare)
+    this.#helloMax = helloMaxOf(tables.connectionsMax)
   }
 
   /** These hold from now on. */
   publish({ connectionsMax = Infinity, helloConnectionsMax, rate }: ProcessLimits): void {
     this.#connectionsMax = Math.min(connectionsMax, this.#tables.connectionsMax)
-    this.#helloMax = helloConnectionsMax ?? Math.ceil(this.#connectionsMax / helloShare)
+    Atomics.store(this.#tables.process, processCell.connectionsMax, this.#connectionsMax)
+    this.#helloMax = helloConnectionsMax ?? helloMaxOf(this.#connectionsMax)
     this.#pace = rate === undefined ? undefined : paceOf(rate)
   }
 
@@ -94,13 +100,18 @@ export class Admission {
     return this.#refuse(hold, 'listener-rate-limit')
   }
 
+  /** For the connection's machine. */
+  held(hold: number, listener: ListenerPolicy): ConnectionAdmission {
+    return new Held(this, hold, listener)
+  }
+
   /** A PROXY header has named a connection's client. */
-  client(hold: number, listener: ListenerPolicy, source: SourceKey): AcceptRefusal | undefined {
-    return hold === noHold ? undefined : this.#enterSource(hold, listener, source)
+  client(hold: number, listener: ListenerPolicy, address: string): AcceptRefusal | undefined {
+    return hold === noHold ? undefined : this.#enterSource(hold, listener, this.#source.setText(address))
   }
 
   /** Its tenant is known. */
-  tenant(hold: number, { limitRow, limits }: TenantPolicy, source: SourceKey): TenantRefusal | undefined {
+  tenant(hold: number, { limitRow, limits }: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
     if (hold === noHold || limitRow === undefined) return undefined
     const { process, tenants, tenantsDue, processDue } = this.#tables
     const before = takeBelow(tenants, limitRow, limits?.connectionsMax ?? Infinity)
@@ -109,7 +120,7 @@ export class Admission {
     Atomics.add(process, processCell.ofTenants, 1)
     if (before === 0) Atomics.add(process, processCell.tenants, 1)
     if (limits !== undefined && limits.connectionsPerSourceMax !== Infinity) {
-      const row = this.#sources.enter(2 * limitRow + 1, source, { openMax: limits.connectionsPerSourceMax, beforeHelloMax: Infinity })
+      const row = this.#sources.enter(2 * limitRow + 1, this.#source.setText(clientAddress), { openMax: limits.connectionsPerSourceMax, beforeHelloMax: Infinity })
       if (row === sourceOutcome.atOpenMax) return 'tenant-source-limit'
       if (row !== sourceOutcome.untracked) this.#holds.set(hold, holdField.tenantSource, row + 1)
     }
@@ -126,10 +137,10 @@ export class Admission {
    * A stream of the tunnel: no connection of the edge, but its tenant's all the same.
    * @returns its hold, for `leave`
    */
-  stream(tenant: TenantPolicy, source: SourceKey): number | TenantRefusal | 'connection-limit' {
+  stream(tenant: TenantPolicy, agentAddress: string): number | TenantRefusal | 'connection-limit' {
     const hold = this.#holds.take()
     if (hold === noHold) return 'connection-limit'
-    const refusal = this.tenant(hold, tenant, source)
+    const refusal = this.tenant(hold, tenant, agentAddress)
     return refusal === undefined ? hold : this.#refuse(hold, refusal)
   }
 
@@ -147,7 +158,7 @@ export class Admission {
     const isShort = Atomics.load(this.#tables.process, processCell.beforeHello) > this.#helloMax / 2
     const sourceLimits: SourceLimits = {
       openMax: limits?.connectionsPerSourceMax ?? Infinity,
-      beforeHelloMax: isShort ? Math.max(1, Math.floor(this.#helloMax / helloPerSourceShare)) : counted,
+      beforeHelloMax: isShort ? Math.max(helloPerSourceMin, Math.floor(this.#helloMax / helloPerSourceShare)) : counted,
       pace: limits?.sourcePace,
     }
     const row = this.#sources.enter(2 * limitRow, source, sourceLimits)
@@ -165,5 +176,29 @@ export class Admission {
   #refuse<Refusal extends AcceptRefusal | TenantRefusal>(hold: number, refusal: Refusal): Refusal {
     this.#holds.release(hold)
     return refusal
+  }
+}
+
+function helloMaxOf(connectionsMax: number): number {
+  return Math.max(Math.ceil(connectionsMax / helloShare), Math.min(connectionsMax, helloShareMin))
+}
+
+class Held implements ConnectionAdmission {
+  readonly #admission: Admission
+  readonly #hold: number
+  readonly #listener: ListenerPolicy
+
+  constructor(admission: Admission, hold: number, listener: ListenerPolicy) {
+    this.#admission = admission
+    this.#hold = hold
+    this.#listener = listener
+  }
+
+  client(address: string): AcceptRefusal | undefined {
+    return this.#admission.client(this.#hold, this.#listener, address)
+  }
+
+  tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
+    return this.#admission.tenant(this.#hold, tenant, clientAddress)
   }
 }

@@ -8,7 +8,7 @@ const nanosecondsPerSecond = 1_000_000_000
 
 /** A rate as it is written: plain data. */
 export interface RateSpec {
-  /** On average; ≥1. */
+  /** On average; >0. */
   readonly perSecond: number
   /** At once, after a rest; ≥1. */
   readonly burst: number

@@ -5,7 +5,7 @@ import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 
 export class SnapshotPublisher {
   readonly #worker: number
-  readonly #published: (request: number) => void
+  readonly #published: (request: number, snapshot: Snapshot) => void
   #snapshot: Snapshot | undefined
   #publishing: { readonly request: number; readonly steps: Generator<void, Snapshot, void> } | undefined
 
@@ -13,7 +13,7 @@ export class SnapshotPublisher {
    * @param worker workers begin their round robins at different endpoints
    * @param published connections that are accepted from now on use what the request asked for
    */
-  constructor(worker: number, published: (request: number) => void) {
+  constructor(worker: number, published: (request: number, snapshot: Snapshot) => void) {
     this.#worker = worker
     this.#published = published
   }
@@ -40,7 +40,7 @@ export class SnapshotPublisher {
     if (step.done !== true) return
     this.#snapshot = step.value
     this.#publishing = undefined
-    this.#published(publishing.request)
+    this.#published(publishing.request, step.value)
   }
 
   /** Each change begins with what the one before has made. */

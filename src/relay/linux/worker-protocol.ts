@@ -2,6 +2,7 @@
 // its eventfd; it answers requests by their number.
 
 import type { MessagePort } from 'node:worker_threads'
+import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
@@ -54,6 +55,8 @@ export interface RelayWorkerData {
   readonly pipes: number
   /** Open connections of the process over which new ones are refused. */
   readonly connectionsMax: number
+  /** Where this worker is a thread of that number; absent: there are no limits. */
+  readonly admission?: AdmissionTables
   /** Somebody takes the tunnel's connections. */
   readonly handsOver: boolean
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */

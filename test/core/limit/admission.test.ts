@@ -5,8 +5,7 @@ import { test } from 'tap'
 import { releaseThread } from '../../../src/core/limit/holds.ts'
 import { listenerWith, source, table, tenantWith } from './admission-table.ts'
 
-const here = source('192.0.2.1')
-const there = source('192.0.2.2')
+const [here, there] = ['192.0.2.1', '192.0.2.2']
 
 void test('caps at the accept: each refuses the one that is too many, and takes one again when one has left', async (t) => {
   for (const { limits, refusal } of [
@@ -15,20 +14,20 @@ void test('caps at the accept: each refuses the one that is too many, and takes 
   ]) {
     const { threads: [admission], figures } = table()
     const listener = listenerWith(limits)
-    const holds = [admission?.accept(listener, here), admission?.accept(listener, here)]
-    t.equal(admission?.accept(listener, here), refusal)
+    const holds = [admission?.accept(listener, source(here)), admission?.accept(listener, source(here))]
+    t.equal(admission?.accept(listener, source(here)), refusal)
     t.equal(figures().openConnections, 2, 'who is refused leaves nothing behind')
     admission?.leave(Number(holds[0]))
-    t.type(admission?.accept(listener, here), 'number', refusal)
-    t.equal(admission?.accept(listener, here), refusal)
+    t.type(admission?.accept(listener, source(here)), 'number', refusal)
+    t.equal(admission?.accept(listener, source(here)), refusal)
   }
 })
 
 void test('a listener at its cap leaves others alone, and a source at its own leaves other sources alone', async (t) => {
   const { threads: [admission] } = table()
   const [full, other] = [listenerWith({ connectionsMax: 1 }, 0), listenerWith({ connectionsPerSourceMax: 1 }, 1)]
-  t.same([full, full, other, other].map((listener) => typeof admission?.accept(listener, here)), ['number', 'string', 'number', 'string'])
-  t.type(admission?.accept(other, there), 'number')
+  t.same([full, full, other, other].map((listener) => typeof admission?.accept(listener, source(here))), ['number', 'string', 'number', 'string'])
+  t.type(admission?.accept(other, source(there)), 'number')
 })
 
 void test('an IPv6 source is its /64, and an IPv4 one is the same in IPv6’s clothes', async (t) => {
@@ -49,7 +48,7 @@ void test('rates: so many at once, then as many as a second has, of a listener, 
   ] as const) {
     const { threads: [admission], clock, figures } = table()
     const come = (): string | undefined => {
-      const hold = admission?.accept(listener, here)
+      const hold = admission?.accept(listener, source(here))
       if (typeof hold !== 'number') return hold
       const refusal = admission?.tenant(hold, tenant, here)
       admission?.leave(hold)
@@ -67,26 +66,25 @@ void test('rates: so many at once, then as many as a second has, of a listener, 
 void test('a source over its rate takes nothing of what its listener allows', async (t) => {
   const { threads: [admission] } = table()
   const listener = listenerWith({ rate: { perSecond: 10, burst: 10 }, sourceRate: { perSecond: 1, burst: 1 } })
-  for (let turn = 0; turn < 100; turn++) admission?.accept(listener, here)
+  for (let turn = 0; turn < 100; turn++) admission?.accept(listener, source(here))
   for (let turn = 0; turn < 9; turn++) t.type(admission?.accept(listener, source(`192.0.2.${10 + turn}`)), 'number')
   t.equal(admission?.accept(listener, source('192.0.2.99')), 'listener-rate-limit')
 })
 
 void test('the hello budget: its own count, of which one source gets a quarter once half is taken', async (t) => {
   const { threads: [admission], figures } = table()
-  admission?.publish({ helloConnectionsMax: 8 })
+  admission?.publish({ helloConnectionsMax: 80 })
   const listener = listenerWith()
-  const mine: (number | string | undefined)[] = []
-  for (let turn = 0; turn < 8; turn++) mine.push(admission?.accept(listener, here))
-  t.same(mine.map((hold) => typeof hold), ['number', 'number', 'number', 'number', 'string', 'string', 'string', 'string'])
-  t.equal(mine[4], 'hello-limit')
-  t.same([1, 2, 3].map((last) => typeof admission?.accept(listener, source(`198.51.100.${last}`))), ['number', 'number', 'number'])
-  t.equal(figures().openConnectionsBeforeHello, 7)
-  t.type(admission?.accept(listener, there), 'number')
-  t.equal(admission?.accept(listener, source('198.51.100.9')), 'hello-limit', 'all of it is taken')
+  const acceptAll = (count: number, addressOf: (index: number) => string): (number | string | undefined)[] => Array.from({ length: count }, (_, index) => admission?.accept(listener, source(addressOf(index))))
+  const mine = acceptAll(80, () => here)
+  t.equal(mine.filter((hold) => typeof hold === 'number').length, 40)
+  t.equal(mine[40], 'hello-limit')
+  t.equal(acceptAll(25, () => there).filter((hold) => typeof hold === 'number').length, 20)
+  t.ok(acceptAll(20, (index) => `198.51.100.${index}`).every((hold) => typeof hold === 'number'), 'who has few is not refused')
+  t.equal(admission?.accept(listener, source('198.51.100.99')), 'hello-limit', 'all of it is taken')
   for (const hold of mine) if (typeof hold === 'number') admission?.greeted(hold)
-  t.match(figures(), { openConnectionsBeforeHello: 4, openConnections: 8 })
-  t.type(admission?.accept(listener, here), 'number', 'who has sent its hello is not in the budget any more')
+  t.match(figures(), { openConnectionsBeforeHello: 40, openConnections: 80 })
+  t.type(admission?.accept(listener, source(here)), 'number', 'who has sent its hello is not in the budget any more')
 })
 
 void test('what a PROXY header says comes from counts as the source, and its balancer does not', async (t) => {
@@ -99,26 +97,26 @@ void test('what a PROXY header says comes from counts as the source, and its bal
   admission?.greeted(one)
   admission?.leave(one)
   t.match(figures(), { openConnections: 0, openConnectionsBeforeHello: 0 })
-  t.type(admission?.accept(listener, here), 'number')
+  t.type(admission?.accept(listener, source(here)), 'number')
 })
 
 void test('a tenant’s caps hold for connections and for streams of the tunnel together, and other tenants are not touched', async (t) => {
   const { threads: [admission], figures } = table()
   const [acme, globex] = [tenantWith(1, { connectionsMax: 3, connectionsPerSourceMax: 2 }), tenantWith(2)]
   const connect = (tenant = acme, from = here): string | undefined => {
-    const hold = Number(admission?.accept(listenerWith(), from))
+    const hold = Number(admission?.accept(listenerWith(), source(from)))
     const refusal = admission?.tenant(hold, tenant, from)
     if (refusal !== undefined) admission?.leave(hold)
     return refusal
   }
   const stream = admission?.stream(acme, here)
   t.type(stream, 'number')
-  t.same([connect(), connect(), connect(acme, there), connect(acme, source('192.0.2.3'))], [undefined, 'tenant-source-limit', undefined, 'tenant-connection-limit'])
+  t.same([connect(), connect(), connect(acme, there), connect(acme, '192.0.2.3')], [undefined, 'tenant-source-limit', undefined, 'tenant-connection-limit'])
   t.equal(admission?.stream(acme, there), 'tenant-connection-limit')
   t.equal(connect(globex), undefined)
   t.match(figures(), { openOfTenants: 4, tenantsWithConnections: 2, openConnections: 3 })
   admission?.leave(Number(stream))
-  t.equal(connect(acme, source('192.0.2.3')), undefined)
+  t.equal(connect(acme, '192.0.2.3'), undefined)
 })
 
 void test('a process that is nearly full keeps its last eighth for tenants with few connections', async (t) => {
@@ -171,13 +169,13 @@ void test('in a storm tenants with few connections go first, and all go again wh
 void test('what a thread had that died is given back, and its number can be used again', async (t) => {
   const { tables, threads: [dead, alive], figures } = table({ threads: 2 })
   const [listener, acme] = [listenerWith({ connectionsPerSourceMax: 3 }), tenantWith(1, { connectionsMax: 3, connectionsPerSourceMax: 3 })]
-  const live = Number(alive?.accept(listener, here))
+  const live = Number(alive?.accept(listener, source(here)))
   alive?.tenant(live, acme, here)
-  for (let turn = 0; turn < 2; turn++) dead?.tenant(Number(dead.accept(listener, here)), acme, here)
-  t.same([alive?.accept(listener, here), alive?.stream(acme, there)], ['source-connection-limit', 'tenant-connection-limit'])
+  for (let turn = 0; turn < 2; turn++) dead?.tenant(Number(dead.accept(listener, source(here))), acme, here)
+  t.same([alive?.accept(listener, source(here)), alive?.stream(acme, there)], ['source-connection-limit', 'tenant-connection-limit'])
   releaseThread(tables, 0)
   t.match(figures(), { openConnections: 1, openConnectionsBeforeHello: 1, openOfTenants: 1, tenantsWithConnections: 1 })
-  const next = Number(alive?.accept(listener, here))
+  const next = Number(alive?.accept(listener, source(here)))
   t.equal(alive?.tenant(next, acme, here), undefined)
   alive?.leave(next)
   alive?.leave(live)
@@ -210,7 +208,7 @@ void test('whatever order threads come in, no cap is passed, and in the end noth
       if (its === undefined) continue
       if (kind === 'greet') admission.greeted(its.hold)
       else if (kind === 'tenant' && its.tenant === undefined && tenants[tenant] !== undefined) {
-        const refusal = admission.tenant(its.hold, tenants[tenant], source(`192.0.2.${from}`))
+        const refusal = admission.tenant(its.hold, tenants[tenant], `192.0.2.${from}`)
         its.tenant = tenant
         if (refusal !== undefined) {
           admission.leave(its.hold)
@@ -238,7 +236,7 @@ void test('a tenant is never refused because of another that is at its cap, too 
     const [greedy, modest] = [tenantWith(1, { connectionsMax: 5, rate: { perSecond: 10, burst: 2 } }), tenantWith(2)]
     return turns.every(([isGreedy, gapMs]) => {
       clock.ms += gapMs
-      const hold = Number(admission?.accept(listenerWith(), isGreedy ? here : there))
+      const hold = Number(admission?.accept(listenerWith(), source(isGreedy ? here : there)))
       admission?.greeted(hold)
       const refusal = admission?.tenant(hold, isGreedy ? greedy : modest, isGreedy ? here : there)
       if (refusal !== undefined) admission?.leave(hold)
