@@ -11,7 +11,7 @@ export type ConfigChange = Omit<SnapshotChange, 'version'>
 
 /** The configuration as a change of whatever there was before. */
 export function wholeChange({ tenants, ...settings }: Config): ConfigChange {
-  return { listeners: listenerSpecs(settings), ...tunnelHostnames(settings), tenants, removedTenants: 'all-others' }
+  return { listeners: listenerSpecs(settings), ...tunnelHostnames(settings), limits: settings.limits, tenants, removedTenants: 'all-others' }
 }
 
 /** @param running undefined: whatever it is */
@@ -22,7 +22,7 @@ export function changeSince(running: ShardedMap<TenantSpec> | undefined, { setti
     if (after === undefined) removed.push(key)
     else if (!isDeepStrictEqual(before, after)) changed.push(after)
   }
-  return { listeners: listenerSpecs(settings), ...tunnelHostnames(settings), tenants: changed, removedTenants: running === undefined ? 'all-others' : removed }
+  return { listeners: listenerSpecs(settings), ...tunnelHostnames(settings), limits: settings.limits, tenants: changed, removedTenants: running === undefined ? 'all-others' : removed }
 }
 
 export function tunnelHostnames({ tunnel }: Settings): Pick<SnapshotChange, 'tunnelHostnames'> {
@@ -30,10 +30,11 @@ export function tunnelHostnames({ tunnel }: Settings): Pick<SnapshotChange, 'tun
 }
 
 export function listenerSpecs({ listeners, timeouts }: Settings): readonly ListenerSpec[] {
-  return listeners.map(({ name, defaultTenant, proxyProtocol }) => ({
+  return listeners.map(({ name, defaultTenant, proxyProtocol, limits }) => ({
     name,
     helloTimeoutMs: timeouts.helloMs,
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(limits === undefined ? {} : { limits }),
   }))
 }

@@ -1,6 +1,7 @@
 // The configuration after it has been read: plain data, every default resolved, every reference checked. Nothing that
 // gets one of these checks it again. It can be cloned between threads.
 
+import type { ListenerLimits, ProcessLimits } from '../core/limit/limits.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 
@@ -14,6 +15,7 @@ export interface Settings {
   readonly listeners: readonly ListenerConfig[]
   readonly relay: RelayConfig
   readonly timeouts: ProcessTimeouts
+  readonly limits: ProcessLimits
   /** Absent: no agent can have a session. */
   readonly tunnel?: TunnelConfig
   /** Empty: API servers can't ask for connections to their nodes. */
@@ -87,4 +89,5 @@ export interface ListenerConfig {
   /** The tenant that hellos without a name go to. */
   readonly defaultTenant?: string
   readonly proxyProtocol?: { readonly trustedSources: readonly string[] }
+  readonly limits?: ListenerLimits
 }

@@ -2,6 +2,8 @@
 // keys. These are looked for in whatever a file claims, also where other keys are wrong, so that all are told at once.
 
 import type { Endpoint } from '../core/balance/endpoint.ts'
+import type { ListenerLimits, ProcessLimits, TenantLimits } from '../core/limit/limits.ts'
+import type { RateSpec } from '../core/limit/shared-pace.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
@@ -111,6 +113,7 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     listeners: parsed.listeners.map(resolveListener),
     relay: { ...relay, warmUpMs: warmUp },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
+    limits: processLimits(parsed.defaults.limits),
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
     egress: parsed.egress.map(egressConfig),
     state: stateConfig(parsed.state),
@@ -140,19 +143,51 @@ function egressConfig({ tenant, socket, address, certificate, clientCaFile }: Pa
   return { kind: 'tls', address: address.address, certificate, clientCaFile }
 }
 
-function resolveListener({ address, defaultTenant, proxyProtocol }: ParsedListener): ListenerConfig {
+function resolveListener({ address, defaultTenant, proxyProtocol, limits }: ParsedListener): ListenerConfig {
   return {
     name: address.text,
     address: address.address,
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
     ...(proxyProtocol === undefined ? {} : { proxyProtocol }),
+    ...(limits === undefined ? {} : { limits: listenerLimits(limits) }),
   }
+}
+
+function rate(perSecond: number | undefined, burst: number | undefined): RateSpec | undefined {
+  return perSecond === undefined ? undefined : { perSecond, burst: burst ?? perSecond }
+}
+
+function processLimits({ processConnections, processConnectionsPerSecond, processConnectionsBurst, helloConnections }: ParsedConfig['defaults']['limits']): ProcessLimits {
+  return written({ connectionsMax: processConnections, helloConnectionsMax: helloConnections, rate: rate(processConnectionsPerSecond, processConnectionsBurst) })
+}
+
+function listenerLimits(limits: NonNullable<ParsedListener['limits']>): ListenerLimits {
+  const { connections, connectionsPerSource, connectionsPerSecond, connectionsBurst, connectionsPerSourcePerSecond, connectionsPerSourceBurst } = limits
+  return written({
+    connectionsMax: connections, connectionsPerSourceMax: connectionsPerSource,
+    rate: rate(connectionsPerSecond, connectionsBurst), sourceRate: rate(connectionsPerSourcePerSecond, connectionsPerSourceBurst),
+  })
+}
+
+/** A rate is overridden with its burst. */
+function tenantLimits(own: NonNullable<ParsedTenant['limits']>, defaults: ParsedConfig['defaults']['limits']): TenantLimits {
+  return written({
+    connectionsMax: own.connections ?? defaults.connections,
+    connectionsPerSourceMax: own.connectionsPerSource ?? defaults.connectionsPerSource,
+    rate: rate(own.connectionsPerSecond, own.connectionsBurst) ?? rate(defaults.connectionsPerSecond, defaults.connectionsBurst),
+  })
+}
+
+/** Without the keys that have no value. */
+function written<Limits extends object>(limits: { readonly [Key in keyof Limits]: Limits[Key] | undefined }): Limits {
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) as Limits
 }
 
 /** @param context the rest of the file */
 export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<ParsedConfig, 'defaults' | 'pools'>): TenantSpec {
   const { connect, idle, halfClosed, drain } = defaults.timeouts
   const mayAnnounce = tenant.reverse?.mayAnnounce ?? defaults.reverse.mayAnnounce
+  const limits = tenantLimits(tenant.limits ?? {}, defaults.limits)
   return {
     name: tenant.name,
     hostnames: tenant.hostnames,
@@ -166,6 +201,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
+    ...(Object.keys(limits).length === 0 ? {} : { limits }),
   }
 }
 

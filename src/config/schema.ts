@@ -23,6 +23,9 @@ const poolsMax = 1_000
 const tunnelHostnamesMax = 100
 const cidrsMax = 10_000
 const egressMax = 250_000
+const connectionsLimitMax = 1_000_000
+/** Of its rate, that a burst may be. */
+const burstSecondsMax = 60
 const rangesMax = 1_000
 const etcdEndpointsMax = 16
 const etcdPrefixCharactersMax = 256
@@ -48,6 +51,46 @@ const hostname = text('a hostname, or *.SUFFIX for every name below SUFFIX', und
 
 const endpointAddress = text('ADDRESS:PORT of an API server: 10.1.0.11:31443, [2001:db8::11]:31443 or api.example.com:6443', undefined, parseEndpointAddress)
 
+const count = (meaning: string): z.ZodOptional<z.ZodInt> => z.int().min(1).max(connectionsLimitMax).optional().meta({ description: `a whole number from 1 to ${connectionsLimitMax}: ${meaning}` })
+
+const tenantLimits = {
+  connections: count('connections open at one time, streams of its agents too'),
+  connectionsPerSecond: count('connections in a second, on average'),
+  connectionsBurst: count('connections at once, after a rest; a minute of connectionsPerSecond at most; absent: a second of it'),
+  connectionsPerSource: count('connections open at one time from one address, or one /64 of IPv6'),
+}
+const processLimits = {
+  processConnections: count('connections open at one time, in all; absent: as many as there are descriptors for; only in defaults'),
+  processConnectionsPerSecond: count('connections in a second that have found their tenant; only in defaults'),
+  processConnectionsBurst: count('of these, at once, after a rest; a minute of processConnectionsPerSecond at most; only in defaults'),
+  helloConnections: count('connections whose ClientHello is not whole yet; absent: half of processConnections; only in defaults'),
+}
+const listenerLimits = {
+  connections: tenantLimits.connections.meta({ description: `a whole number from 1 to ${connectionsLimitMax}: connections open at one time` }),
+  connectionsPerSecond: tenantLimits.connectionsPerSecond,
+  connectionsBurst: tenantLimits.connectionsBurst,
+  connectionsPerSource: tenantLimits.connectionsPerSource,
+  connectionsPerSourcePerSecond: count('connections in a second from one address, or one /64 of IPv6, on average'),
+  connectionsPerSourceBurst: count('of these, at once, after a rest; a minute of connectionsPerSourcePerSecond at most; absent: a second of it'),
+}
+
+/** A burst is nothing without its rate, in the same place. */
+function burstProblems(limits: Readonly<Record<string, number | undefined>>): { readonly path: string; readonly message: string }[] {
+  return Object.entries(limits).flatMap(([path, burst]) => {
+    if (burst === undefined || !path.endsWith('Burst')) return []
+    const rateKey = path.replace(/Burst$/, 'PerSecond')
+    const rate = limits[rateKey]
+    if (rate === undefined) return [{ path, message: `there is no ${rateKey} beside it` }]
+    return burst > burstSecondsMax * rate ? [{ path, message: `${burst}, with ${rate} in a second` }] : []
+  })
+}
+
+function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+  return z.strictObject(shape).superRefine((limits, context) => {
+    for (const { path, message } of burstProblems(limits as Readonly<Record<string, number | undefined>>)) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
+  }).meta({ description: 'how many connections, and how fast; absent: any number' })
+}
+
 const proxyProtocol = z.strictObject({
   trustedSources: z.array(cidr).min(1).max(cidrsMax).meta({ description: 'the networks of the balancers in front: connections from elsewhere are refused' }),
 }).meta({ description: 'every connection must begin with a PROXY protocol header (v1 or v2); absent: none is accepted' })
@@ -56,6 +99,7 @@ export const listenerSchema = z.strictObject({
   address: bindAddress,
   defaultTenant: z.string().optional().meta({ description: 'the name of the tenant for hellos without a server name; absent: they are refused' }),
   proxyProtocol: proxyProtocol.optional(),
+  limits: limitsOf(listenerLimits).optional(),
 }).meta({ description: 'one address to accept TLS connections on' })
 
 const relaySchema = z.strictObject({
@@ -99,6 +143,7 @@ const defaultsSchema = z.strictObject({
   }).meta({ description: 'how long each wait may take' }).prefault({}),
   retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
   reverse: reverse.prefault({}),
+  limits: limitsOf({ ...tenantLimits, ...processLimits }).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
 
 export const endpointSchema = z.strictObject({
@@ -128,6 +173,7 @@ export const tenantSchema = z.strictObject({
   }).optional().meta({ description: 'instead of those in defaults' }),
   retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
   reverse: reverse.optional(),
+  limits: limitsOf(tenantLimits).optional(),
 }).meta({ description: 'one hosted control plane' })
 
 const adminSchema = z.strictObject({

@@ -5,6 +5,13 @@ import type { TerminationReason } from './termination.ts'
 
 export type ClosedBy = 'downstream' | 'upstream' | 'gateway'
 
+/** Of one that was refused as it was accepted: all that is known. */
+export type RefusedAtAccept = Pick<ConnectionRecord, 'reason' | 'listener'>
+
+export function refusedRecord(known: RefusedAtAccept & Pick<ConnectionRecord, 'id' | 'downstream' | 'snapshotVersion' | 'acceptedAtMs'>): ConnectionRecord {
+  return { ...known, client: known.downstream, closedBy: 'gateway', encryptedClientHello: false, attempts: 0, totalMs: 0, bytesFromDownstream: 0, bytesFromUpstream: 0 }
+}
+
 /** Absent fields were never reached. Times are milliseconds, from a monotonic clock but for `acceptedAtMs`. */
 export interface ConnectionRecord {
   /** Unique for this gateway process and, in practice, for the fleet; also the PROXY header's UNIQUE_ID. */

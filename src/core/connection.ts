@@ -15,6 +15,7 @@ import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
+import type { AcceptRefusal, TenantRefusal } from './limit/admission.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
@@ -36,6 +37,14 @@ export const replayBytesMax = 64 * 1024
 /** From a client's first bytes to an answer, on a listener without hello: then the next endpoint is tried. */
 export const answerMsMax = 5_000
 
+/** Counts a connection where it belongs, or says what refuses it. */
+export interface ConnectionAdmission {
+  /** A PROXY header has named its client. */
+  client(address: string): AcceptRefusal | undefined
+  /** It is about to be dialled for. */
+  tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined
+}
+
 export interface ConnectionOrigin {
   readonly id: string
   readonly listener: ListenerPolicy
@@ -49,6 +58,8 @@ export interface ConnectionOrigin {
   readonly judgeTicket?: (ticket: Uint8Array) => JudgedTicket
   /** For an endpoint with a grant. */
   readonly makeTicket?: (grant: EndpointGrant) => Uint8Array
+  /** Absent: there are no limits. */
+  readonly admission?: ConnectionAdmission
   readonly downstream: SocketAddress
   /** The address that was connected to, the PROXY header's destination: asked for where one is sent. */
   readonly local: () => SocketAddress
@@ -301,6 +312,11 @@ export class Connection {
         if (source !== undefined) this.#client = source
         if (destination !== undefined) this.#clientDestination = destination
         this.#proxyReader = undefined
+        const refusal = source === undefined ? undefined : this.#origin.admission?.client(source.address)
+        if (refusal !== undefined) {
+          this.#end(refusal, 'gateway', nowMs, { how: 'reset' })
+          break
+        }
         this.#state = 'hello'
         if (progress.consumedBytes < bytes.byteLength) this.#readHello(bytes.subarray(progress.consumedBytes), nowMs)
         break
@@ -358,13 +374,8 @@ export class Connection {
     this.#helloMs = nowMs - this.#origin.nowMs
     this.#snapshot = undefined
     this.#tenant = tenant
-    const endpoint = tenant?.scheduler.pick(this.#tried, this.#client.address)
-    if (tenant === undefined || endpoint === undefined) {
-      this.#refuse('no-endpoint', nowMs, tenant === undefined ? 'its tenant is no longer in the configuration' : undefined)
-      return
-    }
-    this.#firstDialMs = nowMs
-    this.#dial(endpoint, tenant, nowMs)
+    if (tenant === undefined) this.#refuse('no-endpoint', nowMs, 'its tenant is no longer in the configuration')
+    else this.#admit(tenant, nowMs)
   }
 
   #route(nowMs: number): void {
@@ -380,13 +391,22 @@ export class Connection {
       this.#refuse(decision.reason, nowMs, decision.detail)
       return
     }
-    const endpoint = decision.tenant.scheduler.pick(this.#tried, this.#client.address)
+    this.#admit(decision.tenant, nowMs)
+  }
+
+  #admit(tenant: TenantPolicy, nowMs: number): void {
+    const refusal = this.#origin.admission?.tenant(tenant, this.#client.address)
+    if (refusal !== undefined) {
+      this.#refuse(refusal, nowMs)
+      return
+    }
+    const endpoint = tenant.scheduler.pick(this.#tried, this.#client.address)
     if (endpoint === undefined) {
       this.#refuse('no-endpoint', nowMs)
       return
     }
     this.#firstDialMs = nowMs
-    this.#dial(endpoint, decision.tenant, nowMs)
+    this.#dial(endpoint, tenant, nowMs)
   }
 
   #handOver(nowMs: number): void {

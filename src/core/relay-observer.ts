@@ -1,12 +1,17 @@
 // What a relay driver tells, and what those who watch it may ask: the seam between `relay` and `observe`, which never import
 // each other.
 
-import type { ConnectionRecord } from './connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from './connection-record.ts'
 
 /** Told of each connection. Called on the relay's own path: must return quickly and never throw. */
 export interface RelayObserver {
   /** Exactly once for each accepted connection. */
   connectionEnded(record: ConnectionRecord): void
+  /**
+   * Instead of that for one that was reset as it was accepted. Absent: `connectionEnded` is told.
+   * @param record makes its record, which costs more than the refusal did
+   */
+  connectionRefused?(refusal: RefusedAtAccept, record: () => ConnectionRecord): void
   /** A failure that belongs to no connection: an accept that failed, for example. */
   driverError(error: Error, context: string): void
 }

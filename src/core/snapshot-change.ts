@@ -7,6 +7,7 @@ import { noActiveCounts, type ActiveCounts } from './balance/active-counts.ts'
 import { createScheduler } from './balance/create-scheduler.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler } from './balance/scheduler.ts'
+import { countedLimits } from './limit/limits.ts'
 import { CidrSetCache } from './net/cidr-set-cache.ts'
 import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
 import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
@@ -66,7 +67,7 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
   const tenants = drafts.tenants.done()
   const listeners = new Map(change.listeners.map((spec) => [spec.name, listenerPolicy(spec, tenants, cidrSets)]))
   return {
-    version: change.version, listeners, hostnames: drafts.hostnames.done(), tunnelHostnames: new Set(change.tunnelHostnames), tenants, cidrSets,
+    version: change.version, listeners, hostnames: drafts.hostnames.done(), tunnelHostnames: new Set(change.tunnelHostnames), tenants, limits: change.limits ?? {}, cidrSets,
   }
 }
 
@@ -94,6 +95,7 @@ function listenerPolicy(spec: ListenerSpec, tenants: ShardedMap<TenantPolicy>, c
     ...(defaultTenant === undefined ? {} : { defaultTenant }),
     ...(spec.withoutHello === true ? { withoutHello: true } : {}),
     ...(spec.proxyProtocol === undefined ? {} : { proxyProtocolTrustedSources: cidrSets.setOf(spec.proxyProtocol.trustedSources) }),
+    ...limitsOf(spec),
   }
 }
 
@@ -111,7 +113,12 @@ function tenantPolicy(spec: TenantSpec, { scheduler, active }: Pick<TenantPolicy
     ...(spec.allowedSources === undefined ? {} : { allowedSources: cidrSets.setOf(spec.allowedSources) }),
     ...(spec.mayAnnounce === undefined ? {} : { mayAnnounce: spec.mayAnnounce }),
     ...(spec.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: spec.sendProxyProtocol }),
+    ...limitsOf(spec),
   }
+}
+
+function limitsOf({ limits, limitRow }: ListenerSpec | TenantSpec): Pick<TenantPolicy, 'limits' | 'limitRow'> {
+  return { ...(limits === undefined ? {} : { limits: countedLimits(limits) }), ...(limitRow === undefined ? {} : { limitRow }) }
 }
 
 function keptScheduler({ scheduler, endpoints }: TenantSpec, before: TenantPolicy | undefined): Scheduler | undefined {

@@ -8,6 +8,7 @@
 import type { ActiveCounts } from './balance/active-counts.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
+import type { CountedLimits, ListenerLimits, ProcessLimits, TenantLimits } from './limit/limits.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
 import type { HostnameTable } from './route/table.ts'
@@ -23,6 +24,7 @@ export interface Snapshot {
   readonly tunnelHostnames: ReadonlySet<string>
   /** By tenant name. */
   readonly tenants: ShardedMap<TenantPolicy>
+  readonly limits: ProcessLimits
   /** Handed on from snapshot to snapshot, for tenants to share. */
   readonly cidrSets: CidrSetCache
 }
@@ -41,6 +43,10 @@ export interface ListenerPolicy {
   readonly proxyProtocolTrustedSources?: CidrSet
   /** From the accept to the whole hello, PROXY header included. */
   readonly helloTimeoutMs: number
+  /** Of `AdmissionTables`; absent: its connections are not counted there. */
+  readonly limitRow?: number
+  /** Absent: none. */
+  readonly limits?: CountedLimits
 }
 
 export interface TenantPolicy {
@@ -61,6 +67,9 @@ export interface TenantPolicy {
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
+  /** As of a listener. */
+  readonly limitRow?: number
+  readonly limits?: CountedLimits
 }
 
 /** What the next snapshot has that the one before has not. It can be cloned between threads. */
@@ -71,6 +80,8 @@ export interface SnapshotChange {
   readonly listeners: readonly ListenerSpec[]
   /** All of them, normalised, without wildcards; absent: none. */
   readonly tunnelHostnames?: readonly string[]
+  /** Absent: none. */
+  readonly limits?: ProcessLimits
   /** New or changed ones, each once. */
   readonly tenants: readonly TenantSpec[]
   /** By name; `all-others`: whoever is not in `tenants`. */
@@ -88,6 +99,10 @@ export interface ListenerSpec {
   /** Networks in CIDR notation. */
   readonly proxyProtocol?: { readonly trustedSources: readonly string[] }
   readonly helloTimeoutMs: number
+  /** Absent: none. */
+  readonly limits?: ListenerLimits
+  /** From `LimitRows`. */
+  readonly limitRow?: number
 }
 
 /** A tenant as plain data, every default resolved. */
@@ -107,4 +122,8 @@ export interface TenantSpec {
   readonly sendProxyProtocol?: 'v1' | 'v2'
   /** Networks in CIDR notation that its agents may announce; absent: whatever can be announced at all. */
   readonly mayAnnounce?: readonly string[]
+  /** Absent: none. */
+  readonly limits?: TenantLimits
+  /** From `LimitRows`. */
+  readonly limitRow?: number
 }

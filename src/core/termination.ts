@@ -49,6 +49,22 @@ export const terminations = {
   'source-not-allowed': { outcome: 'refused', alert: 'access_denied', meaning: "the client's address is not in the tenant's allowedSources" },
   'connection-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the process is at its connection limit' },
 
+  // Limits before the hello: reset at once, without an alert.
+  'hello-limit': { outcome: 'refused', meaning: 'too many connections of the process, or of this source, have no whole ClientHello yet' },
+  'listener-connection-limit': { outcome: 'refused', meaning: 'the listener is at its connection limit' },
+  'listener-rate-limit': { outcome: 'refused', meaning: 'the listener’s connections come faster than it allows' },
+  'source-connection-limit': { outcome: 'refused', meaning: 'the source is at its connection limit on the listener' },
+  'source-rate-limit': { outcome: 'refused', meaning: 'the source’s connections come faster than the listener allows' },
+
+  // Limits once the tenant is known. client-go retries a request whose connection was reset or closed each second, ten times over; after
+  // an alert it gives up at once, and its reflectors come back after 0.8 s, doubled each time, up to 30 s
+  // (v0.36.3: rest/request.go isErrRetryableFunc, rest/with_retry.go, tools/cache/reflector.go defaultBackoffInit).
+  'tenant-connection-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the tenant is at its connection limit' },
+  'tenant-rate-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the tenant’s connections come faster than it may' },
+  'tenant-source-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the source is at its connection limit in the tenant' },
+  'share-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'the process is nearly full, and the tenant has more connections than the average' },
+  'process-rate-limit': { outcome: 'refused', alert: 'internal_error', meaning: 'connections come faster than the process takes them; those of tenants with few go first' },
+
   // Dialling.
   'no-endpoint': { outcome: 'failed', alert: 'internal_error', meaning: 'every endpoint of the tenant has weight 0' },
   'closed-while-dialing': { outcome: 'failed', meaning: 'the client left while its API server was being dialled' },

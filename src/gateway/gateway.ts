@@ -13,6 +13,7 @@ import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem, type ConfigProblem } from '../config/config-error.ts'
 import { endpointRowsMax } from '../core/balance/active-counts.ts'
 import { EndpointRows } from '../core/balance/endpoint-rows.ts'
+import { LimitRows } from '../core/limit/limit-rows.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec } from '../core/snapshot.ts'
 import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
@@ -137,6 +138,7 @@ export class Gateway {
   readonly #observation: Observation
   readonly #rows: EndpointRows
   readonly #thread: ConfigThread
+  readonly #limitRows: LimitRows
   #config: ConfigFacts
   #version = 0
   #publishedAtMs = Date.now()
@@ -159,10 +161,11 @@ export class Gateway {
   #crashes = 0
   readonly #stopping = new AbortController()
 
-  constructor(options: GatewayOptions, { config: { settings, tenantCount, hostnameCount }, thread, watcher, relay: { driver, observation, active }, tunnel, tenants, store }: GatewayParts) {
+  constructor(options: GatewayOptions, { config: { settings, tenantCount, hostnameCount }, thread, watcher, relay: { driver, observation, active, admission }, tunnel, tenants, store }: GatewayParts) {
     this.#tunnel = tunnel
-    tunnel?.begin(observation, { driver, active })
+    tunnel?.begin({ observation, driver, active, admission })
     this.#rows = new EndpointRows(active)
+    this.#limitRows = new LimitRows(admission.tables)
     this.#options = options
     this.#thread = thread
     this.#watcher = watcher
@@ -386,7 +389,7 @@ export class Gateway {
   }
 
   async #publish(change: ConfigChange): Promise<void> {
-    const { change: next, without } = this.#rows.give({ version: this.#version + 1, ...change })
+    const { change: next, without } = this.#rows.give(this.#limitRows.assign({ version: this.#version + 1, ...change }))
     if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
@@ -396,7 +399,8 @@ export class Gateway {
   }
 
   async #publishListeners(listeners: readonly ListenerSpec[]): Promise<void> {
-    await this.#driver.publish({ version: this.#version, listeners, ...tunnelHostnames(this.#config.settings), tenants: [], removedTenants: [] })
+    const { settings } = this.#config
+    await this.#driver.publish(this.#limitRows.assign({ version: this.#version, listeners, ...tunnelHostnames(settings), limits: settings.limits, tenants: [], removedTenants: [] }))
   }
 
   async #listen({ name, address }: ListenerConfig, listeners: readonly ListenerConfig[]): Promise<void> {

@@ -6,6 +6,8 @@ import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
 import { createActiveCells, type ActiveCells } from '../core/balance/active-counts.ts'
+import { admissionFigures, createAdmissionTables, type AdmissionTables } from '../core/limit/admission-tables.ts'
+import { listenerRowsMax } from '../core/listener-table.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
@@ -19,7 +21,7 @@ import { NodeDriver } from '../relay/node/node-driver.ts'
 export interface TunnelTaker {
   /** For its direct lane; undefined: there is none. */
   readonly tickets: TicketSecrets | undefined
-  /** That it has where it takes descriptors. */
+  /** That it has where it takes descriptors: they open streams. */
   readonly threads: number
   takeSocket(connection: HandedOver, socket: Socket): void
   takeDescriptor(connection: HandedOver, fd: number): void
@@ -30,7 +32,19 @@ export interface Relay {
   readonly observation: Observation
   /** Of the driver's workers, then the tunnel's threads; where there are none, of the main thread. */
   readonly active: ActiveCells
+  readonly admission: SharedAdmission
 }
+
+/** The tables are of all threads that connections or streams come to: the relay's, and then the tunnel's. */
+export interface SharedAdmission {
+  readonly tables: AdmissionTables
+  readonly firstTunnelThread: number
+}
+
+/** Tenants have a row each, and those that left as long as they have connections. */
+const tenantRows = 2 ** 18
+/** Of one thread of the tunnel, at one time: for more there are not descriptors enough. */
+const streamsPerThreadMax = 65_536
 
 /** `relay.driver: linux` was asked for, and it does not run here. */
 class DriverUnavailableError extends Error {
@@ -47,7 +61,7 @@ interface LinuxModule {
  */
 export async function createRelay(
   { driver, workers, warmUpMs }: RelayConfig,
-  { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay'> },
+  { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay' | 'limits'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
   if (typeof linux === 'string') {
@@ -56,27 +70,34 @@ export async function createRelay(
   }
   const idPrefix = randomBytes(6).toString('hex')
   const connectionsMax = connectionsMaxOfProcess()
+  const admissionFor = (relayThreads: number): SharedAdmission => {
+    const holds = [...Array.from({ length: relayThreads }, () => connectionsMax), ...Array.from({ length: tunnel?.threads ?? 0 }, () => streamsPerThreadMax)]
+    const [seed, otherSeed] = [randomBytes(4).readInt32LE(), randomBytes(4).readInt32LE()]
+    return { tables: createAdmissionTables({ connectionsMax, listenerRows: listenerRowsMax, tenantRows, holds, seeds: [seed, otherSeed] }), firstTunnelThread: relayThreads }
+  }
   if (typeof linux === 'object') {
     const count = workers === 'auto' ? availableParallelism() : workers
-    const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters() } })
+    const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
+    const admission = admissionFor(count)
     const active = createActiveCells(count + (tunnel?.threads ?? 0))
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, active })
-    return { driver: relay, observation, active }
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
+    return { driver: relay, observation, active, admission }
   }
   let connections = 0
+  const admission = admissionFor(1)
   const active = createActiveCells(1)
-  const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters() } })
+  const observation: Observation = new Observation({ logger, version, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
   const relay = new NodeDriver({
-    observer: observation, connectionsMax, active, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
+    observer: observation, connectionsMax, active, admission: admission.tables, newConnectionId: () => `${idPrefix}-${(++connections).toString(36)}`,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, socket: Socket) => tunnel.takeSocket(connection, socket) }),
     ...(tunnel?.tickets === undefined ? {} : { tickets: tunnel.tickets }),
   })
-  return { driver: relay, observation, active }
+  return { driver: relay, observation, active, admission }
 }
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; active: ActiveCells },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
 ): RelayDriver {
   let told = false
   return new linux.LinuxDriver({

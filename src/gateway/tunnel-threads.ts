@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { clearActiveOf, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Admission, Claim } from '../core/identity/admission.ts'
+import { releaseThread } from '../core/limit/holds.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
@@ -22,6 +23,7 @@ import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import type { SessionPlace, TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
+import type { SharedAdmission } from './relay-driver.ts'
 import { ThreadCalls } from './thread-calls.ts'
 import type { TunnelEvent } from './tunnel-events.ts'
 import type { TunnelMainMethods, TunnelThreadMethods, TunnelWorkerData } from './tunnel-worker.ts'
@@ -50,6 +52,7 @@ export interface TunnelThreadsOptions {
   readonly peering: TunnelSideOptions['peering']
   /** Connections by endpoint: these threads are its last. */
   readonly active: ActiveCells
+  readonly admission: SharedAdmission
   /** What a thread's observer was told. */
   readonly observed: (events: readonly TunnelEvent[]) => void
 }
@@ -216,9 +219,10 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, peering, active, admit, isRevoked, observed } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, peering, active, admission, admit, isRevoked, observed } = this.#options
     const data: TunnelWorkerData = {
       thread, threads, handshakesPerSecond, ticketSecret, peering,
+      admission: admission.tables, admissionThread: admission.firstTunnelThread + thread,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
       active, activeThread: this.#activeThread(thread),
@@ -285,8 +289,9 @@ export class TunnelThreads {
   }
 
   async #replace(seat: Seat, why: Error): Promise<void> {
-    const { observed } = this.#options
+    const { observed, admission } = this.#options
     this.#restarts += 1
+    releaseThread(admission.tables, admission.firstTunnelThread + seat.thread)
     seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 1 : seat.deaths + 1
     observed([{ name: 'failed', arguments: [why, `tunnel thread ${seat.thread} died, its ${seat.sessions.size} sessions are cut; another takes its place`] }])
     for (const facts of seat.sessions.values()) {

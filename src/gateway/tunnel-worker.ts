@@ -2,7 +2,9 @@
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
-import type { Admission, Claim } from '../core/identity/admission.ts'
+import type { Admission as NodeAdmission, Claim } from '../core/identity/admission.ts'
+import { Admission } from '../core/limit/admission.ts'
+import type { AdmissionTables } from '../core/limit/admission-tables.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -27,6 +29,9 @@ export interface TunnelWorkerData {
   /** For grants; absent: there is no direct lane. */
   readonly ticketSecret: Uint8Array | undefined
   readonly peering: TunnelSideOptions['peering']
+  /** Of streams, beside the edge's connections. */
+  readonly admission: AdmissionTables
+  readonly admissionThread: number
   /** For `SharedPace`, over all threads. */
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
   /** For `WindowBudget`, by thread. */
@@ -64,7 +69,7 @@ export interface TunnelThreadMethods {
 
 /** What it has the main thread do. */
 export interface TunnelMainMethods {
-  admit(claim: Claim): Promise<Admission>
+  admit(claim: Claim): Promise<NodeAdmission>
   isRevoked(keyId: string): Promise<boolean>
   observed(events: readonly TunnelEvent[]): void
   taken(fd: number): void
@@ -75,7 +80,7 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, paceCell, windowBytes, active, activeThread }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, admission, admissionThread, paceCell, windowBytes, active, activeThread }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const side = new TunnelSide({
     certificate, gateways, threads, idPrefix, peering,
@@ -83,6 +88,7 @@ function run(): void {
     budget: new WindowBudget({ usedBytes: windowBytes, thread }),
     admit: async (claim) => await main.call('admit', claim),
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
+    admission: new Admission({ tables: admission, thread: admissionThread, nowNs: () => process.hrtime.bigint() }),
     observer: events,
     scheduling: { active: new SharedActiveCounts(active, activeThread), schedulerOffset: activeThread },
     ...laneGrants(ticketSecret),

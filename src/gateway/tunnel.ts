@@ -7,6 +7,7 @@ import { dirname } from 'node:path'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Claim } from '../core/identity/admission.ts'
+import { Admission } from '../core/limit/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
@@ -24,6 +25,7 @@ import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { createIdentity } from '../tunnel/egress/peer-identity.ts'
 import { TunnelSide, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
+import type { SharedAdmission } from './relay-driver.ts'
 import { readCertificate, readEgress } from './tunnel-certificate.ts'
 import { tellAgain, TunnelEventPoster, type TunnelEvent } from './tunnel-events.ts'
 import { TunnelThreads } from './tunnel-threads.ts'
@@ -63,6 +65,8 @@ export class Tunnel {
   readonly #identities: Identities
   /** For the driver; undefined: there is no direct lane. */
   readonly tickets: TicketSecrets | undefined
+  /** That a driver which hands over descriptors has beside its own. */
+  readonly threads: number
   #driver: RelayDriver | undefined
   #side: TunnelSide | TunnelThreads | undefined
   /** With the other gateways; undefined: this one is alone. */
@@ -77,6 +81,7 @@ export class Tunnel {
     this.#logger = logger
     this.#identities = new Identities(store)
     this.tickets = tunnel.directLane ? createTicketSecrets() : undefined
+    this.threads = tunnel.threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : tunnel.threads
     const { hostnames: [tunnelHostname], peerAddress } = tunnel
     if (peerAddress === undefined || tunnelHostname === undefined) return
     const own = createIdentity()
@@ -110,18 +115,12 @@ export class Tunnel {
     return tunnel
   }
 
-  /** That a driver which hands over descriptors has beside its own. */
-  get threads(): number {
-    const { threads } = this.#parts.tunnel
-    return threads === 'auto' ? Math.max(1, Math.floor(availableParallelism() / 2)) : threads
-  }
-
   /**
    * Once, before the driver accepts.
-   * @param driver hands over descriptors, which threads can take, or sockets of this one
-   * @param active connections by endpoint, with room for `threads` of these
+   * @param parts the driver hands over descriptors, which threads can take, or sockets of this one; `active` counts connections by
+   *   endpoint, with room for `threads` of these
    */
-  begin(observation: Observation, { driver, active }: { readonly driver: RelayDriver; readonly active: ActiveCells }): void {
+  begin({ observation, driver, active, admission }: { readonly observation: Observation; readonly driver: RelayDriver; readonly active: ActiveCells; readonly admission: SharedAdmission }): void {
     this.#driver = driver
     const ticketSecret = this.tickets?.secret
     const { tunnel: { handshakesPerSecond, gateways }, certificate } = this.#parts
@@ -139,12 +138,13 @@ export class Tunnel {
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
     this.#side = driver.kind === 'linux'
-      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, threads: this.threads })
+      ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, admission, threads: this.threads })
       : new TunnelSide({
           ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
           // In the driver's own thread.
           scheduling: { active: new SharedActiveCounts(active, 0) },
+          admission: new Admission({ tables: admission.tables, thread: admission.firstTunnelThread, nowNs: () => process.hrtime.bigint() }),
         })
   }
 

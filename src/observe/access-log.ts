@@ -29,6 +29,15 @@ export class AccessLog {
     this.#budget = new LineBudget({ ...accessLogLimits, share })
   }
 
+  /**
+   * Of one that was refused as it was accepted.
+   * @param nowMs from a monotonic clock
+   */
+  writeRefused(reason: TerminationReason, record: () => ConnectionRecord, nowMs: number): void {
+    if (!this.#budget.take(reason, nowMs)) this.#suppressed(reason)
+    else if (this.#logger.infoEnabled) this.#logger.stream.write(formatAccessLine(record(), Date.now()))
+  }
+
   /** @param nowMs from a monotonic clock */
   write(record: ConnectionRecord, nowMs: number): void {
     const { outcome } = terminationOf(record.reason)

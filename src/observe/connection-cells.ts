@@ -7,7 +7,7 @@
 // Each thread has cells of its own, so each has one writer and needs no atomics; `batchesTaken` is the main thread's. What a
 // scrape reads while a thread writes is at most one connection apart. connection-totals.ts reads them.
 
-import type { ConnectionRecord } from '../core/connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import { listenerRowsMax, type ListenerTable } from '../core/listener-table.ts'
 import { terminations, type TerminationOutcome, type TerminationReason } from '../core/termination.ts'
 
@@ -74,6 +74,13 @@ export function countConnection(cells: ConnectionCells, listeners: ListenerTable
   else add(cells, connectionCell.refused + index, 1)
   if (helloMs !== undefined) observe(cells, connectionCell.helloSeconds, helloMs / 1_000)
   if (connectMs !== undefined) observe(cells, connectionCell.connectSeconds, connectMs / 1_000)
+}
+
+/** Of one that was refused as it was accepted. */
+export function countRefused(cells: ConnectionCells, listeners: ListenerTable, { listener, reason }: RefusedAtAccept): void {
+  const { index, outcome } = counted[reason]
+  add(cells, connectionCell.ended + listeners.rowOf(listener) * outcomes.length + outcome, 1)
+  add(cells, connectionCell.refused + index, 1)
 }
 
 /** An access-log line that was over its reason's budget. */

@@ -5,11 +5,11 @@
 //
 // It is made of data that can be cloned, so each thread makes its own; observation.ts puts them together.
 
-import type { ConnectionRecord } from '../core/connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import { ListenerTable } from '../core/listener-table.ts'
 import type { RelayObserver } from '../core/relay-observer.ts'
 import { AccessLog } from './access-log.ts'
-import { add, connectionCell, countConnection, countSuppressedLine, type ConnectionCells } from './connection-cells.ts'
+import { add, connectionCell, countConnection, countRefused, countSuppressedLine, type ConnectionCells } from './connection-cells.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
 
@@ -43,6 +43,11 @@ export class ConnectionObserver implements RelayObserver {
   connectionEnded(record: ConnectionRecord): void {
     countConnection(this.#cells, this.#listeners, record)
     this.#accessLog.write(record, performance.now())
+  }
+
+  connectionRefused(refusal: RefusedAtAccept, record: () => ConnectionRecord): void {
+    countRefused(this.#cells, this.#listeners, refusal)
+    this.#accessLog.writeRefused(refusal.reason, record, performance.now())
   }
 
   driverError(error: Error, context: string): void {

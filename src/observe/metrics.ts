@@ -2,6 +2,7 @@
 // every series that can be foreseen is there from the start: a rate over a counter that appears late misses its first count.
 
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
+import type { AdmissionFigures } from '../core/limit/admission-tables.ts'
 import type { ListenerTable } from '../core/listener-table.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
 import { registerConnectionMetrics } from './connection-metrics.ts'
@@ -18,6 +19,7 @@ export interface SnapshotFacts {
 export interface MetricSources {
   readonly relay: () => RelayCounters
   readonly snapshot: () => SnapshotFacts
+  readonly limits: () => AdmissionFigures
 }
 
 export interface MetricsOptions {
@@ -42,6 +44,7 @@ export class Metrics {
     this.#relayGauges(sources)
     this.#relayCounters(sources)
     this.#snapshotGauges(sources)
+    this.#limits(sources)
     new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
   }
 
@@ -58,7 +61,7 @@ export class Metrics {
     return await this.registry.metrics()
   }
 
-  #relayGauges({ relay }: MetricSources): void {
+  #relayGauges({ relay, limits }: MetricSources): void {
     const registers = [this.registry]
     const open = new Gauge({
       name: 'sluice_connections_open', help: 'Connections accepted and not yet ended', labelNames: ['listener'], registers,
@@ -67,7 +70,7 @@ export class Metrics {
       },
     })
     this.#gauge('sluice_connections_open_before_hello', 'Of these, those without a whole ClientHello', () => relay().openConnectionsBeforeHello)
-    this.#gauge('sluice_connections_max', 'Open connections over which new ones are refused', () => relay().connectionsMax)
+    this.#gauge('sluice_connections_max', 'Open connections over which new ones are refused', () => limits().connectionsMax)
     this.#gauge('sluice_workers', 'Worker threads that relay; 0 where the main thread does', () => relay().workers ?? 0)
   }
 
@@ -96,6 +99,13 @@ export class Metrics {
     this.#gauge('sluice_snapshot_age_seconds', 'Since the snapshot was published', () => (Date.now() - snapshot().publishedAtMs) / 1_000)
     this.#gauge('sluice_snapshot_tenants', 'Tenants in the snapshot', () => snapshot().tenants)
     this.#gauge('sluice_snapshot_hostnames', 'Hostnames and wildcards in the snapshot', () => snapshot().hostnames)
+  }
+
+  #limits({ limits }: MetricSources): void {
+    this.#gauge('sluice_tenant_connections_open', 'Connections and streams of the tunnel that are counted to a tenant', () => limits().openOfTenants)
+    this.#gauge('sluice_tenants_connected', 'Tenants that have any', () => limits().tenantsWithConnections)
+    this.#counter('sluice_sources_untracked_total', 'Connections that no limit of their source held for: its part of the table was full', () => limits().untracked)
+    this.#counter('sluice_sources_forgotten_total', 'Sources that another took the place of while their rate still held them back', () => limits().forgotten)
   }
 
   #gauge(name: string, help: string, read: () => number): void {

@@ -5,7 +5,7 @@
 //                                   └─ lines ─▶ log        │   written, every few seconds
 //                                  (one for each worker)  ─┘
 
-import type { ConnectionRecord } from '../core/connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import { ListenerTable } from '../core/listener-table.ts'
 import type { RelayObserver } from '../core/relay-observer.ts'
 import { add, connectionCell, createConnectionCells } from './connection-cells.ts'
@@ -65,6 +65,10 @@ export class Observation implements RelayObserver {
 
   connectionEnded(record: ConnectionRecord): void {
     this.#observer.connectionEnded(record)
+  }
+
+  connectionRefused(refusal: RefusedAtAccept, record: () => ConnectionRecord): void {
+    this.#observer.connectionRefused(refusal, record)
   }
 
   driverError(error: Error, context: string): void {

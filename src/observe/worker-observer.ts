@@ -6,7 +6,7 @@
 //
 // A thread that dies takes the batch with it, and nothing else: what it counted stays.
 
-import type { ConnectionRecord } from '../core/connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import type { RelayObserver } from '../core/relay-observer.ts'
 import { add, connectionCell, type ConnectionCells } from './connection-cells.ts'
 import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
@@ -56,6 +56,10 @@ export class WorkerObserver implements RelayObserver {
 
   connectionEnded(record: ConnectionRecord): void {
     this.#observer.connectionEnded(record)
+  }
+
+  connectionRefused(refusal: RefusedAtAccept, record: () => ConnectionRecord): void {
+    this.#observer.connectionRefused(refusal, record)
   }
 
   /** Told at once: the next batch may be long in coming. */

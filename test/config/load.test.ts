@@ -37,6 +37,7 @@ void test('a minimal file has every default', async (t) => {
     relay: { driver: 'auto', workers: 'auto', warmUpMs: 500 },
     state: { kind: 'file', directory: '/var/lib/sluice' },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
+    limits: {},
     tenants: [],
     egress: [],
     admin: { address: { address: '127.0.0.1', port: 9443 } },
@@ -109,6 +110,24 @@ void test('what agents may announce: a tenant’s own networks in place of those
   t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [192.0.2.11] }, hostnames')).tenants[0]?.mayAnnounce, ['192.0.2.11/32'])
   t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [] }, hostnames')).tenants[0]?.mayAnnounce, [], 'nothing')
   t.notOk('mayAnnounce' in (parse(minimal + acme).tenants[0] ?? {}))
+})
+
+void test('limits: of the process in defaults only; a tenant’s own in place of those of the defaults, a rate with its burst; a listener’s', async (t) => {
+  const text = `listeners: [{ address: 127.0.0.1:6443, limits: { connections: 9, connectionsPerSource: 8, connectionsPerSecond: 7, connectionsPerSourcePerSecond: 6, connectionsPerSourceBurst: 12 } }]
+defaults: { limits: { connections: 100, connectionsPerSecond: 10, connectionsBurst: 50, processConnections: 4000, processConnectionsPerSecond: 500, helloConnections: 300 } }
+tenants:
+  - { name: acme, hostnames: [a.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }
+  - { name: globex, hostnames: [b.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: 1000000, connectionsPerSecond: 20, connectionsPerSource: 5 } }
+`
+  const { listeners, limits, tenants } = parse(text)
+  t.same(listeners[0]?.limits, { connectionsMax: 9, connectionsPerSourceMax: 8, rate: { perSecond: 7, burst: 7 }, sourceRate: { perSecond: 6, burst: 12 } })
+  t.same(limits, { connectionsMax: 4_000, helloConnectionsMax: 300, rate: { perSecond: 500, burst: 500 } })
+  t.same(tenants.map((tenant) => tenant.limits), [
+    { connectionsMax: 100, rate: { perSecond: 10, burst: 50 } },
+    { connectionsMax: 1_000_000, connectionsPerSourceMax: 5, rate: { perSecond: 20, burst: 20 } },
+  ])
+  t.notOk('limits' in (parse(minimal + acme).tenants[0] ?? {}), 'none')
+  t.same(parse(minimal, { SLUICE_DEFAULTS_LIMITS_PROCESS_CONNECTIONS: '7' }).limits, { connectionsMax: 7 })
 })
 
 /** Each mistake on its own: the file, and the one error that it gives. */
@@ -194,6 +213,19 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a name that agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: [worker-1] }, hostnames')}`, /2:50: tenants\[0\]\.reverse\.mayAnnounce\[0\]: "worker-1": "worker-1" is no IP address; expected a network/],
   ['announcements that are no list', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: pods }, hostnames')}`, /2:49: tenants\[0\]\.reverse\.mayAnnounce: "pods"; expected the networks that agents may say they reach/],
   ['a misspelt key of what agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnounce: [] }, hostnames')}`, /2:36: tenants\[0\]\.reverse\.mayAnounce: unknown key; did you mean mayAnnounce\?/],
+  ['a limit of nothing', `${minimal}defaults: { limits: { connections: 0 } }\n`, /2:36: defaults\.limits\.connections: 0; expected a whole number from 1 to 1000000: connections open at one time, streams/],
+  ['a limit over any machine', `${minimal}defaults: { limits: { processConnections: 1000001 } }\n`, /2:43: defaults\.limits\.processConnections: 1000001; expected a whole number from 1 to 1000000: connections open at one time, in all/],
+  ['half a connection', `${minimal}defaults: { limits: { connectionsPerSecond: 0.5 } }\n`, /2:45: defaults\.limits\.connectionsPerSecond: 0\.5; expected a whole number/],
+  ['a limit in words', `listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSource: many } }]\n`, /1:69: listeners\[0\]\.limits\.connectionsPerSource: "many"; expected a whole number/],
+  ['a misspelt limit', `${minimal}defaults: { limits: { connectionPerSecond: 5 } }\n`, /2:23: defaults\.limits\.connectionPerSecond: unknown key; did you mean connectionsPerSecond\?/],
+  ['limits that are a number', `${minimal}defaults: { limits: 5 }\n`, /2:21: defaults\.limits: 5; expected how many connections, and how fast/],
+  ['a limit of the process in a tenant', `${minimal}${acme.replace('hostnames', 'limits: { helloConnections: 5 }, hostnames')}`, /2:35: tenants\[0\]\.limits\.helloConnections: holds for the whole process, not for a tenant; expected defaults\.limits\.helloConnections, a whole number/],
+  ['a limit of a source’s rate in a tenant', `${minimal}${acme.replace('hostnames', 'limits: { connectionsPerSourcePerSecond: 5 }, hostnames')}`, /2:35: tenants\[0\]\.limits\.connectionsPerSourcePerSecond: unknown key/],
+  ['a limit of the process at a listener', 'listeners: [{ address: 127.0.0.1:1, limits: { processConnections: 5 } }]\n', /1:47: listeners\[0\]\.limits\.processConnections: unknown key/],
+  ['a burst without its rate', `${minimal}defaults: { limits: { connectionsBurst: 5 } }\n`, /2:41: defaults\.limits\.connectionsBurst: there is no connectionsPerSecond beside it; expected a whole number from 1 to 1000000: connections at once/],
+  ['a tenant’s burst whose rate is in the defaults', `${minimal}defaults: { limits: { connectionsPerSecond: 5 } }\n${acme.replace('hostnames', 'limits: { connectionsBurst: 5 }, hostnames')}`, /3:53: tenants\[0\]\.limits\.connectionsBurst: there is no connectionsPerSecond beside it/],
+  ['a source’s burst without its rate', 'listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSecond: 5, connectionsPerSourceBurst: 5 } }]\n', /1:99: listeners\[0\]\.limits\.connectionsPerSourceBurst: there is no connectionsPerSourcePerSecond beside it/],
+  ['a burst of more than a minute', `${minimal}defaults: { limits: { processConnectionsPerSecond: 5, processConnectionsBurst: 301 } }\n`, /2:80: defaults\.limits\.processConnectionsBurst: 301, with 5 in a second; expected a whole number .* a minute of processConnectionsPerSecond at most/],
   ['a key twice', `${minimal}relay: {}\nrelay: {}\n`, /^sluice\.yaml:3:1: Map keys must be unique/],
   ['broken YAML', 'listeners: [\n', /^sluice\.yaml:2:1: /],
 ]

@@ -8,6 +8,7 @@ import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { TerminationReason } from '../../src/core/termination.ts'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
+import type { AcceptRefusal, TenantRefusal } from '../../src/core/limit/admission.ts'
 import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
 import { buildClientHello } from './tls/hello-builder.ts'
 import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
@@ -35,6 +36,7 @@ interface MachineOptions {
   readonly endpoints?: number
   readonly handsOver?: boolean
   readonly judgeTicket?: ConnectionOrigin['judgeTicket']
+  readonly admission?: ConnectionOrigin['admission']
   /** An agent's listener. */
   readonly withoutHello?: boolean
 }
@@ -51,7 +53,7 @@ function machine(options: MachineOptions = {}): Connection {
   if (policy === undefined) throw new Error('no listener')
   const acme = snapshot.tenants.get('acme')
   const its = options.withoutHello === true && acme !== undefined ? { ...policy, withoutHello: true, defaultTenant: acme } : policy
-  return new Connection({ id: 'c1', listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
+  return new Connection({ id: 'c1', listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), ...(options.admission === undefined ? {} : { admission: options.admission }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -113,6 +115,18 @@ void test('a connection goes from hello to relay to its end', async (t) => {
   })
 })
 
+/** Its PROXY header names a client that is refused. */
+function refusedClient(refusal: AcceptRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
+  return {
+    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } }, admission: { client: () => refusal, tenant: () => undefined } }),
+    events: [{ kind: 'downstream-bytes', bytes: encodeProxyHeader({ version: 'v2', source: client, destination: local }), nowMs: 1 }],
+  }
+}
+
+function refusedByTenant(refusal: TenantRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
+  return { connection: () => started({ admission: { client: () => undefined, tenant: () => refusal } }), events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }] }
+}
+
 /** What each way to end needs, from the accept on; the table has a row for every reason. */
 const endings: Record<TerminationReason, { connection: () => Connection; events: readonly ConnectionEvent[]; closedBy?: string }> = {
   'completed': {
@@ -173,6 +187,17 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }],
   },
   'connection-limit': { connection: machine, events: [] },
+  // Most are refused at the accept, and have no machine.
+  'hello-limit': refusedClient('hello-limit'),
+  'listener-connection-limit': refusedClient('listener-connection-limit'),
+  'listener-rate-limit': refusedClient('listener-rate-limit'),
+  'source-connection-limit': refusedClient('source-connection-limit'),
+  'source-rate-limit': refusedClient('source-rate-limit'),
+  'tenant-connection-limit': refusedByTenant('tenant-connection-limit'),
+  'tenant-rate-limit': refusedByTenant('tenant-rate-limit'),
+  'tenant-source-limit': refusedByTenant('tenant-source-limit'),
+  'share-limit': refusedByTenant('share-limit'),
+  'process-rate-limit': refusedByTenant('process-rate-limit'),
   'no-endpoint': {
     connection: () => started({ tenant: { endpoints: [endpoint(31_443, { weight: 0 })] } }),
     events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }],
@@ -203,6 +228,8 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'source-not-allowed': 'access_denied', 'connection-limit': 'internal_error', 'no-endpoint': 'internal_error',
   'dial-refused': 'internal_error', 'dial-timeout': 'internal_error', 'dial-unreachable': 'internal_error',
   'dial-error': 'internal_error', 'reset-before-answer': 'internal_error',
+  'tenant-connection-limit': 'internal_error', 'tenant-rate-limit': 'internal_error', 'tenant-source-limit': 'internal_error',
+  'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }
 
 for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Object.entries(endings)) {

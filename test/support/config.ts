@@ -4,6 +4,7 @@ import { wholeChange } from '../../src/config/change.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import { noActiveCounts, type ActiveCounts } from '../../src/core/balance/active-counts.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
+import type { ProcessLimits } from '../../src/core/limit/limits.ts'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { applySnapshotChange } from '../../src/core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange, TenantSpec } from '../../src/core/snapshot.ts'
@@ -46,16 +47,18 @@ interface ChangeOptions {
   readonly listeners?: readonly ListenerConfig[]
   readonly tunnelHostnames?: readonly string[]
   readonly helloMs?: number
+  readonly limits?: ProcessLimits
   /** @default 1 */
   readonly version?: number
 }
 
 /** The first change, which makes a snapshot of nothing; or a later one, that replaces all. */
-export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, version = 1 }: ChangeOptions): SnapshotChange {
+export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, limits = {}, version = 1 }: ChangeOptions): SnapshotChange {
   const change = wholeChange({
     listeners,
     relay: { driver: 'node', workers: 'auto', warmUpMs: 0 },
     timeouts: { helloMs, drainGraceMs: 0 },
+    limits,
     tenants,
     egress: [],
     state: { kind: 'file', directory: '/nonexistent' },

@@ -5,6 +5,9 @@ import type { ListenerConfig } from '../../src/config/config.ts'
 import { activeInRow, createActiveCells, type ActiveCells } from '../../src/core/balance/active-counts.ts'
 import { EndpointRows } from '../../src/core/balance/endpoint-rows.ts'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import { LimitRows } from '../../src/core/limit/limit-rows.ts'
+import type { ProcessLimits } from '../../src/core/limit/limits.ts'
+import { admissionFigures, createAdmissionTables, type AdmissionFigures, type AdmissionTables } from '../../src/core/limit/admission-tables.ts'
 import type { RelayObserver } from '../../src/core/relay-observer.ts'
 import type { SnapshotChange, TenantSpec } from '../../src/core/snapshot.ts'
 import type { RelayDriver } from '../../src/relay/driver.ts'
@@ -19,6 +22,7 @@ export interface DriverOptions {
   /** Of a driver that has them. */
   readonly workers: number
   readonly active: ActiveCells
+  readonly admission?: AdmissionTables
   readonly newConnectionId: () => string
 }
 
@@ -36,6 +40,7 @@ export interface RelayOptions {
   readonly connectionsMax?: number
   /** Of a driver that has them. @default 1 */
   readonly workers?: number
+  readonly limits?: ProcessLimits
   /** What the driver tells of failures that belong to no connection; without it there must be none. */
   readonly driverError?: RelayObserver['driverError']
 }
@@ -44,6 +49,7 @@ export interface Relay {
   readonly driver: RelayDriver
   readonly port: number
   readonly records: readonly ConnectionRecord[]
+  readonly admission: () => AdmissionFigures
   /** The record of the connection that ended as number `index`. */
   record(index: number): Promise<ConnectionRecord>
   /** Tenants that are new or changed; endpoints that stay keep their counts. */
@@ -52,22 +58,29 @@ export interface Relay {
   activeOn(tenantName: string, port: number): number
 }
 
+/** Of the Linux driver, in tests. */
+const workersMax = 8
+
 export async function startRelay(t: Test, options: RelayOptions): Promise<Relay> {
   const records: ConnectionRecord[] = []
   let accepted = 0
+  const connectionsMax = options.connectionsMax ?? 1_000
+  const admission = createAdmissionTables({ connectionsMax, listenerRows: 8, tenantRows: 64, holds: Array.from({ length: workersMax }, () => connectionsMax), seeds: [1, 2] })
+  const limitRows = new LimitRows(admission)
   const active = createActiveCells(options.workers ?? 1)
   const rows = new EndpointRows(active)
   /** By tenant and port. */
   const rowOf = new Map<string, number>()
   const withRows = (change: SnapshotChange): SnapshotChange => {
-    const { change: given } = rows.give(change)
+    const { change: given } = rows.give(limitRows.assign(change))
     for (const { name, endpoints } of given.tenants) for (const { port, row } of endpoints) if (row !== undefined) rowOf.set(`${name} ${port}`, row)
     return given
   }
   const driver = options.createDriver({
-    connectionsMax: options.connectionsMax ?? 1_000,
+    connectionsMax,
     workers: options.workers ?? 1,
     active,
+    admission,
     newConnectionId: () => `c${++accepted}`,
     observer: {
       connectionEnded: (record) => {
@@ -84,6 +97,8 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     // The test's assertions are over by now; a throw fails it all the same.
     if (openConnections + openConnectionsBeforeHello !== 0) throw new Error(`connections were left open: ${openConnections}, ${openConnectionsBeforeHello} of them before their hello`)
     if (active.cells.subarray(0, (active.rowsUsed[0] ?? 0) * active.threads).some((count) => count !== 0)) throw new Error('connections that have ended are still counted as their endpoints’')
+    const { openConnections: counted, openConnectionsBeforeHello: countedBeforeHello, openOfTenants, tenantsWithConnections } = admissionFigures(admission)
+    if (counted + countedBeforeHello + openOfTenants + tenantsWithConnections !== 0) throw new Error(`limits count what has ended: ${JSON.stringify(admissionFigures(admission))}`)
     if (new Set(records.map(({ id }) => id)).size !== records.length) throw new Error('a connection ended twice')
   })
   const change = withRows(changeOf({
@@ -91,6 +106,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     listeners: [listener(options.listener)],
     ...(options.tunnelHostnames === undefined ? {} : { tunnelHostnames: options.tunnelHostnames }),
     ...(options.helloMs === undefined ? {} : { helloMs: options.helloMs }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
   }))
   const { withoutHello: defaultTenant } = options
   await driver.publish(defaultTenant === undefined ? change : { ...change, listeners: change.listeners.map((each) => Object.assign(each, { withoutHello: true, defaultTenant })) })
@@ -99,6 +115,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     driver,
     port,
     records,
+    admission: () => admissionFigures(admission),
     record: async (index) => {
       await until(() => records.length > index)
       const record = records[index]

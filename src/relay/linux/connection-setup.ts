@@ -36,7 +36,7 @@ export interface SetupParts {
   /** Asks for a hostname's address; `resolved` is called later. */
   readonly resolve: (dial: Dial, hostname: string) => void
   /** Its ClientHello is whole, or it has ended without. */
-  readonly routed: () => void
+  readonly routed: (slot: number) => void
   /** The slot's downstream descriptor is not the worker's any more. */
   readonly handOver: (slot: number, connection: HandedOver) => void
   readonly ended: (slot: number, record: ConnectionRecord) => void
@@ -196,7 +196,7 @@ export class ConnectionSetup {
     if (this.#beforeHello[slot] === 1 && !machine.beforeHello) {
       this.#beforeHello[slot] = 0
       if (machine.node !== undefined) table.nodes.set(slot, machine.node)
-      this.#parts.routed()
+      this.#parts.routed(slot)
     }
   }
 

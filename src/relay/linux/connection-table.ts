@@ -82,6 +82,8 @@ export class ConnectionTable {
   /** Makes its id, with the worker's prefix. */
   readonly number: Float64Array
   readonly listenerRow: Uint8Array
+  /** Of the admission. */
+  readonly hold: Int32Array
 
   // By slot, for the record of a relayed connection.
   readonly snapshotVersion: Uint32Array
@@ -121,6 +123,7 @@ export class ConnectionTable {
     this.activityMs = new Float64Array(capacity)
     this.number = new Float64Array(capacity)
     this.listenerRow = new Uint8Array(capacity)
+    this.hold = new Int32Array(capacity)
     this.snapshotVersion = new Uint32Array(capacity)
     this.helloMs = new Float32Array(capacity)
     this.connectMs = new Float32Array(capacity)

@@ -6,6 +6,8 @@
 import { lookup } from 'node:dns'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clearActiveOf, type ActiveCells } from '../../core/balance/active-counts.ts'
+import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
+import { releaseThread } from '../../core/limit/holds.ts'
 import type { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
@@ -35,6 +37,8 @@ export interface LinuxDriverOptions {
   readonly workers: number
   /** Open connections of the process over which new ones are refused. */
   readonly connectionsMax: number
+  /** Where a worker is a thread of its number; absent: there are no limits but that. */
+  readonly admission?: AdmissionTables
   /** Of connections' ids; unique for this process and, in practice, for the fleet. */
   readonly idPrefix: string
   /** A module that calls `startRelayWorker`. */
@@ -178,7 +182,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets, active } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets, active, admission } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -189,6 +193,7 @@ export class LinuxDriver implements RelayDriver {
         handsOver: handOver !== undefined,
         ...(tickets === undefined ? {} : { tickets }),
         ...(active === undefined ? {} : { active }),
+        ...(admission === undefined ? {} : { admission }),
         warmUpMs: this.#restarts === 0 ? warmUpMs : 0,
         // A successor counts from 1 again.
         idPrefix: workers === 1 && this.#restarts === 0 ? `${idPrefix}-` : `${idPrefix}-${worker}.${this.#restarts}-`,
@@ -230,6 +235,7 @@ export class LinuxDriver implements RelayDriver {
     clearOpenConnections(cells)
     if (this.#options.active !== undefined) clearActiveOf(this.#options.active, worker)
     this.#slotsUsed[worker] = 0
+    if (this.#options.admission !== undefined) releaseThread(this.#options.admission, worker)
     this.#restarts += 1
     seat.deaths = performance.now() - seat.startedMs > soundAfterMs ? 0 : seat.deaths + 1
     const delayMs = seat.deaths <= 1 ? 0 : Math.min(restartDelayMsMax, restartDelayMs * 2 ** (seat.deaths - 2))

@@ -8,7 +8,7 @@
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-counts.ts'
 import type { StopReason } from '../../core/connection-events.ts'
-import type { ConnectionRecord } from '../../core/connection-record.ts'
+import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
@@ -23,6 +23,8 @@ import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './wor
 export interface WorkerObserver {
   /** Exactly once for each accepted connection. Must return quickly and never throw. */
   connectionEnded(record: ConnectionRecord): void
+  /** As in `RelayObserver`. */
+  connectionRefused?(refusal: RefusedAtAccept, record: () => ConnectionRecord): void
   /**
    * Before each wait: what has been gathered may be due to be handed on.
    * @returns the longest that the thread may wait, in milliseconds; Infinity where nothing has been gathered
@@ -61,13 +63,20 @@ export class RelayWorker {
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
     const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
     // Workers begin their rounds at different endpoints.
-    this.#publisher = new SnapshotPublisher({ active, schedulerOffset: data.worker }, (number) => post({ kind: 'answer', number }))
+    this.#publisher = new SnapshotPublisher({ active, schedulerOffset: data.worker }, (number, { limits }) => {
+      this.#connections.limit(limits)
+      post({ kind: 'answer', number })
+    })
     const [epoll, clock] = [this.#epoll, this.#clock]
     this.#connections = new WorkerConnections({
       data, cells, clock, epoll, post,
       descriptors: this.#descriptors,
       ring: this.#openRing(),
       ended: (record) => observer.connectionEnded(record),
+      refused: (refusal, record) => {
+        if (observer.connectionRefused === undefined) observer.connectionEnded(record())
+        else observer.connectionRefused(refusal, record)
+      },
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,

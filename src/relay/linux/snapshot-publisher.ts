@@ -5,12 +5,12 @@ import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 
 export class SnapshotPublisher {
   readonly #options: SnapshotChangeOptions
-  readonly #published: (request: number) => void
+  readonly #published: (request: number, snapshot: Snapshot) => void
   #snapshot: Snapshot | undefined
   #publishing: { readonly request: number; readonly steps: Generator<void, Snapshot, void> } | undefined
 
   /** @param published connections that are accepted from now on use what the request asked for */
-  constructor(options: SnapshotChangeOptions, published: (request: number) => void) {
+  constructor(options: SnapshotChangeOptions, published: (request: number, snapshot: Snapshot) => void) {
     this.#options = options
     this.#published = published
   }
@@ -37,7 +37,7 @@ export class SnapshotPublisher {
     if (step.done !== true) return
     this.#snapshot = step.value
     this.#publishing = undefined
-    this.#published(publishing.request)
+    this.#published(publishing.request, step.value)
   }
 
   /** Each change begins with what the one before has made. */

@@ -8,6 +8,7 @@
 // counted or logged, and it leaves nothing open.
 
 import { MessageChannel } from 'node:worker_threads'
+import { createAdmissionTables } from '../../core/limit/admission-tables.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { createRelayCells } from '../../core/relay-cells.ts'
@@ -59,7 +60,7 @@ function rehearse(endMs: number, createObserver: WarmUpOptions['createObserver']
   }
   const [front, back] = [listen(), listen()]
   const { worker, request } = createWorker(createObserver, atEnd)
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs }], tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs, limitRow: 0 }], tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
   worker.turn(0)
   request({ kind: 'listen', listener: listenerName, fd: front.fd })
   worker.turn(0)
@@ -86,6 +87,7 @@ function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (c
     worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, idPrefix: `${listenerName}-`, wakeFd, port: port2, warmUpMs: 0,
     descriptors: createDescriptors(slots), cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
     listenerTable: listenerTable.buffer, observer: undefined,
+    admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),
   }
   const post = (message: FromWorker): void => {
     if (message.kind === 'failed') throw message.error
@@ -116,5 +118,6 @@ function tenantAt({ address, port }: SocketAddress): TenantSpec {
     halfClosedTimeoutMs: timeoutMs,
     drainTimeoutMs: timeoutMs,
     attemptsMax: 1,
+    limitRow: 0,
   }
 }

@@ -4,8 +4,12 @@
 //                    └───────── end ─────────────┴──▶ SocketCloser ─▶ slot free
 
 import type { StopReason } from '../../core/connection-events.ts'
-import type { ConnectionRecord } from '../../core/connection-record.ts'
+import { refusedRecord, type ConnectionRecord, type RefusedAtAccept } from '../../core/connection-record.ts'
 import { Connection } from '../../core/connection.ts'
+import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
+import { noHold } from '../../core/limit/holds.ts'
+import type { ProcessLimits } from '../../core/limit/limits.ts'
+import { SourceKey } from '../../core/limit/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
@@ -43,12 +47,16 @@ export interface WorkerConnectionsParts {
   readonly ring: BatchRing | undefined
   readonly post: (message: FromWorker) => void
   readonly ended: (record: ConnectionRecord) => void
+  readonly refused: (refusal: RefusedAtAccept, record: () => ConnectionRecord) => void
 }
 
 export class WorkerConnections {
   readonly #parts: WorkerConnectionsParts
   readonly #table: ConnectionTable
   readonly #tickets: TicketJudge | undefined
+  readonly #admission: Admission | undefined
+  readonly #source = new SourceKey()
+  readonly #sourceBytes = new Uint8Array(16)
   readonly #wheel: TimerWheel
   readonly #deferred: DeferredCalls
   readonly #queue: TurnQueue
@@ -76,6 +84,7 @@ export class WorkerConnections {
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
     this.#table = table
     this.#tickets = data.tickets === undefined ? undefined : new TicketJudge(data.tickets)
+    this.#admission = data.admission === undefined ? undefined : new Admission({ tables: data.admission, thread: data.worker, nowNs: () => process.hrtime.bigint() })
     this.#wheel = wheel
     this.#queue = queue
     this.#deferred = new DeferredCalls({ epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
@@ -92,7 +101,10 @@ export class WorkerConnections {
     this.#setup = new ConnectionSetup({
       table, wheel, clock, cells, bytes: this.#bytes, pending, closer: this.#closer, relayed: this.#relayed, watch, ended,
       resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
-      routed: () => this.#add(relayCell.openConnectionsBeforeHello, -1),
+      routed: (slot) => {
+        this.#add(relayCell.openConnectionsBeforeHello, -1)
+        this.#admission?.greeted(table.hold[slot] ?? noHold)
+      },
       handOver: (slot, connection) => this.#handOver(slot, connection),
     })
   }
@@ -118,6 +130,13 @@ export class WorkerConnections {
       libc.close(fd)
       return
     }
+    const admission = this.#admission
+    const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#sourceOf(peer) : undefined)
+    if (typeof admitted === 'string' && admitted !== 'connection-limit') {
+      this.#refuse(fd, { reason: admitted, listener: name }, { peer, snapshot })
+      return
+    }
+    const hold = typeof admitted === 'number' ? admitted : noHold
     const table = this.#table
     const { data } = this.#parts
     const slot = table.take()
@@ -130,7 +149,8 @@ export class WorkerConnections {
     table.number[slot] = this.#connections
     table.listenerNames[slot] = name
     table.listenerRow[slot] = row
-    const atConnectionLimit = this.#slotsUsedByAll() >= data.connectionsMax
+    table.hold[slot] = hold
+    const atConnectionLimit = admitted === 'connection-limit' || this.#slotsUsedByAll() >= data.connectionsMax
     this.#countSlots()
     this.#add(relayCell.openConnections, 1)
     this.#add(relayCell.openConnectionsBeforeHello, 1)
@@ -141,6 +161,7 @@ export class WorkerConnections {
       snapshot,
       handsOver: data.handsOver,
       makeTicket: ticketFor,
+      ...(admission === undefined ? {} : { admission: admission.held(hold, listener) }),
       ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
       downstream: peer.decode(),
       local: () => this.#localAddress(fd),
@@ -149,6 +170,11 @@ export class WorkerConnections {
     })
     this.#setup.begin(slot, machine, { atConnectionLimit })
     if (this.#draining) this.#setup.drain(slot)
+  }
+
+  /** For those that are accepted from now on. */
+  limit(limits: ProcessLimits): void {
+    this.#admission?.publish(limits)
   }
 
   ready(token: number, events: number): void {
@@ -233,7 +259,24 @@ export class WorkerConnections {
   #ended(slot: number, record: ConnectionRecord): void {
     this.#add(relayCell.openConnections, -1)
     this.#add(relayCell.openByListener + (this.#table.listenerRow[slot] ?? 0), -1)
+    this.#admission?.leave(this.#table.hold[slot] ?? noHold)
+    this.#table.hold[slot] = noHold
     this.#parts.ended(record)
+  }
+
+  #sourceOf(peer: SocketAddressCell): SourceKey {
+    peer.copyTo(this.#sourceBytes, 0)
+    return this.#source.setBytes(this.#sourceBytes)
+  }
+
+  /** RST, and it never was one of the table's. */
+  #refuse(fd: number, refusal: RefusedAtAccept & { readonly reason: AcceptRefusal }, { peer, snapshot }: { readonly peer: SocketAddressCell; readonly snapshot: Snapshot }): void {
+    libc.setResetOnClose(fd)
+    libc.close(fd)
+    this.#connections += 1
+    this.#parts.refused(refusal, () => refusedRecord({
+      ...refusal, id: this.#idOf(this.#connections), downstream: peer.decode(), snapshotVersion: snapshot.version, acceptedAtMs: Date.now(),
+    }))
   }
 
   /** Out of the table before it is told of: should the worker die now, nobody else may close it. */

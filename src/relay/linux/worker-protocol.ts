@@ -3,6 +3,7 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { ActiveCells } from '../../core/balance/active-counts.ts'
+import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
@@ -55,6 +56,8 @@ export interface RelayWorkerData {
   readonly pipes: number
   /** Open connections of the process over which new ones are refused. */
   readonly connectionsMax: number
+  /** Where this worker is a thread of that number; absent: there are no limits. */
+  readonly admission?: AdmissionTables
   /** Somebody takes the tunnel's connections. */
   readonly handsOver: boolean
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */

@@ -6,7 +6,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noActiveCounts, SharedActiveCounts, type ActiveCells, type ActiveCounts } from '../../core/balance/active-counts.ts'
+import { refusedRecord, type ConnectionRecord } from '../../core/connection-record.ts'
 import { Connection } from '../../core/connection.ts'
+import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
+import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
+import { noHold } from '../../core/limit/holds.ts'
+import { SourceKey } from '../../core/limit/source-key.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
@@ -29,6 +34,8 @@ export interface NodeDriverOptions {
   readonly observer: RelayObserver
   /** Open connections over which new ones are refused. */
   readonly connectionsMax: number
+  /** Where this thread is number 0; absent: there are no limits but that. */
+  readonly admission?: AdmissionTables
   /** A new connection's id, unique for this process and, in practice, for the fleet. */
   readonly newConnectionId: () => string
   /**
@@ -42,6 +49,11 @@ export interface NodeDriverOptions {
   readonly active?: ActiveCells
 }
 
+interface Accepted {
+  readonly listener: string
+  readonly hold: number
+}
+
 export class NodeDriver implements RelayDriver {
   readonly kind = 'node'
   readonly #observer: RelayObserver
@@ -50,11 +62,13 @@ export class NodeDriver implements RelayDriver {
   readonly #handsOver: boolean
   readonly #tickets: TicketJudge | undefined
   readonly #active: ActiveCounts
+  readonly #admission: Admission | undefined
+  readonly #source = new SourceKey()
   readonly #host: ConnectionHost
   readonly #closer = new SocketCloser()
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
   readonly #servers = new Map<string, Server>()
-  readonly #connections = new Map<RelayedConnection, string>()
+  readonly #connections = new Map<RelayedConnection, Accepted>()
   readonly #openByListener = new Map<string, number>()
   #snapshot: Snapshot | undefined
   #beforeHello = 0
@@ -62,21 +76,23 @@ export class NodeDriver implements RelayDriver {
   #draining = false
   #whenEmpty: (() => void)[] = []
 
-  constructor({ observer, connectionsMax, newConnectionId, handOver, tickets, active }: NodeDriverOptions) {
+  constructor({ observer, connectionsMax, newConnectionId, handOver, tickets, active, admission }: NodeDriverOptions) {
     this.#observer = observer
     this.#connectionsMax = connectionsMax
     this.#newConnectionId = newConnectionId
     this.#handsOver = handOver !== undefined
     this.#tickets = tickets === undefined ? undefined : new TicketJudge(tickets)
     this.#active = active === undefined ? noActiveCounts : new SharedActiveCounts(active, 0)
+    this.#admission = admission === undefined ? undefined : new Admission({ tables: admission, thread: 0, nowNs: () => process.hrtime.bigint() })
     this.#host = {
       closer: this.#closer,
       peerWatch: new PeerWatch(),
       totals: this.#totals,
       lookup: sharedLookup(),
       nowMs: () => performance.now(),
-      routed: () => {
+      routed: (connection) => {
         this.#beforeHello -= 1
+        this.#admission?.greeted(this.#connections.get(connection)?.hold ?? noHold)
       },
       ended: (connection) => this.#ended(connection),
       handOver: (connection, socket) => handOver?.(connection, socket),
@@ -89,6 +105,7 @@ export class NodeDriver implements RelayDriver {
       const step = steps.next()
       if (step.done === true) {
         this.#snapshot = step.value
+        this.#admission?.publish(step.value.limits)
         return
       }
       // A change of every tenant takes longer than a relayed byte should wait.
@@ -167,6 +184,15 @@ export class NodeDriver implements RelayDriver {
       socket.resetAndDestroy()
       return
     }
+    const downstream = peerOf(socket)
+    const admission = this.#admission
+    const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#source.setText(downstream.address) : undefined)
+    if (typeof admitted === 'string' && admitted !== 'connection-limit') {
+      socket.resetAndDestroy()
+      this.#refused(admitted, { listener: name, downstream, snapshotVersion: snapshot.version })
+      return
+    }
+    const hold = typeof admitted === 'number' ? admitted : noHold
     this.#host.peerWatch.watch(socket)
     const nowMs = this.#host.nowMs()
     const machine = new Connection({
@@ -175,26 +201,36 @@ export class NodeDriver implements RelayDriver {
       snapshot,
       handsOver: this.#handsOver,
       makeTicket: ticketFor,
+      ...(admission === undefined ? {} : { admission: admission.held(hold, listener) }),
       ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
-      downstream: peerOf(socket),
+      downstream,
       local: () => ({ address: addressOf(socket.localAddress), port: socket.localPort ?? 0 }),
       acceptedAtMs: Date.now(),
       nowMs,
     })
-    const atConnectionLimit = this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
+    const atConnectionLimit = admitted === 'connection-limit' || this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
     const connection = new RelayedConnection(socket, machine, this.#host)
-    this.#connections.set(connection, name)
+    this.#connections.set(connection, { listener: name, hold })
     this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) + 1)
     this.#beforeHello += 1
     connection.start(machine.start({ atConnectionLimit }))
     if (this.#draining) connection.step({ kind: 'drain', nowMs })
   }
 
+  /** At once: it never was one of the driver's connections. */
+  #refused(reason: AcceptRefusal, known: Pick<ConnectionRecord, 'listener' | 'downstream' | 'snapshotVersion'>): void {
+    const record = (): ConnectionRecord => refusedRecord({ ...known, reason, id: this.#newConnectionId(), acceptedAtMs: Date.now() })
+    if (this.#observer.connectionRefused === undefined) this.#observer.connectionEnded(record())
+    else this.#observer.connectionRefused({ reason, listener: known.listener }, record)
+  }
+
   #ended(connection: RelayedConnection): void {
-    const name = this.#connections.get(connection)
-    if (name === undefined) throw new Error('bug: a connection ended twice')
+    const accepted = this.#connections.get(connection)
+    if (accepted === undefined) throw new Error('bug: a connection ended twice')
+    const { listener, hold } = accepted
     this.#connections.delete(connection)
-    this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) - 1)
+    this.#openByListener.set(listener, (this.#openByListener.get(listener) ?? 0) - 1)
+    this.#admission?.leave(hold)
     this.#observer.connectionEnded(connection.record())
     if (this.#connections.size > 0) return
     const waiting = this.#whenEmpty

@@ -3,6 +3,8 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
+import type { Admission } from '../../core/limit/admission.ts'
+import { noHold } from '../../core/limit/holds.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -26,6 +28,7 @@ export interface GatewaySessionOptions {
   readonly agent: SocketAddress
   readonly gateway: SocketAddress
   readonly tenant: () => TenantPolicy | undefined
+  readonly admission: Admission | undefined
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
 }
@@ -36,7 +39,7 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, observer, ended }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
@@ -44,17 +47,27 @@ export class GatewaySession {
       role: 'server',
       wire: webSocketWire(socket, raw, 'server'),
       budget,
-      opened: (stream) => new DialledStream({
-        stream, tellsWhy: false,
-        // To its tenant's API server, whatever it asks for.
-        dial: (_target, result) => {
-          const policy = tenant()
-          if (policy !== undefined) return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
-          result.failed({ status: 503, detail: 'its tenant is no longer in the configuration' })
-          return undefined
-        },
-        ended: (record) => observer.streamEnded(this.#facts, record),
-      }),
+      opened: (stream) => {
+        let hold = noHold
+        return new DialledStream({
+          stream, tellsWhy: false,
+          // To its tenant's API server, whatever it asks for.
+          dial: (_target, result) => {
+            const policy = tenant()
+            const admitted = policy === undefined ? 'its tenant is no longer in the configuration' : admission?.stream(policy, agent.address) ?? noHold
+            if (policy === undefined || typeof admitted === 'string') {
+              result.failed({ status: 503, detail: String(admitted) })
+              return undefined
+            }
+            hold = admitted
+            return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
+          },
+          ended: (record) => {
+            admission?.leave(hold)
+            observer.streamEnded(this.#facts, record)
+          },
+        })
+      },
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
       ended: (end) => {

@@ -11,7 +11,8 @@ import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer, type WebSocket } from 'ws'
-import type { Admission, Claim } from '../../core/identity/admission.ts'
+import type { Admission as NodeAdmission, Claim } from '../../core/identity/admission.ts'
+import type { Admission } from '../../core/limit/admission.ts'
 import type { SharedPace } from '../../core/limit/shared-pace.ts'
 import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
@@ -80,9 +81,11 @@ export interface TunnelGatewayOptions {
   readonly threads: number
   /** Of sessions' ids: unique for this thread. */
   readonly idPrefix: string
-  readonly admit: (claim: Claim) => Promise<Admission>
+  readonly admit: (claim: Claim) => Promise<NodeAdmission>
   /** Asked once more when a session has begun: a node may have been revoked since it was admitted. */
   readonly isRevoked: (keyId: string) => Promise<boolean>
+  /** Of streams to API servers; absent: there are no limits. */
+  readonly admission?: Admission
   readonly observer: TunnelObserver
   /** How this thread picks endpoints, and counts its connections to them. */
   readonly scheduling?: SnapshotChangeOptions
@@ -133,6 +136,7 @@ export class TunnelGateway {
   publish(change: SnapshotChange): void {
     const before = this.#snapshot
     this.#snapshot = applySnapshotChange(before, change, this.#options.scheduling)
+    this.#options.admission?.publish(this.#snapshot.limits)
     const changed = new Set(change.tenants.map(({ name }) => name).filter((name) => mayAnnounceOf(before, name) !== mayAnnounceOf(this.#snapshot, name)))
     if (changed.size === 0) return
     for (const session of this.#sessions.all) if (changed.has(session.facts.tenant)) this.#judgeAgain(session)
@@ -288,6 +292,7 @@ export class TunnelGateway {
       agent: addressOf(socket.remoteAddress, socket.remotePort),
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
+      admission: this.#options.admission,
       ended: (ended) => {
         this.#sessions.remove(ended)
         egress.gone(facts.id)

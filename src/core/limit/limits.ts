@@ -1,0 +1,39 @@
+// Limits on connections: as they are written, which is plain data, and as they are counted.
+
+import { paceOf, type Pace, type RateSpec } from './shared-pace.ts'
+
+/** Absent: none, but for what `Admission` says. */
+export interface ProcessLimits {
+  /** Open at one time, if descriptors are enough for so many. */
+  readonly connectionsMax?: number
+  /** Of these, without a whole hello. */
+  readonly helloConnectionsMax?: number
+  /** Of connections that a tenant was found for. */
+  readonly rate?: RateSpec
+}
+
+export interface ListenerLimits {
+  readonly connectionsMax?: number
+  readonly connectionsPerSourceMax?: number
+  readonly rate?: RateSpec
+  /** Of each source. */
+  readonly sourceRate?: RateSpec
+}
+
+export interface TenantLimits {
+  readonly connectionsMax?: number
+  readonly connectionsPerSourceMax?: number
+  readonly rate?: RateSpec
+}
+
+/** Of a listener or a tenant. */
+export interface CountedLimits {
+  readonly connectionsMax: number
+  readonly connectionsPerSourceMax: number
+  readonly pace: Pace | undefined
+  readonly sourcePace: Pace | undefined
+}
+
+export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate }: ListenerLimits): CountedLimits {
+  return { connectionsMax, connectionsPerSourceMax, pace: rate === undefined ? undefined : paceOf(rate), sourcePace: sourceRate === undefined ? undefined : paceOf(sourceRate) }
+}

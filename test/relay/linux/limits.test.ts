@@ -1,0 +1,56 @@
+// Limits over several workers: each takes its connections from the same counts.
+
+import { test } from '../../support/linux-only.ts'
+import type { Socket } from 'node:net'
+import { connect } from 'node:net'
+import type { Test } from 'tap'
+import { buildClientHello } from '../../core/tls/hello-builder.ts'
+import { endpoint, tenant } from '../../support/config.ts'
+import { startLinuxRelay } from '../../support/linux-driver.ts'
+import { readBytes, startEcho, until } from '../../support/sockets.ts'
+
+const hello = Buffer.from(buildClientHello({ serverName: 'acme.example.test' }))
+
+interface Attempt {
+  readonly socket: Socket
+  readonly isAnswered: boolean
+}
+
+/** At one time, so that workers meet. */
+async function attempts(t: Test, port: number, count: number): Promise<readonly Attempt[]> {
+  return await Promise.all(Array.from({ length: count }, async () => {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    t.teardown(() => void socket.destroy())
+    socket.on('error', () => undefined)
+    socket.write(hello)
+    return { socket, isAnswered: await readBytes(socket, hello.length).then((bytes) => bytes.equals(hello), () => false) }
+  }))
+}
+
+for (const [what, options] of [
+  ['a tenant’s', { tenantLimits: { connectionsMax: 5 } }],
+  ['a tenant’s source’s', { tenantLimits: { connectionsPerSourceMax: 5 } }],
+  ['a listener’s', { listenerLimits: { connectionsMax: 5 } }],
+  ['a source’s', { listenerLimits: { connectionsPerSourceMax: 5 } }],
+  ['the process’s', { processLimits: { connectionsMax: 5 } }],
+] as const) {
+  void test(`${what} cap is one over all workers, and what a worker had that died is free again`, async (t) => {
+    const echo = await startEcho(t)
+    const { tenantLimits, listenerLimits, processLimits } = { tenantLimits: undefined, listenerLimits: undefined, processLimits: undefined, ...options }
+    const relay = await startLinuxRelay(t, {
+      workers: 3,
+      tenants: [tenant('acme', [endpoint(echo.port)], tenantLimits === undefined ? {} : { limits: tenantLimits })],
+      ...(listenerLimits === undefined ? {} : { listener: { limits: listenerLimits } }),
+      ...(processLimits === undefined ? {} : { limits: processLimits }),
+    })
+    const answered = (all: readonly Attempt[]): readonly Attempt[] => all.filter(({ isAnswered }) => isAnswered)
+    const first = answered(await attempts(t, relay.port, 60))
+    t.equal(first.length, 5)
+    for (let worker = 0; worker < 3; worker++) await relay.driver.crashWorker(worker)
+    t.match(relay.admission(), { openConnections: 0, openConnectionsBeforeHello: 0, openOfTenants: 0, tenantsWithConnections: 0 })
+    const next = answered(await attempts(t, relay.port, 60))
+    t.equal(next.length, 5)
+    for (const { socket } of next) socket.end()
+    await until(() => relay.admission().openConnections === 0)
+  })
+}
