@@ -1,6 +1,8 @@
 // The tunnel's sessions on several threads of a real gateway: shared, counted together, revoked, drained, and a thread that dies.
 
 import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { test } from 'tap'
@@ -8,6 +10,7 @@ import type { Agent } from '../../src/tunnel/agent/agent.ts'
 import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts'
 import { dial, readBytes, readToEnd, until } from '../support/sockets.ts'
 import { tunnelPlace } from '../support/tunnel-place.ts'
+import { openSocket, socketFolder } from '../tunnel/egress-lab.ts'
 
 const skip = process.platform === 'linux' ? false : 'the Linux driver hands descriptors over'
 
@@ -61,6 +64,21 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
   t.ok(await metric('sluice_tunnel_frames_total{direction="received"}') >= framesBefore)
   const again = await dial(t, ports[0] ?? 0, Buffer.from('again'))
   t.equal((await readBytes(again, 5)).toString(), 'again')
+})
+
+void test('a reload while a thread is dead: its successor opens what is to be', { skip }, async (t) => {
+  const { gateway, writeEgress, lines } = await tunnelPlace(t, { threads: 1 })
+  const folder = await socketFolder(t)
+  const entry = (name: string): string => `{ tenant: acme, socket: ${join(folder, name)} }`
+  // With each death in a row it is left dead for longer.
+  for (const names of [['a.sock'], ['a.sock', 'b.sock'], ['b.sock'], ['c.sock']]) {
+    await gateway.crashWorker()
+    writeEgress(names.map(entry).join(', '))
+    t.match(await gateway.reload('a test'), { kind: 'reloaded' })
+    while ((await readdir(folder)).join(' ') !== names.join(' ')) await delay(20)
+    for (const name of names) await openSocket(t, join(folder, name))
+  }
+  t.notOk(lines.some(({ msg }) => String(msg).includes('could not open its egress')))
 })
 
 void test('a drain waits for the streams of all threads', { skip }, async (t) => {

@@ -50,6 +50,8 @@ export class Egress {
   /** This gateway's. */
   readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
   #whenEmpty: (() => void)[] = []
+  /** The end of what was last asked for: entries are opened and closed by one at a time. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: EgressOptions) {
     this.#options = options
@@ -69,24 +71,28 @@ export class Egress {
    * @throws an error that names the one that can't be bound: then none of the new ones is
    */
   async open(entries: readonly EgressEntry[]): Promise<void> {
-    const opened: EgressServer[] = []
-    try {
-      for (const entry of entries.filter((each) => !this.#servers.has(entryName(each)))) opened.push(await this.#open(entry))
-    } catch (error) {
-      for (const server of opened) await server.close()
-      throw error
-    }
-    for (const entry of entries) this.#servers.get(entryName(entry))?.change(entry)
-    for (const server of opened) this.#servers.set(entryName(server.entry), server)
+    await this.#inTurn(async () => {
+      const opened: EgressServer[] = []
+      try {
+        for (const entry of entries.filter((each) => !this.#servers.has(entryName(each)))) opened.push(await this.#open(entry))
+      } catch (error) {
+        for (const server of opened) await server.close()
+        throw error
+      }
+      for (const entry of entries) this.#servers.get(entryName(entry))?.change(entry)
+      for (const server of opened) this.#servers.set(entryName(server.entry), server)
+    })
   }
 
   /** All but these accept nothing more; connections go on. */
   async closeOthers(names: readonly string[]): Promise<void> {
-    for (const [name, server] of this.#servers) {
-      if (names.includes(name)) continue
-      this.#servers.delete(name)
-      await server.close()
-    }
+    await this.#inTurn(async () => {
+      for (const [name, server] of this.#servers) {
+        if (names.includes(name)) continue
+        this.#servers.delete(name)
+        await server.close()
+      }
+    })
   }
 
   /** A session of this thread's has begun. */
@@ -136,6 +142,12 @@ export class Egress {
   async stop(): Promise<void> {
     await this.closeOthers([])
     for (const connection of this.#connections) connection.cut()
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const own = this.#turn.then(work)
+    this.#turn = own.catch(() => undefined)
+    await own
   }
 
   async #open(entry: EgressEntry): Promise<EgressServer> {
