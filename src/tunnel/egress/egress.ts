@@ -33,6 +33,8 @@ export interface Elsewhere {
 
 export interface EgressOptions {
   readonly isTenant: (name: string) => boolean
+  /** For a tenant's connections to end by themselves when the gateway drains. */
+  readonly drainMs: (tenant: string) => number
   readonly observer: EgressObserver
 }
 
@@ -131,9 +133,10 @@ export class Egress {
     })
   }
 
-  /** Accepts nothing more; resolves when no connection is left. */
+  /** Accepts nothing more; what does not end by itself in its tenant's time is cut. Resolves when no connection is left. */
   async drain(): Promise<void> {
     await this.closeOthers([])
+    for (const connection of this.#connections) connection.cutAfter(this.#options.drainMs)
     if (this.#connections.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
   }
