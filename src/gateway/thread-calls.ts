@@ -51,6 +51,10 @@ export class ThreadCalls<Own extends Methods<Own>, Other extends Methods<Other>>
     if (this.#closed === undefined) this.#port.postMessage({ kind: 'tell', name, argument } satisfies Message, transfer)
   }
 
+  get isClosed(): boolean {
+    return this.#closed !== undefined
+  }
+
   /** The other thread is gone: whoever waits is told. */
   close(why: Error): void {
     this.#closed = why

@@ -148,14 +148,14 @@ export class TunnelThreads {
    * @throws an error that names the one that can't be bound; others may be: `closeOtherEgress` then
    */
   async openEgress(entries: readonly EgressEntry[]): Promise<void> {
-    await Promise.all(this.#seats.map(async ({ thread, calls }) => await calls.call('openEgress', this.#ofThread(thread, entries))))
     this.#egress = entries
+    await this.#unlessDead(async ({ thread, calls }) => await calls.call('openEgress', this.#ofThread(thread, entries)))
   }
 
   /** All but these accept nothing more. */
   async closeOtherEgress(names: readonly string[]): Promise<void> {
     this.#egress = this.#egress.filter((entry) => names.includes(entryName(entry)))
-    await Promise.all(this.#seats.map(async ({ calls }) => await calls.call('closeOtherEgress', names)))
+    await this.#unlessDead(async ({ calls }) => await calls.call('closeOtherEgress', names))
   }
 
   /** At another gateway. */
@@ -282,6 +282,17 @@ export class TunnelThreads {
     this.#leaves(seat, facts)
     const session = this.#registry.of(keyId).find(({ facts }) => facts.id === id)
     if (session !== undefined) this.#registry.remove(session)
+  }
+
+  /** Asked of each thread; the successor of one that dies opens the egress as it is to be by then. */
+  async #unlessDead(ask: (seat: Pick<Seat, 'thread' | 'calls'>) => Promise<void>): Promise<void> {
+    await Promise.all(this.#seats.map(async ({ thread, calls }) => {
+      try {
+        await ask({ thread, calls })
+      } catch (error) {
+        if (!calls.isClosed) throw error
+      }
+    }))
   }
 
   #ofThread(thread: number, entries: readonly EgressEntry[]): readonly EgressEntry[] {

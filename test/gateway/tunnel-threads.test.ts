@@ -2,6 +2,8 @@
 
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { test } from 'tap'
@@ -10,6 +12,7 @@ import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 import { tunnelPlace } from '../support/tunnel-place.ts'
+import { openSocket, socketFolder } from '../tunnel/egress-lab.ts'
 
 const skip = process.platform === 'linux' ? false : 'the Linux driver hands descriptors over'
 
@@ -85,6 +88,21 @@ void test('edge connections and streams of all threads are counted together, ove
   while (await metric('sluice_tunnel_sessions') !== 2) await delay(20)
   await open(second)
   t.same(opened(), [5, 2], 'one is on the other one, and none here')
+})
+
+void test('a reload while a thread is dead: its successor opens what is to be', { skip }, async (t) => {
+  const { gateway, writeEgress, lines } = await tunnelPlace(t, { threads: 1 })
+  const folder = await socketFolder(t)
+  const entry = (name: string): string => `{ tenant: acme, socket: ${join(folder, name)} }`
+  // With each death in a row it is left dead for longer.
+  for (const names of [['a.sock'], ['a.sock', 'b.sock'], ['b.sock'], ['c.sock']]) {
+    await gateway.crashWorker()
+    writeEgress(names.map(entry).join(', '))
+    t.match(await gateway.reload('a test'), { kind: 'reloaded' })
+    while ((await readdir(folder)).join(' ') !== names.join(' ')) await delay(20)
+    for (const name of names) await openSocket(t, join(folder, name))
+  }
+  t.notOk(lines.some(({ msg }) => String(msg).includes('could not open its egress')))
 })
 
 void test('a drain waits for the streams of all threads', { skip }, async (t) => {

@@ -16,6 +16,8 @@ import { startEcho, until } from './sockets.ts'
 export interface TunnelPlace {
   readonly gateway: Gateway
   readonly configFile: string
+  /** Of the gateway's configuration: another `egress`, for the next reload. */
+  readonly writeEgress: (egress: string) => void
   readonly identities: Identities
   readonly caPem: string
   readonly lines: Readonly<Record<string, unknown>>[]
@@ -44,14 +46,17 @@ export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane
   const { certificatePem, keyPem } = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
   writeFileSync(join(folder, 'tunnel.crt'), certificatePem)
   writeFileSync(join(folder, 'tunnel.key'), keyPem)
-  writeFileSync(join(folder, 'sluice.yaml'), `listeners: [{ address: "127.0.0.1:0" }]
+  const endpoint = `127.0.0.1:${port ?? (await startEcho(t)).port}`
+  const writeEgress = (egress: string): void => writeFileSync(join(folder, 'sluice.yaml'), `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver}, workers: 1, warmUp: 0s }
 defaults: { timeouts: { drainGrace: 0s, drain: 5s } }
-tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [127.0.0.1:${port ?? (await startEcho(t)).port}] }, scheduler: ${scheduler} }]
+tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [${endpoint}] }, scheduler: ${scheduler} }]
 tunnel: { hostnames: [localhost], threads: ${threads}, ${tunnel}certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }
+egress: [${egress}]
 state: { directory: state }
 admin: { address: 127.0.0.1:0 }
 `)
+  writeEgress('')
   const lines: Readonly<Record<string, unknown>>[] = []
   const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
   const configFile = join(folder, 'sluice.yaml')
@@ -61,7 +66,7 @@ admin: { address: 127.0.0.1:0 }
   t.teardown(() => store.close())
   const url = new URL(`wss://localhost:${gateway.listeners[0]?.address.port}`)
   return {
-    gateway, configFile, lines,
+    gateway, configFile, lines, writeEgress,
     caPem: ca.certificatePem,
     identities: new Identities(store),
     agent: async (node, token, gatewayPort) => {

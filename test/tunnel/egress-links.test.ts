@@ -212,6 +212,22 @@ void test('a session of another gateway is reached by the link to it', async (t)
   t.same(front.peerLinks, [{ id: 'back', why: undefined }])
 })
 
+void test('a gateway that drains does not wait longer than its tenant’s time for what goes by another gateway', async (t) => {
+  const place = await gateways(t)
+  const { lab, front, back, request } = place
+  await linked(place)
+  await nodeHere(lab, [back], 'worker-1')
+  front.tunnel.seen(lastSession(back), { kind: 'gateway', id: 'back' })
+  const { socket } = await request(`worker-1:${lab.echo.port}`, 'x')
+  await readBytes(socket, 1)
+  front.tunnel.publish(changeOf({ version: 2, tenants: [{ ...tenant('acme', [endpoint(lab.echo.port)]), drainTimeoutMs: 500 }] }))
+  const ended = readToEnd(socket)
+  await front.tunnel.drain()
+  await ended
+  t.match(front.egress, [{ node: 'worker-1', status: 200, end: 'socket-reset' }])
+  t.equal(back.tunnel.figures().sessions, 1, 'the session is not this one’s to end')
+})
+
 void test('of a session of its own and one elsewhere, a gateway asks its own', async (t) => {
   const place = await gateways(t)
   const { lab, front, back, request } = place

@@ -560,6 +560,17 @@ void test('what can’t be bound is named, what is there stays, and then none of
   t.ok((await openSocket(t, path)).readable, 'those that there were go on')
 })
 
+void test('entries are opened and closed in the order in which that is asked for', async (t) => {
+  const { gateway: { tunnel }, folder, path } = await place(t)
+  const [there, fresh] = [path, join(folder, 'fresh.sock')].map((each) => ({ kind: 'socket', path: each, tenant: 'acme' }) as const)
+  if (there === undefined || fresh === undefined) throw new Error('unreachable')
+  // As when another thread could not open its part of the same reload.
+  await Promise.all([tunnel.openEgress([there, fresh]), tunnel.openEgress([there]), tunnel.closeOtherEgress([path])])
+  t.same(await readdir(folder), ['acme.sock'])
+  await Promise.all([tunnel.openEgress([fresh]), tunnel.openEgress([fresh]), tunnel.closeOtherEgress([])])
+  t.same(await readdir(folder), [])
+})
+
 void test('a socket that becomes another tenant’s is so for connections from then on', async (t) => {
   const { lab, gateway, path, open } = await place(t)
   gateway.tunnel.publish(changeOf({ version: 2, tenants: [tenant('acme', [endpoint(lab.echo.port)]), tenant('globex', [endpoint(lab.echo.port)])] }))

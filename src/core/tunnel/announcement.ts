@@ -45,6 +45,13 @@ export function announcementIn(headers: Readonly<Record<string, string | readonl
   return { addresses, ranges, names }
 }
 
+/** Whether it is as `announcementIn` gives it. */
+export function isAnnounced({ addresses, ranges, names }: Announced): boolean {
+  const { addressesMax, rangesMax, namesMax } = announcementLimits
+  const areWritten = (texts: readonly string[], max: number, parse: (text: string) => string | undefined): boolean => texts.length <= max && texts.every((text) => parse(text) === text)
+  return areWritten(addresses, addressesMax, canonicalAddress) && areWritten(ranges, rangesMax, canonicalCidr) && areWritten(names, namesMax, announcedName)
+}
+
 /**
  * What may not be announced, whoever has it.
  * @param mayAnnounce networks; undefined: whatever is not special

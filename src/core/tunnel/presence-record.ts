@@ -6,7 +6,9 @@
 
 import type { Reachable } from '../egress/agent-table.ts'
 import type { GatewayIdentity } from '../identity/peer-proof.ts'
+import { namePattern } from '../name.ts'
 import type { HostPort } from '../net/socket-address.ts'
+import { isAnnounced } from './announcement.ts'
 
 /** Of an Ed25519 key. */
 const publicKeyBytes = 32
@@ -27,7 +29,7 @@ export function encodeGateway({ publicKey, at: { host, port } }: PeerGateway): s
 /** @returns undefined for what no gateway has written */
 export function gatewayIn(id: string, text: string): PeerGateway | undefined {
   const { publicKey, host, port } = objectIn(text)
-  if (typeof publicKey !== 'string' || typeof host !== 'string' || typeof port !== 'number' || !/^[A-Za-z0-9+/]{43}=$/.test(publicKey)) return undefined
+  if (typeof publicKey !== 'string' || typeof host !== 'string' || host === '' || !isPort(port) || !/^[A-Za-z0-9+/]{43}=$/.test(publicKey)) return undefined
   const bytes = Uint8Array.from(atob(publicKey), (each) => each.charCodeAt(0))
   return bytes.length === publicKeyBytes ? { id, publicKey: bytes, at: { host, port } } : undefined
 }
@@ -40,8 +42,9 @@ export function encodeSession({ tenant, node, keyId, sinceMs, announced: { addre
 export function sessionIn(id: string, text: string): ReachableFacts | undefined {
   const { tenant, node, keyId, sinceMs, announced } = objectIn(text)
   const { addresses, ranges, names } = isObject(announced) ? announced : {}
-  if (typeof tenant !== 'string' || typeof node !== 'string' || typeof keyId !== 'string' || typeof sinceMs !== 'number') return undefined
-  return areTexts(addresses) && areTexts(ranges) && areTexts(names) ? { id, tenant, node, keyId, sinceMs, announced: { addresses, ranges, names } } : undefined
+  if (!isName(tenant) || !isName(node) || typeof keyId !== 'string' || typeof sinceMs !== 'number') return undefined
+  if (!areTexts(addresses) || !areTexts(ranges) || !areTexts(names) || !isAnnounced({ addresses, ranges, names })) return undefined
+  return { id, tenant, node, keyId, sinceMs, announced: { addresses, ranges, names } }
 }
 
 function objectIn(text: string): Readonly<Record<string, unknown>> {
@@ -55,6 +58,14 @@ function objectIn(text: string): Readonly<Record<string, unknown>> {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 65_535
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && namePattern.test(value)
 }
 
 function areTexts(value: unknown): value is readonly string[] {

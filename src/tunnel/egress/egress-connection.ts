@@ -56,6 +56,7 @@ export class EgressConnection {
   #node: string | undefined
   #attempts = 0
   readonly #headTimer: NodeJS.Timeout
+  #cutTimer: NodeJS.Timeout | undefined
   readonly #received = (bytes: Buffer): void => this.#data(bytes)
   /** Later, an end is one of the two ways. */
   readonly #finished = (): void => {
@@ -77,6 +78,14 @@ export class EgressConnection {
   /** Ends it now. */
   cut(): void {
     this.#options.socket.destroy()
+  }
+
+  /** @param msOf its tenant's; one of nobody that is known is refused before long */
+  cutAfter(msOf: (tenant: string) => number): void {
+    const { tenant } = this.#options
+    if (tenant === undefined || this.#phase === 'ended') return
+    this.#cutTimer = setTimeout(() => this.cut(), msOf(tenant))
+    this.#cutTimer.unref()
   }
 
   #data(bytes: Buffer): void {
@@ -180,6 +189,7 @@ export class EgressConnection {
   #end(end: EgressRecord['end'], detail: string): void {
     if (this.#phase === 'ended') return
     this.#phase = 'ended'
+    clearTimeout(this.#cutTimer)
     const totals = this.#relay?.totals
     this.#options.ended({
       tenant: this.#options.tenant, target: this.#target, node: this.#node, status: this.#status, refusal: this.#refusal, end, detail,

@@ -33,6 +33,8 @@ export interface Elsewhere {
 
 export interface EgressOptions {
   readonly isTenant: (name: string) => boolean
+  /** For a tenant's connections to end by themselves when the gateway drains. */
+  readonly drainMs: (tenant: string) => number
   readonly observer: EgressObserver
 }
 
@@ -50,6 +52,8 @@ export class Egress {
   /** This gateway's. */
   readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
   #whenEmpty: (() => void)[] = []
+  /** The end of what was last asked for: entries are opened and closed by one at a time. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(options: EgressOptions) {
     this.#options = options
@@ -69,24 +73,28 @@ export class Egress {
    * @throws an error that names the one that can't be bound: then none of the new ones is
    */
   async open(entries: readonly EgressEntry[]): Promise<void> {
-    const opened: EgressServer[] = []
-    try {
-      for (const entry of entries.filter((each) => !this.#servers.has(entryName(each)))) opened.push(await this.#open(entry))
-    } catch (error) {
-      for (const server of opened) await server.close()
-      throw error
-    }
-    for (const entry of entries) this.#servers.get(entryName(entry))?.change(entry)
-    for (const server of opened) this.#servers.set(entryName(server.entry), server)
+    await this.#inTurn(async () => {
+      const opened: EgressServer[] = []
+      try {
+        for (const entry of entries.filter((each) => !this.#servers.has(entryName(each)))) opened.push(await this.#open(entry))
+      } catch (error) {
+        for (const server of opened) await server.close()
+        throw error
+      }
+      for (const entry of entries) this.#servers.get(entryName(entry))?.change(entry)
+      for (const server of opened) this.#servers.set(entryName(server.entry), server)
+    })
   }
 
   /** All but these accept nothing more; connections go on. */
   async closeOthers(names: readonly string[]): Promise<void> {
-    for (const [name, server] of this.#servers) {
-      if (names.includes(name)) continue
-      this.#servers.delete(name)
-      await server.close()
-    }
+    await this.#inTurn(async () => {
+      for (const [name, server] of this.#servers) {
+        if (names.includes(name)) continue
+        this.#servers.delete(name)
+        await server.close()
+      }
+    })
   }
 
   /** A session of this thread's has begun. */
@@ -125,9 +133,10 @@ export class Egress {
     })
   }
 
-  /** Accepts nothing more; resolves when no connection is left. */
+  /** Accepts nothing more; what does not end by itself in its tenant's time is cut. Resolves when no connection is left. */
   async drain(): Promise<void> {
     await this.closeOthers([])
+    for (const connection of this.#connections) connection.cutAfter(this.#options.drainMs)
     if (this.#connections.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
   }
@@ -136,6 +145,12 @@ export class Egress {
   async stop(): Promise<void> {
     await this.closeOthers([])
     for (const connection of this.#connections) connection.cut()
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const own = this.#turn.then(work)
+    this.#turn = own.catch(() => undefined)
+    await own
   }
 
   async #open(entry: EgressEntry): Promise<EgressServer> {

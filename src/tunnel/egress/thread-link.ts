@@ -5,7 +5,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { MuxLink, type Wire } from '../mux-link.ts'
-import { linkLimits } from './link-limits.ts'
+import { threadLinkLimits } from './link-limits.ts'
 
 const messageBytesMax = 16 * 1024
 /** Taken, and not acknowledged yet. */
@@ -44,7 +44,7 @@ export class ThreadLink {
       },
       close: () => port.close(),
     }
-    this.#link = new MuxLink({ role, wire, budget, limits: linkLimits, opened: relayed, goingAway: () => undefined, ended: () => undefined })
+    this.#link = new MuxLink({ role, wire, budget, limits: threadLinkLimits, opened: relayed, goingAway: () => undefined, ended: () => undefined })
     port.on('message', (message: Uint8Array | number) => {
       if (typeof message === 'number') {
         unsentBytes -= message

@@ -157,6 +157,11 @@ export class TunnelGateway {
     return this.#snapshot?.tenants.get(name) !== undefined
   }
 
+  /** Its `timeouts.drain`; 0 where there is no such tenant. */
+  drainMs(name: string): number {
+    return this.#snapshot?.tenants.get(name)?.drainTimeoutMs ?? 0
+  }
+
   /** For connections from now on; none resumes a session of before. @throws where they don't belong together */
   setCertificate(certificate: Certificate): void {
     // Whether clients are asked for a certificate is for a server's life. It listens on nothing: there is nothing to close.
@@ -342,7 +347,7 @@ export class TunnelGateway {
     session.goAway()
     this.#options.egress.gone(session.facts.id)
     this.#options.observer.sessionLeaving(session.facts)
-    const timer = setTimeout(() => session.close('the time to drain is over'), this.#snapshot?.tenants.get(session.facts.tenant)?.drainTimeoutMs ?? 0)
+    const timer = setTimeout(() => session.close('the time to drain is over'), this.drainMs(session.facts.tenant))
     timer.unref()
   }
 
