@@ -91,6 +91,38 @@ void test('a reload changes new connections and leaves live ones alone', async (
   t.equal((await readToEnd(gone)).bytes.at(-1), 112, 'unrecognized_name')
 })
 
+void test('limits: who is refused is counted and logged by reason, and a reload moves them while open connections count on', async (t) => {
+  const echo = await startEcho(t)
+  const withLimits = (listenerMax: number, acmeMax: number): string => `listeners: [{ address: "127.0.0.1:0", limits: { connections: ${listenerMax} } }]
+defaults: { limits: { connections: ${acmeMax} } }
+tenants:
+  - { name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [127.0.0.1:${echo.port}] } }
+  - { name: globex, hostnames: [globex.example.test], apiServer: { endpoints: [127.0.0.1:${echo.port}] } }
+admin: { address: 127.0.0.1:0 }
+`
+  const { gateway, lines, write } = await start(t, withLimits(3, 1))
+  const come = async (hello: Uint8Array): Promise<boolean> => {
+    const client = await dial(t, portOf(gateway), hello).catch(() => undefined)
+    return client !== undefined && await readBytes(client, hello.length).then((bytes) => bytes.equals(hello), () => false)
+  }
+  t.same([await come(acmeHello), await come(acmeHello), await come(globexHello)], [true, false, true])
+  await until(() => lines.some(({ reason }) => reason === 'tenant-connection-limit'))
+  write(withLimits(2, 2))
+  t.match(await gateway.reload('test'), { kind: 'reloaded' })
+  t.equal(await come(globexHello), false)
+  await until(() => lines.some(({ reason }) => reason === 'listener-connection-limit'))
+  t.match(lines.find(({ reason }) => reason === 'listener-connection-limit'), { msg: 'connection', listener: '127.0.0.1:0', outcome: 'refused', closedBy: 'gateway', attempts: 0, snapshotVersion: 2 })
+  write(withLimits(5, 2))
+  t.match(await gateway.reload('test'), { kind: 'reloaded' })
+  t.same([await come(acmeHello), await come(acmeHello), await come(globexHello)], [true, false, true])
+  const { body } = await get(gateway, '/metrics')
+  t.match(body, /sluice_connections_refused_total\{reason="tenant-connection-limit"\} 2\n/)
+  t.match(body, /sluice_connections_refused_total\{reason="listener-connection-limit"\} 1\n/)
+  t.match(body, /sluice_connections_total\{listener="127\.0\.0\.1:0",outcome="refused"\} 3\n/)
+  t.match(body, /sluice_tenant_connections_open 4\n/)
+  t.match(body, /sluice_tenants_connected 2\n/)
+})
+
 void test('a changed file is noticed by itself', async (t) => {
   const echo = await startEcho(t)
   const { gateway, write } = await start(t, configText({ names: { acme: echo.port } }))

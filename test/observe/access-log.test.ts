@@ -1,7 +1,7 @@
 // The access log: which connections have a line, and that a flood stays bounded.
 
 import { test } from 'tap'
-import type { ConnectionRecord } from '../../src/core/connection-record.ts'
+import { refusedRecord, type ConnectionRecord } from '../../src/core/connection-record.ts'
 import { terminations, terminationOf, type TerminationReason } from '../../src/core/termination.ts'
 import { AccessLog, accessLogLimits } from '../../src/observe/access-log.ts'
 import { createLogger } from '../../src/observe/log.ts'
@@ -38,6 +38,18 @@ void test('lines of refused connections have a budget for each reason; what is o
   t.match(lines.at(-1), { msg: 'connection', reason: 'unknown-server-name' }, 'another reason has its own')
   for (let index = 0; index < linesBurst; index++) log.write({ ...record, reason: 'hello-not-tls' }, 1_000)
   t.equal(lines.length, linesBurst + 1 + linesPerSecond, 'a second later')
+})
+
+void test('one that was refused as it was accepted has its record made for a line only', async (t) => {
+  const { log, lines, suppressed } = accessLog()
+  let made = 0
+  const refused = (): ConnectionRecord => {
+    made += 1
+    return refusedRecord({ id: 'c2', reason: 'source-rate-limit', listener: '[::]:6443', downstream: client, snapshotVersion: 3, acceptedAtMs: 0 })
+  }
+  for (let index = 0; index < linesBurst + 50; index++) log.writeRefused('source-rate-limit', refused, 0)
+  t.same([made, lines.length, suppressed.length], [linesBurst, linesBurst, 50])
+  t.match(lines[0], { msg: 'connection', reason: 'source-rate-limit', outcome: 'refused', closedBy: 'gateway', client: '192.0.2.7:40000', attempts: 0 })
 })
 
 void test('a thread has its share of the budget', async (t) => {

@@ -51,7 +51,10 @@ export function releaseThread(tables: AdmissionTables, thread: number): void {
   const cells = tables.holds[thread]
   if (cells === undefined) return
   unlockAll(tables.sources, thread)
-  for (let hold = 0; hold < cells.length / holdFields; hold++) release(tables, cells, hold)
+  for (let hold = 0; hold < cells.length / holdFields; hold++) {
+    // Most were never used, and memory that is only read takes none.
+    if (cells.subarray(hold * holdFields, (hold + 1) * holdFields).some((cell) => cell !== 0)) release(tables, cells, hold)
+  }
 }
 
 function release(tables: AdmissionTables, cells: Int32Array, hold: number): void {

@@ -1,8 +1,8 @@
 // Networks in CIDR notation (RFC 4632, RFC 4291 §2.3), and sets of them.
 //
-// A set keeps, for each family, the distinct prefix lengths in use and one hash set of network addresses for each: a
-// lookup costs one probe a prefix length, however many networks there are.
+// Of a set's networks those that are in no other one are kept, as ranges of addresses.
 
+import { AddressRanges, type AddressRange } from './address-ranges.ts'
 import { formatIpAddress, parseIpAddress, type IpAddress } from './ip-address.ts'
 
 export interface Cidr {
@@ -46,23 +46,15 @@ export class InvalidCidrError extends Error {
   readonly code = 'INVALID_CIDR'
 }
 
-interface FamilySets {
-  /** Network addresses by prefix length, as keys. */
-  readonly networks: Map<number, Set<string>>
-}
-
 /** Immutable. */
 export class CidrSet {
-  readonly #ipv4: FamilySets = { networks: new Map() }
-  readonly #ipv6: FamilySets = { networks: new Map() }
+  readonly #ipv4: AddressRanges
+  readonly #ipv6: AddressRanges
 
-  private constructor(cidrs: Iterable<Cidr>) {
-    for (const { network, prefixBits } of cidrs) {
-      const { networks } = network.family === 4 ? this.#ipv4 : this.#ipv6
-      let keys = networks.get(prefixBits)
-      if (keys === undefined) networks.set(prefixBits, keys = new Set())
-      keys.add(keyOf(network.bytes))
-    }
+  private constructor(cidrs: readonly Cidr[]) {
+    const rangesOf = (family: 4 | 6): AddressRange[] => cidrs.filter(({ network }) => network.family === family).map(rangeOf)
+    this.#ipv4 = new AddressRanges(1, rangesOf(4))
+    this.#ipv6 = new AddressRanges(4, rangesOf(6))
   }
 
   /** @throws {InvalidCidrError} */
@@ -77,13 +69,12 @@ export class CidrSet {
   /** False for what is no IP address. */
   contains(address: string): boolean {
     const parsed = parseIpAddress(address)
-    if (parsed === undefined) return false
-    const { networks } = parsed.family === 4 ? this.#ipv4 : this.#ipv6
-    for (const [prefixBits, keys] of networks) {
-      if (keys.has(keyOf(masked(parsed.bytes, prefixBits)))) return true
-    }
-    return false
+    return parsed !== undefined && (parsed.family === 4 ? this.#ipv4 : this.#ipv6).has(parsed.bytes)
   }
+}
+
+function rangeOf({ network: { bytes }, prefixBits }: Cidr): AddressRange {
+  return { first: bytes, last: bytes.map((byte, index) => byte | (0xff >> Math.min(8, Math.max(0, prefixBits - 8 * index)))) }
 }
 
 /** The network of so many bits that the address is in. */
