@@ -26,10 +26,17 @@ export interface MeasureOptions {
   readonly interlude?: () => Promise<void>
   /** Connections to the backend that stay when the load's have ended. @default 0 */
   readonly standing?: () => number
+  /** What runs beside the load: its window is the load's. */
+  readonly beside?: () => Windowed | undefined
+}
+
+export interface Windowed {
+  openWindow(): Promise<void>
+  closeWindow(): Promise<void>
 }
 
 export async function measure(options: MeasureOptions): Promise<Measured> {
-  const { workload, target, relayPids, generator, backends, warmUpMs, durationMs, interlude, standing = () => 0 } = options
+  const { workload, target, relayPids, generator, backends, warmUpMs, durationMs, interlude, standing = () => 0, beside = () => undefined } = options
   let before = await backends.counters()
   const pids = relayPids.flatMap(processTree)
   const pssBeforeBytes = pssBytes(pids)
@@ -41,11 +48,11 @@ export async function measure(options: MeasureOptions): Promise<Measured> {
   }
   await generator.start()
   await delay(warmUpMs)
-  await generator.openWindow()
+  await Promise.all([generator.openWindow(), beside()?.openWindow()])
   const open = await readEdge(pids, backends)
   await delay(durationMs)
   const close = await readEdge(pids, backends)
-  await generator.closeWindow()
+  await Promise.all([generator.closeWindow(), beside()?.closeWindow()])
   const pssAfterBytes = pssBytes(pids)
   const tallies = await generator.finish()
   const after = await backends.settle(settleTimeoutMs, standing())

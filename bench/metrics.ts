@@ -6,7 +6,7 @@ export type MetricName =
   | 'requestsPerSecond' | 'connectionsPerSecond' | 'gigabytesPerSecond'
   | 'cpuUsPerRequest' | 'cpuUsPerConnection' | 'cpuSecondsPerGigabyte'
   | 'p50Us' | 'p90Us' | 'p99Us' | 'p999Us' | 'maxUs' | 'generatorLateP50Us' | 'generatorLateP99Us'
-  | 'beforeP50Us' | 'beforeP99Us' | 'newStreamMs' | 'megabytesPerSecond' | 'stalledStreams' | 'stalledMib' | 'stalledKibPerStream'
+  | 'beforeP50Us' | 'beforeP99Us' | 'newStreamMs' | 'megabytesPerSecond' | 'logMegabytesPerSecond' | 'stalledStreams' | 'stalledMib' | 'stalledKibPerStream'
   | 'answered504' | 'answeredOther' | 'closedUnanswered' | 'unanswered' | 'slowestAnswerMs' | 'pendingMib'
   | 'firstBroadcasts' | 'broadcastsPerMinute' | 'copiesPerMinute' | 'probesPerMinute' | 'nodeEntries' | 'apiServerEntries' | 'gatewayEntries' | 'entries'
   | 'memoryMib' | 'idleKibPerConnection' | 'idleCpuPercent'

@@ -28,6 +28,7 @@ Usage: npm run bench:egress -- [OPTIONS]
                           open      connections opened and closed a second
                           idle      memory of a connection that does nothing
                           stalled   latency of a connection beside a reader that has stopped
+                          log       latency of a connection beside a log that is followed at full speed
                           pending   latency of connections beside dials that nobody answers, and what becomes of these
   --peers LIST          of ${peers.join(',')}; all that are there by default (npm run bench:tunnel:peers builds Konnectivity)
   --runs N              rounds over all of it; tables show medians and spreads [${full.runs}]

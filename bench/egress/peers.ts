@@ -6,6 +6,9 @@ import { konnectivity } from '../tunnel/peers/konnectivity.ts'
 import type { TunnelFacts, TunnelLaunch, TunnelPeer } from '../tunnel/peers/tunnel-peer.ts'
 import { blackHole } from './network.ts'
 
+/** Whatever the system chooses for the backends. */
+const backendPorts = '1024-65535'
+
 const sluice: TunnelPeer = {
   name: 'sluice',
   settings: '`egress: [{ tenant, socket }]`, one agent with `reverse: { allow, announce }`, every other setting at its default',
@@ -19,7 +22,7 @@ function launch(facts: TunnelFacts): TunnelLaunch {
     server: gatewayLaunch(facts, `egress: [{ tenant: ${tenant}, socket: ${socket} }]\n`),
     client: () => agentLaunch(facts, `node: { name: node1, addresses: [${facts.upstreamAddress}] }
 reverse:
-  allow: [{ node: true, ports: [${facts.upstreamPort}] }, { cidr: ${blackHole.network}, ports: [${blackHole.port}] }]
+  allow: [{ node: true, ports: [${backendPorts}] }, { cidr: ${blackHole.network}, ports: [${blackHole.port}] }]
   announce: [${blackHole.network}]
 `),
   }

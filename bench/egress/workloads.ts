@@ -4,11 +4,13 @@ import { bulk, cores, echo, idle, latenciesBeside, memory, open, pacedStreams, p
 import { blackHole } from './network.ts'
 import type { EgressOptions } from './options.ts'
 
-export const allEgressModes = ['echo', 'bulk', 'open', 'idle', 'stalled', 'pending'] as const
+export const allEgressModes = ['echo', 'bulk', 'open', 'idle', 'stalled', 'log', 'pending'] as const
 export type EgressMode = typeof allEgressModes[number]
 
 /** Of the one that somebody types into. */
 const execRequestsPerSecond = 500
+/** … beside a log, where an echo may take ten times as long: each must be there before the next one is due. */
+const besideLogRequestsPerSecond = 50
 
 export function egressWorkloads({ modes, idleConnections, pendingDials, requestsPerSecond }: EgressOptions): readonly TunnelWorkload[] {
   return modes.flatMap((mode) => {
@@ -18,6 +20,7 @@ export function egressWorkloads({ modes, idleConnections, pendingDials, requests
       case 'open': return [open()]
       case 'idle': return [idle(idleConnections)]
       case 'stalled': return [stalled({ readers: 1, streams: 1, requestsPerSecond: execRequestsPerSecond })]
+      case 'log': return [besideLog()]
       case 'pending': return [pending(pendingDials, requestsPerSecond)]
       default: {
         const never: never = mode
@@ -25,6 +28,27 @@ export function egressWorkloads({ modes, idleConnections, pendingDials, requests
       }
     }
   })
+}
+
+function besideLog(): TunnelWorkload {
+  return {
+    ...plain,
+    name: 'log',
+    title: 'One stream beside a log at full speed',
+    explanation: `${besideLogRequestsPerSecond.toLocaleString('en')} echoes/s are due at fixed times, first alone (“before”), then while another stream brings what its source sends as fast as it comes. `
+      + '“New stream”: opened meanwhile, until its echo.',
+    spec: { kind: 'paced', connections: 1, payloadBytes, requestsPerSecond: besideLogRequestsPerSecond },
+    role: 'echo',
+    isFresh: true,
+    besideLog: true,
+    columns: [
+      ...latenciesBeside,
+      { metric: 'logMegabytesPerSecond', title: 'log, MB/s', digits: 0, compared: 'more' },
+      { metric: 'newStreamMs', title: 'new stream, ms', digits: 1 },
+      { metric: 'generatorLateP99Us', title: 'generator late p99, µs', digits: 0 },
+      ...cores,
+    ],
+  }
 }
 
 function pending(dials: number, requestsPerSecond: number): TunnelWorkload {

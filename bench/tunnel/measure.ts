@@ -1,11 +1,12 @@
-// One measurement of a tunnel: a load; a load without and with something beside it, stalled readers or dials to nowhere; or the memory of
-// stalled readers.
+// One measurement of a tunnel: a load; a load without and with something beside it, stalled readers, a log at full speed or dials to
+// nowhere; or the memory of stalled readers.
 
 import type { Measured } from '../conclude.ts'
 import type { Backends } from '../load/backends.ts'
 import type { Generator } from '../load/generator.ts'
 import { measure, type MeasureOptions } from '../measure.ts'
 import { processTree, pssBytes } from '../proc.ts'
+import { FullLog } from './full-log.ts'
 import type { TunnelRunOptions } from './options.ts'
 import { PendingDials } from './pending-dials.ts'
 import { StalledReaders } from './stalled-readers.ts'
@@ -26,8 +27,9 @@ export interface MeasureTunnelOptions {
 }
 
 export async function measureTunnel(options: MeasureTunnelOptions): Promise<Measured> {
-  const { workload: { name, stalled, pending } } = options
+  const { workload: { name, stalled, besideLog, pending } } = options
   if (pending !== undefined) return await beside(options, async () => await besidePending(options, pending))
+  if (besideLog) return await beside(options, async () => await besideFullLog(options))
   if (stalled === 0) return withMegabytes(await load(options))
   return name === 'stalled-memory' ? await stalledMemory(options) : await beside(options, async () => await besideStalled(options))
 }
@@ -76,6 +78,33 @@ async function besidePending(options: MeasureTunnelOptions, { dials: count, addr
     }
   } finally {
     dials.close()
+  }
+}
+
+async function besideFullLog(options: MeasureTunnelOptions): Promise<Measured> {
+  const { workload, target, backends } = options
+  let log: FullLog | undefined
+  let newStreamMs: number | undefined
+  const measured = await load(options, {
+    beside: () => log,
+    interlude: async () => {
+      log = await FullLog.open(target.loadTarget('source'))
+      newStreamMs = await target.probe(newStreamMsMax)
+      await backends.settle(settleTimeoutMs, workload.spec.connections)
+    },
+  })
+  const figures = await log?.close()
+  if (figures === undefined) return measured
+  const { megabytesPerSecond, sourceCores, readerCores, failure } = figures
+  const { generatorCores = 0, backendCores = 0, otherCores = 0 } = measured.metrics
+  return {
+    ...measured,
+    metrics: {
+      ...measured.metrics, logMegabytesPerSecond: megabytesPerSecond, ...(newStreamMs === undefined ? {} : { newStreamMs }),
+      generatorCores: generatorCores + readerCores, backendCores: backendCores + sourceCores, otherCores: Math.max(0, otherCores - sourceCores),
+    },
+    caveats: [...measured.caveats, ...(newStreamMs === undefined ? [`no new stream within ${newStreamMsMax / 1000} s`] : [])],
+    ...(failure === undefined ? {} : { failure: `the log: ${failure}` }),
   }
 }
 

@@ -92,8 +92,8 @@ class TunnelSession {
     this.measurements.push(result)
     this.#parts.onMeasurement(result)
     if (target.ending !== undefined) this.problems.push(`run ${run}, ${workload.name}: an end of ${target.name} ended by itself (${target.ending})`)
-    // What stalled readers and dials have left behind is nobody else's.
-    if (workload.stalled > 0 || workload.pending !== undefined) await target.stop()
+    // What stalled readers, a log and dials have left behind is nobody else's.
+    if (workload.stalled > 0 || workload.besideLog || workload.pending !== undefined) await target.stop()
   }
 
   async #start(run: number, target: TunnelTarget, roundTripMs: number): Promise<boolean> {

@@ -18,6 +18,8 @@ export interface TunnelWorkload {
   readonly isFresh: boolean
   /** Readers that stop before the load begins. With some, it is measured without them first. */
   readonly stalled: number
+  /** A log that is followed at full speed; it is measured without it first. */
+  readonly besideLog: boolean
   /** Dials to where nobody answers, that wait while the load runs; it is measured without them first. */
   readonly pending?: { readonly dials: number, readonly address: string, readonly port: number }
   readonly columns: readonly Column[]
@@ -51,7 +53,7 @@ export const latenciesBeside: readonly Column[] = [
   { metric: 'beforeP99Us', title: 'before: p99, µs', digits: 0 },
   { metric: 'p99Us', title: 'p99, µs', digits: 0, compared: 'less' },
 ]
-export const plain = { roundTripMs: 0, isFresh: false, stalled: 0 }
+export const plain = { roundTripMs: 0, isFresh: false, stalled: 0, besideLog: false }
 
 export interface WindowBounds {
   /** What a stream's window begins with. */

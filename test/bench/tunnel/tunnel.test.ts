@@ -38,6 +38,7 @@ const expectedOfEgress: Readonly<Record<string, readonly MetricName[]>> = {
   'open': ['connectionsPerSecond'],
   'idle': ['memoryMib'],
   'stalled-1': ['beforeP99Us', 'p99Us', 'newStreamMs'],
+  'log': ['beforeP99Us', 'p99Us', 'logMegabytesPerSecond', 'newStreamMs'],
   'pending': ['beforeP99Us', 'p99Us', 'answered504', 'slowestAnswerMs'],
 }
 
