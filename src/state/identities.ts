@@ -177,8 +177,8 @@ export class Identities {
       const entry = await this.#store.get(key)
       if (entry === undefined) return undefined
       const before = read(entry)
-      if (before.revokedAtMs !== undefined) return before
-      const after = { ...before, revokedAtMs: this.#nowMs() }
+      // Written again where it is so already: who did it may have died before gateways were told.
+      const after = { ...before, revokedAtMs: before.revokedAtMs ?? this.#nowMs() }
       if (await this.#store.put(key, JSON.stringify(after), entry.revision) !== undefined) return after
     }
     throw new IdentityError(`${key}: other writers were quicker ${attemptsMax} times`)

@@ -1,5 +1,5 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { appendFileSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { CertificateClaim } from '../../src/core/identity/admission.ts'
@@ -121,6 +121,31 @@ void test('a node that is revoked is out for good, and who watches is told at on
   t.same(told, [keyIdOf(revoked)])
   t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: revoked, tokenText: text }), { kind: 'refused', reason: 'node-revoked' })
   watch.close()
+})
+
+void test('what a process wrote that was killed before it told anybody is heard of when it is done again', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const others = new Identities(store)
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
+  const [revoked, enrolled] = [newKey(), newKey()]
+  const [revokedId, enrolledId] = [keyIdOf(revoked), keyIdOf(enrolled)]
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: revoked, tokenText: text })
+  const folderOf = (keyId: string): string => join(directory, 'entries', 'nodes', 'acme', `${keyId}@`)
+  const record = readFileSync(join(folderOf(revokedId), '00000001'), 'utf8')
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node3', publicKey: newKey() }), { kind: 'refused', reason: 'node-unknown' }, 'all that was told is heard')
+  writeFileSync(join(folderOf(revokedId), '00000002'), record.replace(/\}$/, ',"revokedAtMs":5}'))
+  mkdirSync(folderOf(enrolledId))
+  writeFileSync(join(folderOf(enrolledId), '00000001'), record.replace('node1', 'node2'))
+  const told: string[] = []
+  await identities.watchRevocations((keyId) => told.push(keyId), (error) => t.error(error))
+  t.equal(await identities.isRevoked(revokedId), false)
+  t.match(await others.revokeNode(revokedId), { name: 'node1', revokedAtMs: 5 })
+  await until(() => told.length > 0)
+  t.equal(await identities.isRevoked(revokedId), true)
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: enrolled, tokenText: text }), { kind: 'admitted', isNew: false })
+  t.equal(await identities.isRevoked(enrolledId), false)
 })
 
 void test('a token’s limits, and its secret nowhere on disk', async (t) => {

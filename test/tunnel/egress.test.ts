@@ -431,8 +431,14 @@ void test('the first node with an address keeps it, until its last session has e
   t.match((await ask(await open(), '192.0.2.1:1')).line, /^HTTP\/1\.1 403 first: /)
   t.equal(gateway.egress.at(-1)?.attempts, 1, 'the second is not even asked')
   t.match((await ask(await open(), '192.0.2.2:1')).line, /^HTTP\/1\.1 403 second: /)
+  // As when a session of its takes another's place: the one before ends last.
+  const again = await nodeHere(lab, [gateway], 'first', { addresses: ['192.0.2.1'], reverse: nobody })
+  await until(() => gateway.started.length === 3)
   await first.agent.stop()
   await until(() => gateway.ended.length === 1)
+  t.match((await ask(await open(), '192.0.2.1:1')).line, /^HTTP\/1\.1 403 first: /)
+  await again.agent.stop()
+  await until(() => gateway.ended.length === 2)
   t.match((await ask(await open(), '192.0.2.1:1')).line, /^HTTP\/1\.1 403 second: /)
 })
 

@@ -28,7 +28,7 @@ export interface Reachable<Way> {
   readonly tenant: string
   readonly keyId: string
   readonly node: string
-  /** Unix time. Earlier sessions come first in line for an address; of equals, the one with the smaller id. */
+  /** Unix time since when its node has had a session without a break. Earlier ones come first in line for an address; of equals, the one with the smaller id. */
   readonly sinceMs: number
   readonly announced: Announced
   readonly way: Way
@@ -107,6 +107,11 @@ export class AgentTable<Way> {
     for (const range of ranges) leave(agents.byRange, range, seat)
     for (const name of names) leave(agents.byName, name, seat)
     leave(agents.byNode, node, seat)
+  }
+
+  /** Since when the node has had a session without a break; undefined: it has none. */
+  since({ tenant, node, keyId }: Pick<Reachable<Way>, 'tenant' | 'node' | 'keyId'>): number | undefined {
+    return this.#tenants.get(tenant)?.byNode.get(node)?.find((seat) => seat.keyId === keyId)?.sinceMs
   }
 
   /**

@@ -52,7 +52,7 @@ export interface SessionFacts {
   readonly keyId: string
   /** The agent's address. */
   readonly remote: string
-  /** Unix time. */
+  /** Unix time since when its node has had a session without a break. */
   readonly sinceMs: number
   /** What it says that it reaches, less what it may not say. */
   readonly announced: Announced

@@ -163,10 +163,11 @@ export class FileStore implements Store {
     const folder = this.#folderOf(key)
     const drafts = join(this.#directory, 'drafts')
     const current = await readVersion(folder)
-    if ((current.value === undefined ? 0 : current.number) !== ifRevision) return undefined
     const number = current.number + 1
-    if (!await writeVersion({ root: this.#directory, drafts, folder, number, value })) return undefined
+    const isFirst = (current.value === undefined ? 0 : current.number) === ifRevision && await writeVersion({ root: this.#directory, drafts, folder, number, value })
+    // Of another's too: a writer may have died before it told of what it wrote.
     await this.#feed.append([key])
+    if (!isFirst) return undefined
     await retireOlder({ drafts, folder, number })
     return number
   }

@@ -112,6 +112,11 @@ export class Egress {
     this.#table.add({ ...session, way, distance })
   }
 
+  /** As `AgentTable.since`. */
+  since(node: Parameters<AgentTable<Way>['since']>[0]): number | undefined {
+    return this.#table.since(node)
+  }
+
   /** Of a session's own addresses, those that another node had first. */
   takenAddresses(id: string): ReturnType<AgentTable<Way>['takenAddresses']> {
     return this.#table.takenAddresses(id)

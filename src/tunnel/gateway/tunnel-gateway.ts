@@ -90,7 +90,7 @@ export interface TunnelGatewayOptions {
   /** How this thread picks endpoints, and counts its connections to them. */
   readonly scheduling?: SnapshotChangeOptions
   /** Is told of sessions, which it opens streams on. */
-  readonly egress: Pick<Egress, 'began' | 'gone' | 'takenAddresses'>
+  readonly egress: Pick<Egress, 'began' | 'gone' | 'since' | 'takenAddresses'>
   /** Another gateway asks for a link. @returns whether it has one */
   readonly upgradePeer: (request: IncomingMessage, socket: TLSSocket, head: Buffer) => boolean
 }
@@ -275,7 +275,9 @@ export class TunnelGateway {
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
         const faults = announcementFaults(announcement, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
-        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs: Date.now(), announced: without(announcement, faults) }
+        // An address that it has stays its own when it changes from one session to another.
+        const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? Date.now()
+        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, faults) }
         const session = this.#begin(webSocket, socket, { facts, announcement, enrolled: admission.isNew })
         const refused = this.#refuseAnnouncements(session, faults)
         if (refused.length > 0) session.tell({ refused })
