@@ -262,6 +262,22 @@ void test('a gateway whose peer is not in the store, or has another key there, h
   t.ok([...front.peerLinks, ...back.peerLinks].filter(({ id }) => id === 'back').every(({ why }) => why !== undefined))
 })
 
+void test('a gateway that is one too many is linked when another is gone', async (t) => {
+  const place = await gateways(t)
+  const { front, back, fronts, backs } = place
+  const port = await freePort()
+  const others = Array.from({ length: 64 }, (_, index) => ({ ...inStore(identity(`other-${index}`), front), at: { host: '127.0.0.1', port } }))
+  for (const other of others) front.tunnel.gatewaySeen(other)
+  back.tunnel.gatewaySeen(inStore(fronts, front))
+  front.tunnel.gatewaySeen(inStore(identity('early'), back))
+  front.tunnel.gatewaySeen(inStore(backs, back))
+  t.match(front.peerLinks.find(({ id }) => id === 'back'), { why: '64 other gateways are linked already' })
+  front.tunnel.gatewayGone('early')
+  front.tunnel.gatewayGone('other-7')
+  await until(() => front.tunnel.figures().peerLinks === 1)
+  t.same(front.peerLinks.findLast(({ id }) => id === 'back'), { id: 'back', why: undefined })
+})
+
 void test('a gateway at whose address another one answers has no link', async (t) => {
   const place = await gateways(t)
   const { lab, front, fronts, backs } = place

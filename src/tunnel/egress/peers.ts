@@ -15,8 +15,10 @@ import { linkLimits } from './link-limits.ts'
 import { isProven, provePeer, type OwnIdentity } from './peer-identity.ts'
 import { PeerLink } from './peer-link.ts'
 
-/** Gateways of an installation; more are not linked to. */
+/** Gateways that are linked to; of more, one when another is gone: those that drain count as long as they have streams. */
 const peersMax = 64
+/** More are forgotten. */
+const waitingMax = 256
 /** How often one that is gone is looked at for its last stream. */
 const goneCheckMs = 1_000
 /** From one gateway at one time: one for each of its threads, and those that are not known to be dead yet. */
@@ -43,6 +45,7 @@ interface Known {
 export class Peers {
   readonly #options: PeersOptions
   readonly #gateways = new Map<string, Known>()
+  readonly #waiting = new Map<string, PeerGateway>()
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #proofs = new WeakMap<IncomingMessage, string>()
 
@@ -62,14 +65,17 @@ export class Peers {
     }
     if (known !== undefined) this.#drop(known)
     if (this.#gateways.size >= peersMax) {
+      if (this.#waiting.size < waitingMax) this.#waiting.set(gateway.id, gateway)
       linkChanged(gateway.id, `${peersMax} other gateways are linked already`)
       return
     }
+    this.#waiting.delete(gateway.id)
     const link = new PeerLink({ own, peer: gateway, tunnelHostname, budget, changed: (why) => linkChanged(gateway.id, why) })
     this.#gateways.set(gateway.id, { gateway, link, from: new Set(), leaving: undefined })
   }
 
   gone(id: string): void {
+    this.#waiting.delete(id)
     const known = this.#gateways.get(id)
     if (known === undefined || known.leaving !== undefined) return
     const isIdle = (): boolean => known.link.streamCount === 0 && [...known.from].every(({ session }) => session.streamCount === 0)
@@ -88,6 +94,8 @@ export class Peers {
     this.#gateways.delete(gateway.id)
     link.close()
     for (const each of from) each.closed('the gateway is gone from the store')
+    const [next] = this.#waiting.values()
+    if (next !== undefined) this.seen(next)
   }
 
   /** To one of its sessions. */
@@ -126,6 +134,7 @@ export class Peers {
   }
 
   stop(): void {
+    this.#waiting.clear()
     for (const known of Array.from(this.#gateways.values())) this.#drop(known)
   }
 }
