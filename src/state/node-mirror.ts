@@ -5,7 +5,7 @@
 
 import type { NodeRecord } from '../core/identity/join-token.ts'
 import { mirror } from './mirror.ts'
-import type { Store, StoreEntry, Watch } from './store.ts'
+import { StoreUnavailableError, type Store, type StoreEntry, type Watch } from './store.ts'
 
 export interface NodeWatcher {
   /** Also one that is gone. */
@@ -78,8 +78,14 @@ export class NodeMirror {
     return { close: () => this.#watchers.delete(watcher) }
   }
 
+  /** What can't be read lets nobody in, as if it were gone, and must not end the process: every gateway is told of it. */
   #put(entry: StoreEntry): void {
-    const node = storedNode(entry)
+    const node = recordIn(entry.value)
+    if (node === undefined) this.#removed(entry.key)
+    else this.#keep({ ...node, keyId: lastSegment(entry.key), key: entry.key, revision: entry.revision })
+  }
+
+  #keep(node: StoredNode): void {
     this.#nodes.set(node.keyId, [...this.#without(node.key, node.keyId), node])
     this.#count += 1
     if (node.revokedAtMs !== undefined) this.#tellRevoked(node.keyId)
@@ -108,9 +114,20 @@ export class NodeMirror {
   }
 }
 
+/** @throws {StoreUnavailableError} for what is no node's record */
 export function storedNode({ key, value, revision }: StoreEntry): StoredNode {
-  const record: NodeRecord = JSON.parse(value)
+  const record = recordIn(value)
+  if (record === undefined) throw new StoreUnavailableError(`${key}: ${JSON.stringify(value.slice(0, 40))} is no node’s record; expected what Sluice has written, or nothing`)
   return { ...record, keyId: lastSegment(key), key, revision }
+}
+
+function recordIn(value: string): NodeRecord | undefined {
+  try {
+    const record: NodeRecord | null = JSON.parse(value)
+    return typeof record?.tenant === 'string' && typeof record.name === 'string' ? record : undefined
+  } catch {
+    return undefined
+  }
 }
 
 export function lastSegment(key: string): string {

@@ -148,6 +148,26 @@ void test('what a process wrote that was killed before it told anybody is heard 
   t.equal(await identities.isRevoked(enrolledId), false)
 })
 
+void test('a record that nobody can read lets nobody in, and ends no gateway', async (t) => {
+  const { identities, directory } = await fixture(t)
+  const store = await FileStore.open(directory)
+  t.teardown(() => store.close())
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 2 })
+  const [broken, other] = [newKey(), newKey()]
+  await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: broken, tokenText: text })
+  await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: other, tokenText: text })
+  const told: string[] = []
+  await identities.watchRevocations((keyId) => told.push(keyId), (error) => t.error(error))
+  const key = `nodes/acme/${keyIdOf(broken)}`
+  for (const value of ['{"tenant":"acme",', 'null', '{"tenant":"acme"}']) {
+    await store.put(key, value, (await store.get(key))?.revision ?? 0)
+    await until(() => told.length > 0)
+    t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey: broken }), { kind: 'refused', reason: 'node-unknown' })
+    t.match(await identities.admit({ kind: 'key', nodeName: 'node2', publicKey: other }), { kind: 'admitted' })
+    await t.rejects(identities.nodes(), { code: 'STORE_UNAVAILABLE', message: `${key}: ${JSON.stringify(value)} is no node’s record; expected what Sluice has written, or nothing` })
+  }
+})
+
 void test('a token’s limits, and its secret nowhere on disk', async (t) => {
   const { identities, directory } = await fixture(t)
   await t.rejects(identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 0 }), { code: 'IDENTITY', message: /1 to 1000 times/ })
