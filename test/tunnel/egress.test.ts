@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { connectHeadBytesMax } from '../../src/core/tunnel/connect-head.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
+import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { freePort } from '../support/free-port.ts'
 import { readBytes, readToEnd, startBackend, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
@@ -496,6 +497,22 @@ void test('a gateway that drains: connections go on to their own end, none is le
   await readToEnd(socket)
   await drained
   t.match(gateway.ended[1], { reason: 'closed', detail: closedByEither })
+})
+
+void test('of agents for the same, one that has not reached what another one has comes last for a while; where none reaches it, none does', async (t) => {
+  const { lab, gateway, open } = await place(t)
+  const here = { kind: 'cidr', cidr: '127.0.0.1/32', ports: [{ from: 1, to: 65_535 }] } as const
+  const named = (port: number): ReverseOptions => reaching({ allow: [here, { kind: 'host', host: 'localhost', ports: [{ from: port, to: port }] }] })
+  await nodeHere(lab, [gateway], 'good', { addresses: [], reverse: named(lab.echo.port) })
+  await nodeHere(lab, [gateway], 'bad', { addresses: [], reverse: reaching({ allow: [{ kind: 'host', host: 'localhost', ports: [{ from: 1, to: 1 }] }] }) })
+  const nobody = await freePort()
+  for (let each = 0; each < 5; each++) t.match((await ask(await open(), `localhost:${nobody}`)).line, /^HTTP\/1\.1 502 good: /)
+  const sockets = await Promise.all(Array.from({ length: 20 }, async () => (await ask(await open(), `localhost:${lab.echo.port}`)).line))
+  t.ok(sockets.every((line) => line === 'HTTP/1.1 200 OK'))
+  const before = gateway.egress.length
+  for (let each = 0; each < 20; each++) (await ask(await open(), `localhost:${lab.echo.port}`)).socket.destroy()
+  await until(() => gateway.egress.length === before + 20)
+  t.same([...new Set(gateway.egress.slice(before).map(({ attempts, node }) => `${node} ${attempts}`))], ['good 1'])
 })
 
 void test('a gateway that stops cuts what is left', async (t) => {

@@ -47,6 +47,8 @@ export class ReverseDial {
   readonly #startMs = performance.now()
   readonly #candidates: readonly Reachable<Way>[]
   #attempts = 0
+  /** Agents that did not reach it, or may not: it is their fault only if another one does. */
+  readonly #doubted: string[] = []
   #stream: MuxStream | undefined
   #node: string | undefined
   #timer: NodeJS.Timeout | undefined
@@ -101,11 +103,12 @@ export class ReverseDial {
     const { host, port } = this.#target
     this.#node = node
     const head = new ConnectHeadReader()
-    const failed = (status: ReverseFailure['status'], refusal: EgressRefusal, detail: string): void => {
+    const failed = (status: ReverseFailure['status'], refusal: EgressRefusal, detail: string, isSilent = false): void => {
       clearTimeout(this.#timer)
       this.#stream?.reset()
       this.#stream = undefined
-      this.#table.failed(id, performance.now())
+      if (refusal === 'no-agent' || refusal === 'too-many' || isSilent) this.#table.failed(id, performance.now())
+      else this.#doubted.push(id)
       if (rank[refusal] >= rank[this.#failure.refusal]) this.#failure = { status, refusal, detail: `${node}: ${detail}` }
       this.#next()
     }
@@ -130,7 +133,7 @@ export class ReverseDial {
       return
     }
     const seconds = Math.round(msMax / 1_000)
-    this.#timer = setTimeout(() => failed(504, 'timeout', `its agent did not answer in ${seconds} s`), msMax)
+    this.#timer = setTimeout(() => failed(504, 'timeout', `its agent did not answer in ${seconds} s`, true), msMax)
     const target = `${host.includes(':') ? `[${host}]` : host}:${port}`
     this.#stream.write(encodeConnectRequest(target, way.fields))
   }
@@ -140,6 +143,7 @@ export class ReverseDial {
     clearTimeout(this.#timer)
     this.#stream = undefined
     this.#table.succeeded(id)
+    for (const doubted of this.#doubted) this.#table.failed(doubted, performance.now())
     if (stream !== undefined) this.#result.connected(stream, node, rest)
   }
 }
