@@ -13,6 +13,28 @@ export interface Backend {
   close(): Promise<void>
 }
 
+/** A backend that says as much as is taken from it. @returns `stalled`: how many bytes that was, once nobody takes more */
+export async function startFlood(t: Test): Promise<Backend & { readonly stalled: () => Promise<number> }> {
+  let sent = 0
+  const backend = await startBackend(t, (socket) => {
+    const more = (): void => {
+      while (socket.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024
+    }
+    socket.on('drain', more)
+    more()
+  })
+  const stalled = async (): Promise<number> => {
+    let before = -1
+    await until(() => {
+      const still = sent === before
+      before = sent
+      return still && sent > 0
+    })
+    return sent
+  }
+  return { ...backend, stalled }
+}
+
 /** A TCP server on a port of the system's choice; half-open sockets, so that a FIN says nothing about the other way. */
 export async function startBackend(t: Test, onSocket: (socket: Socket) => void = () => undefined): Promise<Backend> {
   const sockets: Socket[] = []

@@ -10,7 +10,7 @@ import { provePeer, type OwnIdentity } from '../../src/tunnel/egress/peer-identi
 import { openTcp, openTls } from '../../src/tunnel/open-connection.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { freePort } from '../support/free-port.ts'
-import { readBytes, readToEnd, startBackend, until } from '../support/sockets.ts'
+import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 import { ask, nodeHere, openSocket, reaching, socketFolder, type Answer } from './egress-lab.ts'
 import { tunnelLab, type Lab, type TestGateway } from './tunnel-lab.ts'
@@ -101,22 +101,10 @@ void test('between threads, resets cross and a reader that stops holds its own c
   link()
   const agent = await nodeHere(lab, [back], 'worker-1', { reverse: reaching({ dialTimeoutMs: 7_000 }) })
   front.tunnel.seen(lastSession(back), { kind: 'thread', thread: 1 })
-  let sent = 0
-  const flood = await startBackend(t, (upstream) => {
-    const more = (): void => {
-      while (upstream.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024
-    }
-    upstream.on('drain', more)
-    more()
-  })
+  const flood = await startFlood(t)
   const { socket: stopped } = await request(`worker-1:${flood.port}`, 'x')
   stopped.pause()
-  let before = -1
-  await until(() => {
-    const still = sent === before
-    before = sent
-    return still && sent > 0
-  })
+  const sent = await flood.stalled()
   t.ok(sent < 100 * 1024 * 1024, `${sent} bytes`)
   const { socket: other } = await request(`worker-1:${lab.echo.port}`)
   const bytes = randomBytes(1_000_000)

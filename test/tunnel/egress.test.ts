@@ -11,7 +11,7 @@ import { connectHeadBytesMax } from '../../src/core/tunnel/connect-head.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { freePort } from '../support/free-port.ts'
-import { readBytes, readToEnd, startBackend, until } from '../support/sockets.ts'
+import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 import { ask, nodeHere, openSocket, reaching, socketFolder, statusLine } from './egress-lab.ts'
 import { tunnelLab, type Lab, type TestGateway } from './tunnel-lab.ts'
@@ -292,22 +292,10 @@ void test('a reset crosses, either way', async (t) => {
 void test('a reader that stops holds its own connection, and what waits for it is bounded', async (t) => {
   const { lab, gateway, open } = await place(t)
   await nodeHere(lab, [gateway], 'worker-1')
-  let sent = 0
-  const flood = await startBackend(t, (socket) => {
-    const more = (): void => {
-      while (socket.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024
-    }
-    socket.on('drain', more)
-    more()
-  })
+  const flood = await startFlood(t)
   const { socket: stopped } = await ask(await open(), `worker-1:${flood.port}`, 'x')
   stopped.pause()
-  let before = -1
-  await until(() => {
-    const still = sent === before
-    before = sent
-    return still && sent > 0
-  })
+  const sent = await flood.stalled()
   t.ok(sent < 64 * 1024 * 1024, `${sent} bytes`)
   const { socket: other } = await ask(await open(), `worker-1:${lab.echo.port}`)
   const bytes = randomBytes(1_000_000)

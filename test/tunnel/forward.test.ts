@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { test } from 'tap'
 import { Counts } from '../core/balance/endpoints.ts'
 import { endpoint } from '../support/config.ts'
-import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
+import { dial, readBytes, readToEnd, startBackend, startFlood, startEcho, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 import { tunnelLab, type Lab, type TestAgent, type TestGateway } from './tunnel-lab.ts'
 
@@ -149,23 +149,11 @@ void test('a PROXY header, where the tenant wants one', async (t) => {
 
 void test('a reader that stops holds its own stream, and what waits for it is bounded', async (t) => {
   const lab = await tunnelLab(t)
-  let sent = 0
-  const backend = await startBackend(t, (socket) => {
-    const more = (): void => {
-      while (socket.write(Buffer.alloc(64 * 1024))) sent += 64 * 1024
-    }
-    socket.on('drain', more)
-    more()
-  })
+  const backend = await startFlood(t)
   const { agent, gateway } = await joined(lab, { endpoints: [endpoint(backend.port)] })
   const stopped = await dial(t, agent.port)
   stopped.pause()
-  let before = -1
-  await until(() => {
-    const still = sent === before
-    before = sent
-    return still && sent > 0
-  })
+  const sent = await backend.stalled()
   t.ok(sent < 64 * 1024 * 1024, `${sent} bytes`)
   t.equal(gateway.ended.length, 0)
   const other = await dial(t, agent.port)
