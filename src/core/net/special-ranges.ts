@@ -30,13 +30,15 @@ interface SpecialRange {
 const ranges: readonly SpecialRange[] = special.flatMap(([network, what]) => cidrsIn(network).map((cidr) => ({ cidr, what })))
 const metadataRanges: readonly SpecialRange[] = metadata.flatMap((address) => cidrsIn(address).map((cidr) => ({ cidr, what: 'a cloud’s metadata' })))
 const nat64Ranges = cidrsIn(nat64)
+/** Not dialled by accident. */
+const undialled: readonly SpecialRange[] = [...ranges, ...metadataRanges]
 
 /** @returns what it is, `loopback`; undefined for an address like any other, and for what is none */
 export function specialAddress(address: string): string | undefined {
   const parsed = parseIpAddress(address)
   if (parsed === undefined) return undefined
   const own: Cidr = { network: parsed, prefixBits: bitsOf(parsed) }
-  const what = [...ranges, ...metadataRanges].find(({ cidr }) => isWithin(own, cidr))?.what
+  const what = undialled.find(({ cidr }) => isWithin(own, cidr))?.what
   const embedded = ipv4Within(own)
   return what ?? (embedded === undefined ? undefined : specialAddress(formatIpAddress(embedded.network)))
 }
@@ -49,7 +51,7 @@ export function specialWithin(cidr: Cidr): string | undefined {
 /** Whether all of the network is special, in one way. */
 export function isAllSpecial(cidr: Cidr): boolean {
   const embedded = ipv4Within(cidr)
-  return [...ranges, ...metadataRanges].some((range) => isWithin(cidr, range.cidr)) || (embedded !== undefined && isAllSpecial(embedded))
+  return undialled.some((range) => isWithin(cidr, range.cidr)) || (embedded !== undefined && isAllSpecial(embedded))
 }
 
 /** Whether all of `inner` is in `outer`. */
