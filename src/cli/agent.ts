@@ -15,6 +15,7 @@ import { NodeKeyError } from '../tunnel/agent/node-key.ts'
 import { addAddresses, type AddedAddresses } from './agent/added-addresses.ts'
 import type { AgentAdmin } from './agent/admin.ts'
 import { clientCertificate, FileError, httpProxy, readRequired } from './agent/files.ts'
+import { createStreamSockets } from './agent/stream-sockets.ts'
 import type { CliIo } from './io.ts'
 
 export const usage = `Usage: sluice agent --config FILE
@@ -83,6 +84,7 @@ async function run(config: AgentConfig, { folder, logger }: Place): Promise<numb
   const observers: AgentObserver[] = [new AgentLog(logger)]
   const agent = new Agent({
     gateways, sessions, node, addresses, reverse,
+    sockets: await createStreamSockets(logger),
     forward,
     createLaneRelay: async (events) => await (await import('./agent/lane-relay.ts')).createLaneRelay(events, logger),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),

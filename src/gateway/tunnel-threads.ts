@@ -19,6 +19,7 @@ import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record
 import { addUp, figuresOf, totalsOf, type TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { stableHash } from '../core/stable-hash.ts'
 import type { SessionFacts } from '../core/tunnel/tunnel-observer.ts'
+import { closeStreamDescriptors, createStreamDescriptors } from '../relay/linux/stream-descriptors.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import { SessionRegistry } from '../tunnel/gateway/session-registry.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
@@ -220,8 +221,9 @@ export class TunnelThreads {
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
     const { threads, handshakesPerSecond, ticketSecret, peering, active, admission, admit, isRevoked, observed } = this.#options
+    const descriptors = createStreamDescriptors()
     const data: TunnelWorkerData = {
-      thread, threads, handshakesPerSecond, ticketSecret, peering,
+      thread, threads, handshakesPerSecond, ticketSecret, peering, descriptors,
       admission: admission.tables, admissionThread: admission.firstTunnelThread + thread,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
@@ -249,6 +251,7 @@ export class TunnelThreads {
       fault = error
     })
     worker.once('exit', (code) => {
+      closeStreamDescriptors(descriptors)
       const error = new Error(fault?.message ?? `exit code ${code}`, { cause: fault })
       calls.close(error)
       if (this.#phase !== 'stopped') void this.#replace(seat(), error)

@@ -11,6 +11,8 @@ import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
+import type { StreamDescriptors } from '../relay/linux/stream-descriptors.ts'
+import { LinuxStreamSockets } from '../relay/linux/stream-sockets.ts'
 import type { EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { TunnelSide, type SessionPlace, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
@@ -36,6 +38,8 @@ export interface TunnelWorkerData {
   readonly paceCell: BigInt64Array<SharedArrayBuffer>
   /** For `WindowBudget`, by thread. */
   readonly windowBytes: Int32Array<SharedArrayBuffer>
+  /** Of its streams' sockets. */
+  readonly descriptors: StreamDescriptors
   readonly active: ActiveCells
   /** This thread's in it. */
   readonly activeThread: number
@@ -80,12 +84,13 @@ export interface TunnelMainMethods {
 function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
-  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, admission, admissionThread, paceCell, windowBytes, active, activeThread }: TunnelWorkerData = workerData
+  const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, admission, admissionThread, paceCell, windowBytes, descriptors, active, activeThread }: TunnelWorkerData = workerData
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const side = new TunnelSide({
     certificate, gateways, threads, idPrefix, peering,
     pace: new SharedPace({ ratePerSecond: handshakesPerSecond, cell: paceCell }),
     budget: new WindowBudget({ usedBytes: windowBytes, thread }),
+    sockets: new LinuxStreamSockets(descriptors),
     admit: async (claim) => await main.call('admit', claim),
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
     admission: new Admission({ tables: admission, thread: admissionThread, nowNs: () => process.hrtime.bigint() }),

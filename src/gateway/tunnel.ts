@@ -22,6 +22,7 @@ import { Presence } from '../state/presence.ts'
 import type { Store } from '../state/store.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
+import { nodeSockets } from '../tunnel/node-sockets.ts'
 import { createIdentity } from '../tunnel/egress/peer-identity.ts'
 import { TunnelSide, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
@@ -141,7 +142,7 @@ export class Tunnel {
       ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, admission, threads: this.threads })
       : new TunnelSide({
           ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
-          pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+          pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: nodeSockets,
           // In the driver's own thread.
           scheduling: { active: new SharedActiveCounts(active, 0) },
           admission: new Admission({ tables: admission.tables, thread: admission.firstTunnelThread, nowNs: () => process.hrtime.bigint() }),

@@ -3,9 +3,9 @@
 //
 //   head ─▶ dialling (what comes early waits, no more than the window) ─▶ relaying ─▶ ended
 
-import type { Socket } from 'node:net'
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../core/tunnel/connect-head.ts'
+import type { StreamSocket } from '../core/tunnel/stream-sockets.ts'
 import type { DialledRecord } from '../core/tunnel/tunnel-observer.ts'
 import { SocketRelay } from './socket-relay.ts'
 
@@ -17,8 +17,11 @@ export interface DialFailure {
 
 /** One of these is called, once, unless the dial is abandoned. */
 export interface DialResult {
-  /** @param first what the socket is sent before anything else */
-  readonly connected: (socket: Socket, first?: Uint8Array) => void
+  /**
+   * @param first what the socket is sent before anything else
+   * @param over to be called when the connection has ended
+   */
+  readonly connected: (socket: StreamSocket, first?: Uint8Array, over?: () => void) => void
   readonly failed: (failure: DialFailure) => void
 }
 
@@ -95,20 +98,23 @@ export class DialledStream implements StreamHandler {
     // A reset does not undo a dial at once: the stream counts until that is over.
     stream.hold()
     this.#dial = dial(this.#target, {
-      connected: (socket, first) => this.#connected(socket, first),
+      connected: (socket, first, over) => this.#connected(socket, { first, over }),
       failed: ({ status, detail }) => this.#refuse(status, detail),
     })
   }
 
-  #connected(socket: Socket, first: Uint8Array | undefined): void {
+  #connected(socket: StreamSocket, { first, over }: { readonly first: Uint8Array | undefined; readonly over: (() => void) | undefined }): void {
     const { stream } = this.#options
     this.#dial = undefined
     this.#phase = 'relaying'
     this.#status = 200
     stream.write(encodeConnectAnswer(200))
-    const relay = new SocketRelay(stream, socket, (end) => this.#end(end, ''))
-    this.#relay = relay
     if (first !== undefined) socket.write(first)
+    const relay = new SocketRelay(stream, socket, (end) => {
+      over?.()
+      this.#end(end, '')
+    })
+    this.#relay = relay
     for (const bytes of this.#early) relay.data(bytes)
     this.#early = []
     if (this.#finished) relay.finished()
@@ -130,7 +136,7 @@ export class DialledStream implements StreamHandler {
     this.#phase = 'ended'
     const { stream, ended } = this.#options
     stream.release()
-    const totals = this.#relay?.totals
-    ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: totals?.toSocketBytes ?? 0, fromUpstreamBytes: totals?.fromSocketBytes ?? 0 })
+    const relay = this.#relay
+    ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: relay?.toSocketBytes ?? 0, fromUpstreamBytes: relay?.fromSocketBytes ?? 0 })
   }
 }

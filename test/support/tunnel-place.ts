@@ -12,6 +12,7 @@ import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
 import { startEcho, until } from './sockets.ts'
+import { streamSockets } from './stream-sockets.ts'
 
 export interface TunnelPlace {
   readonly gateway: Gateway
@@ -72,6 +73,7 @@ admin: { address: 127.0.0.1:0 }
     agent: async (node, token, gatewayPort) => {
       const records: ForwardedRecord[] = []
       const agent = new Agent({
+        sockets: streamSockets,
         gateways: [gatewayPort === undefined ? url : new URL(`wss://localhost:${gatewayPort}`)], caPem: ca.certificatePem, node, token: () => token, stateDirectory: join(folder, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 }, lane }],
         createLaneRelay: async (events) => await createLaneRelay(events, logger),

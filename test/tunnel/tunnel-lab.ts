@@ -25,6 +25,7 @@ import { TunnelSide, type TunnelSideOptions } from '../../src/tunnel/gateway/tun
 import type { DialledRecord, SessionFacts } from '../../src/core/tunnel/tunnel-observer.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { startEcho, until, type Backend } from '../support/sockets.ts'
+import { streamSockets } from '../support/stream-sockets.ts'
 
 export const ca = createCa('tunnel CA')
 const ownCertificate = ca.issue({ commonName: 'localhost', dnsNames: ['localhost'], usages: ['server'] })
@@ -91,7 +92,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         ...(admission === undefined ? {} : { admission }),
-        gateways: told, peering, threads: 1, scheduling, handshakesMax, handshakeMsMax, idPrefix: `test-${++gateways}.`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
+        gateways: told, peering, threads: 1, scheduling, handshakesMax, handshakeMsMax, idPrefix: `test-${++gateways}.`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: streamSockets,
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {
@@ -135,7 +136,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
       const reversed: ReverseRecord[] = []
       const announcements: (readonly RefusedAnnouncement[])[] = []
       const agent = new Agent({
-        gateways, caPem, proxy, certificate, node, ...(addresses === undefined ? {} : { addresses }), ...(reverse === undefined ? {} : { reverse }), ...(sessions === undefined ? {} : { sessions }), token: () => token,
+        sockets: streamSockets, gateways, caPem, proxy, certificate, node, ...(addresses === undefined ? {} : { addresses }), ...(reverse === undefined ? {} : { reverse }), ...(sessions === undefined ? {} : { sessions }), token: () => token,
         stateDirectory: join(directory, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 } }],
         observer: {

@@ -63,6 +63,7 @@ const systemCall = call<[number: number, a: number, b: number, c: number, d: num
 const SYS_io_uring_setup = 425
 const SYS_io_uring_enter = 426
 
+export const AF_UNIX = 1
 export const AF_INET = 2
 export const AF_INET6 = 10
 export const AF_NETLINK = 16
@@ -108,6 +109,7 @@ const SIOCOUTQ = 0x5411
 
 export const EPOLL_CTL_ADD = 1
 const EPOLL_CTL_DEL = 2
+const EPOLL_CTL_MOD = 3
 export const EPOLLIN = 0x1
 export const EPOLLPRI = 0x2
 export const EPOLLOUT = 0x4
@@ -125,6 +127,52 @@ const MAP_SHARED_POPULATE = 0x8001
 export const sockaddrInBytes = 16
 
 export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
+
+// libuv, which node exports (uv.h, node_api.h).
+const uv_walk = call<[loop: number, each: number, argument: number]>('uv_walk', 'void', [pointer, pointer, pointer])
+const uv_handle_get_type = call<[handle: number]>('uv_handle_get_type', int, [pointer])
+const uv_fileno = call<[handle: number, fd: number]>('uv_fileno', int, [pointer, pointer])
+const uv_poll_start = call<[handle: number, events: number, callback: number]>('uv_poll_start', int, [pointer, int, pointer])
+const UV_POLL = 8
+const UV_READABLE = 1
+const pollCallback = koffi.pointer(koffi.proto('void (intptr_t handle, int status, int events)'))
+const walkCallback = koffi.pointer(koffi.proto('void (intptr_t handle, intptr_t argument)'))
+
+/** A descriptor that the loop of this thread's node watches. */
+export interface LoopWatch {
+  /** Whether it keeps the loop alive. */
+  hold(held: boolean): void
+}
+
+/**
+ * Has the loop of this thread's node call `readable` while the descriptor is: an epoll instance, while one of its own has an event.
+ * It is called from no scope of node's: it must not throw, and promises wait until something else has run.
+ */
+export function watchInLoop(fd: number, readable: () => void): LoopWatch {
+  // koffi's handle lives and ends with the loop. Its own callback would end the process, though, where JavaScript can't be called
+  // any more, in a thread that is being stopped or has run out of memory; a registered one does nothing then.
+  const handle = koffi.node.poll(fd, { readable: true }, () => undefined)
+  check(uv_poll_start(pollHandleOf(fd), UV_READABLE, Number(koffi.register(readable, pollCallback))), 'uv_poll_start')
+  return {
+    hold: (held) => {
+      if (held) handle.ref()
+      else handle.unref()
+    },
+  }
+}
+
+function pollHandleOf(fd: number): number {
+  const getLoop = process_.func('napi_get_uv_event_loop', int, ['void *', pointer])
+  getLoop(koffi.node.env, scratch.address)
+  const loop = Number(new BigInt64Array(scratch.bytes.buffer, 0, 1)[0])
+  let found = 0
+  const each = koffi.register((handle: number) => {
+    if (uv_handle_get_type(handle) === UV_POLL && uv_fileno(handle, scratch.address) === 0 && scratchInts[0] === fd) found = handle
+  }, walkCallback)
+  uv_walk(loop, Number(each), 0)
+  koffi.unregister(each)
+  return found
+}
 
 /** Why this thread's last call failed. Only right after a call that returned -1. */
 export const errno: () => number = koffi.errno
@@ -326,6 +374,13 @@ export class Epoll {
     scratchInts[0] = events
     scratchInts[epollTokenInt] = token
     return epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, scratch.address)
+  }
+
+  /** Other events than it was added with. */
+  change(fd: number, events: number, token: number): void {
+    scratchInts[0] = events
+    scratchInts[epollTokenInt] = token
+    epoll_ctl(this.fd, EPOLL_CTL_MOD, fd, scratch.address)
   }
 
   remove(fd: number): void {

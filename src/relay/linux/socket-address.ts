@@ -2,10 +2,11 @@
 //
 //   sockaddr_in   family:16 host order │ port:16 network order │ address:32 │ zero
 //   sockaddr_in6  family:16            │ port:16               │ flowinfo:32 │ address:128 │ scope:32 host order
+//   sockaddr_un   family:16            │ path, and a zero behind it (unix(7))
 
 import { formatIpAddress, ipAddressOf, parseIpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { AF_INET, AF_INET6, allocate, sockaddrInBytes } from './libc.ts'
+import { AF_INET, AF_INET6, AF_UNIX, allocate, type NativeMemory, sockaddrInBytes } from './libc.ts'
 
 /** sizeof(struct sockaddr_in6): the longest we use. */
 export const socketAddressBytesMax = 28
@@ -79,6 +80,24 @@ export class SocketAddressCell {
     return unknownAddress
   }
 }
+
+/**
+ * A sockaddr_un, until the next one.
+ * @returns undefined for a path that is too long for one
+ */
+export function encodeUnixAddress(path: string): { readonly address: number; readonly byteLength: number } | undefined {
+  const bytes = Buffer.from(path)
+  if (bytes.length > unixPathBytesMax || bytes.includes(0)) return undefined
+  const memory = unixAddress ??= allocate(4096)
+  setHostOrder16(memory.bytes, AF_UNIX)
+  memory.bytes.set(bytes, 2)
+  memory.bytes[2 + bytes.length] = 0
+  return { address: memory.address, byteLength: 2 + bytes.length + 1 }
+}
+
+/** sun_path, less the zero. */
+const unixPathBytesMax = 107
+let unixAddress: NativeMemory | undefined
 
 /** Both architectures are little-endian. */
 function setHostOrder16(bytes: Uint8Array, value: number): void {

@@ -3,6 +3,7 @@
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { AgentObserver, ForwardFacts, LinkFacts, ReverseFacts } from '../../core/tunnel/agent-observer.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { ClientCertificate } from './credentials.ts'
 import { DirectLane, type CreateLaneRelay } from './direct-lane.ts'
 import { Forwarder, type Lane } from './forwarder.ts'
@@ -13,6 +14,8 @@ import { ReverseStreams, type ReverseOptions } from './reverse-streams.ts'
 import { ToldGateways } from './told-gateways.ts'
 
 export interface AgentOptions {
+  /** Of the node's connections, and to what API servers reach. */
+  readonly sockets: StreamSockets
   /** Of the configuration; gateways tell of others. */
   readonly gateways: readonly URL[]
   /** To hold at one time. @default Infinity: with all gateways */
@@ -47,8 +50,8 @@ export class Agent {
   readonly #reverse: ReverseStreams
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
-    this.#reverse = new ReverseStreams({ ...reverse, node: { name: node, addresses }, ended: (record) => observer.reverseEnded(record) })
+  constructor({ sockets, gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
+    this.#reverse = new ReverseStreams({ ...reverse, sockets, node: { name: node, addresses }, ended: (record) => observer.reverseEnded(record) })
     this.#links = new GatewayLinks({
       announced: { addresses, ranges: reverse.announce, names: [...new Set(reverse.allow.flatMap((entry) => entry.kind === 'host' ? entry.host : []))] },
       opened: (stream, gateway) => this.#reverse.opened(stream, gateway),
@@ -68,7 +71,7 @@ export class Agent {
       refused: (link, why) => observer.linkRefused(link, why),
     })
     this.#lane = createLaneRelay === undefined || proxy !== undefined ? undefined : new DirectLane({ links: () => this.#links.all, create: createLaneRelay })
-    this.#forwarders = forward.map(({ listen, lane = 'mux' }) => new Forwarder({ listen, lane, direct: lane === 'mux' ? undefined : this.#lane, open: (handler) => this.#links.open(handler), ended: (record) => observer.connectionEnded(record) }))
+    this.#forwarders = forward.map(({ listen, lane = 'mux' }) => new Forwarder({ sockets, listen, lane, direct: lane === 'mux' ? undefined : this.#lane, open: (handler) => this.#links.open(handler), ended: (record) => observer.connectionEnded(record), failed: (error) => failed(error, 'a connection of the node could not be accepted') }))
   }
 
   /**

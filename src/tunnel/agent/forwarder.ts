@@ -3,13 +3,14 @@
 //   accepted ─▶ a session? ── none within the wait ─▶ RST
 //                  └─▶ stream: CONNECT, and what the client has said already ─▶ 200: relay · else: RST
 
-import { createServer, type Server, type Socket } from 'node:net'
-import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import { ConnectHeadReader, connectAnswerIn, encodeConnectRequest } from '../../core/tunnel/connect-head.ts'
 import type { ForwardFacts, ForwardedEnd, ForwardedRecord } from '../../core/tunnel/agent-observer.ts'
+import type { SocketListener, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { DirectLane } from './direct-lane.ts'
+import { NodeSocket } from '../node-sockets.ts'
 import { SocketRelay, type SocketRelayTotals } from '../socket-relay.ts'
 
 /** The gateway sends every forward stream to its session's tenant; this says no more than that. */
@@ -20,8 +21,13 @@ export type Lane = 'mux' | 'direct' | 'auto'
 const sessionWaitMs = 5_000
 /** Connections that wait for one; more are reset at once. */
 const waitingMax = 1_000
+/** Connections that wait to be accepted. */
+const backlogMax = 511
+/** Of silence, before a client is asked whether it is there. */
+const keepAliveSeconds = 15
 
 export interface ForwarderOptions {
+  readonly sockets: StreamSockets
   readonly listen: SocketAddress
   /** auto: by the direct lane, and through a session where that has no way to go. @default mux */
   readonly lane?: Lane
@@ -29,37 +35,35 @@ export interface ForwarderOptions {
   /** @returns undefined while no session can carry one */
   readonly open: (handler: StreamHandler) => MuxStream | undefined
   readonly ended: (record: ForwardedRecord) => void
+  /** A connection could not be accepted; the next one may be. */
+  readonly failed: (error: Error) => void
 }
 
 export class Forwarder implements ForwardFacts {
   readonly #options: ForwarderOptions
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
+  #listener: SocketListener | undefined
   /** Those that have a stream. */
   readonly #streaming = new Set<ForwardedConnection>()
   #bound: SocketAddress | undefined
   /** Of those that have ended. */
   #toUpstreamBytes = 0
   #fromUpstreamBytes = 0
-  #waiting: { readonly socket: Socket; readonly timer: NodeJS.Timeout }[] = []
+  #waiting: { readonly socket: StreamSocket; readonly timer: NodeJS.Timeout }[] = []
 
   constructor(options: ForwarderOptions) {
     this.#options = options
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000, pauseOnConnect: true }, (socket) => this.#accepted(socket))
   }
 
   /** @throws an error that names the address */
   async bind(): Promise<SocketAddress> {
-    const { listen, direct } = this.#options
+    const { sockets, listen, direct } = this.#options
     try {
       if (direct !== undefined) return this.#bound = await direct.listen(this.#name, listen, { take: (socket) => this.#takeBack(socket), ended: (record) => this.#endedDirectly(record) })
-      this.#server.listen({ host: listen.address, port: listen.port })
-      await once(this.#server, 'listening')
+      this.#listener = await sockets.listen({ at: listen, backlog: backlogMax, keepAliveSeconds, accepted: (socket) => this.#begin(socket), dropped: () => undefined, failed: this.#options.failed })
     } catch (error) {
       throw new Error(`forward: ${formatSocketAddress(listen)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
-    const bound = this.#server.address()
-    this.#bound = typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : listen
+    this.#bound = this.#listener.bound ?? listen
     return this.#bound
   }
 
@@ -84,7 +88,7 @@ export class Forwarder implements ForwardFacts {
   }
 
   get connectionCount(): number {
-    return this.#sockets.size + (this.#options.direct?.openConnections(this.#name) ?? 0)
+    return this.#streaming.size + this.#waiting.length + (this.#options.direct?.openConnections(this.#name) ?? 0)
   }
 
   get #name(): string {
@@ -97,29 +101,25 @@ export class Forwarder implements ForwardFacts {
     this.#waiting = []
     for (const { socket, timer } of waiting) {
       clearTimeout(timer)
-      if (!socket.destroyed) this.#begin(socket)
+      this.#begin(socket)
     }
   }
 
   close(): void {
-    this.#server.close()
-    for (const { timer } of this.#waiting) clearTimeout(timer)
+    this.#listener?.close()
+    for (const { socket, timer } of this.#waiting) {
+      clearTimeout(timer)
+      socket.reset()
+    }
     this.#waiting = []
-    for (const socket of this.#sockets) socket.resetAndDestroy()
-  }
-
-  #accepted(socket: Socket): void {
-    this.#sockets.add(socket)
-    socket.on('error', () => undefined)
-    socket.once('close', () => this.#sockets.delete(socket))
-    this.#begin(socket)
+    for (const each of this.#streaming) each.cut()
   }
 
   #takeBack(socket: Socket): void {
     socket.pause()
     socket.allowHalfOpen = true
     if (this.#options.lane === 'auto') {
-      this.#accepted(socket)
+      this.#begin(new NodeSocket(socket))
       return
     }
     const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
@@ -133,8 +133,8 @@ export class Forwarder implements ForwardFacts {
     this.#options.ended(record)
   }
 
-  #begin(socket: Socket): void {
-    const client: SocketAddress = { address: socket.remoteAddress ?? '::', port: socket.remotePort ?? 0 }
+  #begin(socket: StreamSocket): void {
+    const client = socket.peer ?? { address: '::', port: 0 }
     const forwarded: ForwardedConnection = new ForwardedConnection(socket, (end, status) => {
       const { fromSocketBytes: toUpstreamBytes, toSocketBytes: fromUpstreamBytes } = forwarded.totals
       this.#streaming.delete(forwarded)
@@ -160,11 +160,11 @@ export class Forwarder implements ForwardFacts {
   }
 }
 
-const nothingYet: Readonly<SocketRelayTotals> = { toSocketBytes: 0, fromSocketBytes: 0 }
+const nothingYet: SocketRelayTotals = { toSocketBytes: 0, fromSocketBytes: 0 }
 
 /** One of them, from the opening of its stream on. */
 class ForwardedConnection implements StreamHandler {
-  readonly #socket: Socket
+  readonly #socket: StreamSocket
   readonly #ended: (end: ForwardedEnd, status: number | undefined) => void
   readonly #head = new ConnectHeadReader()
   #stream: MuxStream | undefined
@@ -172,13 +172,13 @@ class ForwardedConnection implements StreamHandler {
   #status: number | undefined
   #isEnded = false
 
-  constructor(socket: Socket, ended: (end: ForwardedEnd, status: number | undefined) => void) {
+  constructor(socket: StreamSocket, ended: (end: ForwardedEnd, status: number | undefined) => void) {
     this.#socket = socket
     this.#ended = ended
   }
 
-  get totals(): Readonly<SocketRelayTotals> {
-    return this.#relay?.totals ?? nothingYet
+  get totals(): SocketRelayTotals {
+    return this.#relay ?? nothingYet
   }
 
   /** What the client says goes right behind the head: no round trip is waited for. */
@@ -186,7 +186,6 @@ class ForwardedConnection implements StreamHandler {
     this.#stream = stream
     stream.write(encodeConnectRequest(connectTarget))
     this.#relay = new SocketRelay(stream, this.#socket, (end) => this.#end(end))
-    this.#socket.resume()
   }
 
   data(bytes: Uint8Array): void {
@@ -219,7 +218,13 @@ class ForwardedConnection implements StreamHandler {
 
   refuse(end: 'refused' | 'no-session'): void {
     this.#end(end)
-    this.#socket.resetAndDestroy()
+    this.#socket.reset()
+  }
+
+  /** Ends it now. */
+  cut(): void {
+    this.#socket.reset()
+    this.#relay?.closed(false)
   }
 
   #end(end: ForwardedEnd): void {

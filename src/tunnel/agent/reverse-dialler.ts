@@ -4,18 +4,21 @@
 //   asked ─▶ resolve ─▶ judged ─▶ one address after the other, within one time ─▶ connected · failed
 
 import { lookup } from 'node:dns/promises'
-import { connect, type Socket } from 'node:net'
 import type { HostPort } from '../../core/net/socket-address.ts'
 import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
 import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
 
 /** At one time; more are refused. */
 const reverseDialsMax = 1_000
 /** Of a name. */
 const addressesMax = 8
+/** Of silence, before the other side is asked whether it is there. */
+const keepAliveSeconds = 5
 
 export interface ReverseDiallerOptions {
+  readonly sockets: StreamSockets
   readonly policy: ReversePolicy
   /** For resolving and for all addresses together. */
   readonly dialTimeoutMs: number
@@ -37,7 +40,7 @@ export class ReverseDialler {
   }
 
   dial(target: string, { connected, failed }: DialResult): DialUnderWay | undefined {
-    const { policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
+    const { sockets, policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
     const asked = hostPortIn(target)
     const verdict = asked === undefined ? undefined : policy.asked(asked.host, asked.port)
     if (asked === undefined || verdict === undefined) failed({ status: 400, detail: `${target} is no HOST:PORT` })
@@ -49,7 +52,7 @@ export class ReverseDialler {
         this.#dials -= 1
         then(...args)
       }
-      const dial = new AddressesDial({ port: asked.port, title: target, dialTimeoutMs }, { connected: over(connected), failed: over(failed), abandoned: over(() => undefined) })
+      const dial = new AddressesDial({ sockets, port: asked.port, title: target, dialTimeoutMs }, { connected: over(connected), failed: over(failed), abandoned: over(() => undefined) })
       if (verdict.kind === 'dial') dial.begin(verdict.addresses)
       else void this.#resolve(verdict.name, asked, dial)
       return dial
@@ -74,20 +77,25 @@ interface AddressesDialResult extends DialResult {
   readonly abandoned: () => void
 }
 
+interface AddressesDialOptions {
+  readonly sockets: StreamSockets
+  readonly port: number
+  readonly title: string
+  readonly dialTimeoutMs: number
+}
+
 class AddressesDial implements DialUnderWay {
-  readonly #port: number
-  readonly #title: string
-  readonly #dialTimeoutMs: number
+  readonly #options: AddressesDialOptions
   readonly #result: AddressesDialResult
   readonly #timer: NodeJS.Timeout
   #addresses: string[] = []
-  #socket: Socket | undefined
+  /** Of the address that is dialled now. */
+  #leave: () => void = () => undefined
   #isOver = false
 
-  constructor({ port, title, dialTimeoutMs }: { readonly port: number; readonly title: string; readonly dialTimeoutMs: number }, result: AddressesDialResult) {
-    this.#port = port
-    this.#title = title
-    this.#dialTimeoutMs = dialTimeoutMs
+  constructor(options: AddressesDialOptions, result: AddressesDialResult) {
+    const { title, dialTimeoutMs } = options
+    this.#options = options
     this.#result = result
     this.#timer = setTimeout(() => this.fail({ status: 504, detail: `${title}: no answer in ${dialTimeoutMs} ms` }), dialTimeoutMs)
   }
@@ -95,7 +103,7 @@ class AddressesDial implements DialUnderWay {
   begin(addresses: readonly string[]): void {
     if (this.#isOver) return
     this.#addresses = [...addresses]
-    this.#next({ status: 502, detail: `${this.#title}: there is no address` })
+    this.#next({ status: 502, detail: `${this.#options.title}: there is no address` })
   }
 
   fail(failure: DialFailure): void {
@@ -111,15 +119,8 @@ class AddressesDial implements DialUnderWay {
     if (this.#isOver) return false
     this.#isOver = true
     clearTimeout(this.#timer)
-    this.#drop()
+    this.#leave()
     return true
-  }
-
-  #drop(): void {
-    this.#socket?.removeAllListeners()
-    this.#socket?.on('error', () => undefined)
-    this.#socket?.destroy()
-    this.#socket = undefined
   }
 
   /** @param failure of the one before */
@@ -129,24 +130,26 @@ class AddressesDial implements DialUnderWay {
       this.fail(failure)
       return
     }
-    const socket = connect({ host: address, port: this.#port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, allowHalfOpen: true })
-    this.#socket = socket
+    const { sockets, port, title, dialTimeoutMs } = this.#options
     // One that does not answer must leave time for the others.
-    const share = this.#addresses.length === 0 ? undefined : setTimeout(() => failed('ETIMEDOUT'), this.#dialTimeoutMs / (this.#addresses.length + 1))
+    const share = this.#addresses.length === 0 ? undefined : setTimeout(() => failed('ETIMEDOUT'), dialTimeoutMs / (this.#addresses.length + 1))
     const failed = (code: string): void => {
-      clearTimeout(share)
-      this.#drop()
-      this.#next({ status: code === 'ETIMEDOUT' ? 504 : 502, detail: `${this.#title}: ${formatSocketAddress({ address, port: this.#port })}: ${code}` })
+      this.#leave()
+      this.#next({ status: code === 'ETIMEDOUT' ? 504 : 502, detail: `${title}: ${formatSocketAddress({ address, port })}: ${code}` })
     }
-    socket.once('error', (error) => failed(codeOf(error)))
-    socket.once('close', () => clearTimeout(share))
-    socket.once('connect', () => {
-      clearTimeout(share)
-      socket.removeAllListeners()
-      this.#socket = undefined
-      if (this.#end()) this.#result.connected(socket)
-      else socket.destroy()
+    const dial = sockets.dial({
+      to: { address, port }, keepAliveSeconds, failed,
+      connected: (socket) => {
+        this.#leave()
+        this.#end()
+        this.#result.connected(socket)
+      },
     })
+    this.#leave = () => {
+      clearTimeout(share)
+      this.#leave = () => undefined
+      dial.abandon()
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReverseFacts, ReverseRecord } from '../../core/tunnel/agent-observer.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { createReversePolicy, type AllowEntry } from '../../core/tunnel/reverse-policy.ts'
 import { DialledStream } from '../dialled-stream.ts'
 import { ReverseDialler } from './reverse-dialler.ts'
@@ -17,6 +18,7 @@ export interface ReverseOptions {
 }
 
 export interface ReverseStreamsOptions extends Pick<ReverseOptions, 'allow' | 'dialTimeoutMs' | 'dialsMax'> {
+  readonly sockets: StreamSockets
   readonly node: { readonly name: string; readonly addresses: readonly string[] }
   readonly ended: (record: ReverseRecord) => void
 }
@@ -26,8 +28,8 @@ export class ReverseStreams {
   readonly #ended: ReverseStreamsOptions['ended']
   #connections = 0
 
-  constructor({ allow, dialTimeoutMs, dialsMax, node, ended }: ReverseStreamsOptions) {
-    this.#dialler = new ReverseDialler({ policy: createReversePolicy(allow, node), dialTimeoutMs, ...(dialsMax === undefined ? {} : { dialsMax }) })
+  constructor({ sockets, allow, dialTimeoutMs, dialsMax, node, ended }: ReverseStreamsOptions) {
+    this.#dialler = new ReverseDialler({ sockets, policy: createReversePolicy(allow, node), dialTimeoutMs, ...(dialsMax === undefined ? {} : { dialsMax }) })
     this.#ended = ended
   }
 

@@ -6,11 +6,11 @@
 // What kube-apiserver expects (apiserver/pkg/server/egressselector): exactly 200, and not a byte behind the head before it has
 // spoken itself; its log has the status line of any other answer.
 
-import type { Socket } from 'node:net'
 import type { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressRecord, EgressRefusal } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
+import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import { hostPortIn } from '../../core/net/socket-address.ts'
 import { SocketRelay } from '../socket-relay.ts'
 import { ReverseDial } from './reverse-dial.ts'
@@ -28,8 +28,7 @@ const egressConnectionLimits = {
 } as const
 
 export interface EgressConnectionOptions {
-  /** Must allow half-open connections. */
-  readonly socket: Socket
+  readonly socket: StreamSocket
   /** Undefined: nobody that is known; then `stranger` says so. */
   readonly tenant: string | undefined
   readonly stranger?: string
@@ -40,7 +39,7 @@ export interface EgressConnectionOptions {
   readonly ended: (record: EgressRecord) => void
 }
 
-export class EgressConnection {
+export class EgressConnection implements SocketHandler {
   readonly #options: EgressConnectionOptions
   readonly #head = new ConnectHeadReader()
   #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
@@ -57,27 +56,22 @@ export class EgressConnection {
   #attempts = 0
   readonly #headTimer: NodeJS.Timeout
   #cutTimer: NodeJS.Timeout | undefined
-  readonly #received = (bytes: Buffer): void => this.#data(bytes)
-  /** Later, an end is one of the two ways. */
-  readonly #finished = (): void => {
-    if (this.#phase === 'head') this.#refuse(400, 'malformed', 'an end before the head was whole')
-  }
-  readonly #closed = (): void => this.#leave()
-  readonly #failed = (): void => undefined
+  /** Its end came while an agent dialled. */
+  #isFinished = false
 
   constructor(options: EgressConnectionOptions) {
     this.#options = options
     const { socket } = options
-    socket.on('error', this.#failed)
-    socket.on('data', this.#received)
-    socket.on('end', this.#finished)
-    socket.on('close', this.#closed)
+    socket.handler = this
+    socket.resume()
     this.#headTimer = setTimeout(() => this.#refuse(400, 'malformed', `no CONNECT in ${egressConnectionLimits.headMsMax / 1_000} s`), egressConnectionLimits.headMsMax)
   }
 
   /** Ends it now. */
   cut(): void {
-    this.#options.socket.destroy()
+    this.#options.socket.reset()
+    if (this.#relay === undefined) this.closed()
+    else this.#relay.closed(false)
   }
 
   /** @param msOf its tenant's; one of nobody that is known is refused before long */
@@ -88,7 +82,8 @@ export class EgressConnection {
     this.#cutTimer.unref()
   }
 
-  #data(bytes: Buffer): void {
+  /** Later, it is the relay that is told. */
+  received(bytes: Uint8Array): void {
     switch (this.#phase) {
       case 'head': this.#readHead(bytes); break
       case 'dialling': this.#keep(bytes); break
@@ -98,13 +93,26 @@ export class EgressConnection {
     }
   }
 
+  peerFinished(): void {
+    this.#isFinished = true
+    if (this.#phase === 'head') this.#refuse(400, 'malformed', 'an end before the head was whole')
+  }
+
+  taken(): void {
+    // Of its answer.
+  }
+
+  closed(): void {
+    this.#leave()
+  }
+
   #keep(bytes: Uint8Array): void {
     this.#early.push(bytes)
     this.#earlyBytes += bytes.length
     if (this.#earlyBytes >= egressConnectionLimits.earlyBytesMax) this.#options.socket.pause()
   }
 
-  #readHead(bytes: Buffer): void {
+  #readHead(bytes: Uint8Array): void {
     const { tenant, stranger = '' } = this.#options
     const head = this.#head.push(bytes)
     if (head === undefined) return
@@ -147,21 +155,15 @@ export class EgressConnection {
     this.#node = node
     this.#phase = 'relaying'
     this.#status = 200
-    socket.removeListener('data', this.#received)
-    socket.removeListener('end', this.#finished)
-    socket.removeListener('close', this.#closed)
-    socket.removeListener('error', this.#failed)
     socket.write(encodeConnectAnswer(200))
     const relay = new SocketRelay(stream, socket, (end) => this.#end(end, ''))
     this.#relay = relay
     if (this.#early.length > 0) stream.handler = relay
     else holdBack(stream, socket, relay)
     if (rest.length > 0) stream.handler?.data(rest)
-    for (const bytes of this.#early) relay.fromSocket(bytes)
+    for (const bytes of this.#early) relay.received(bytes)
     this.#early = []
-    // Its end came while an agent dialled: the event is over.
-    if (socket.readableEnded) stream.finish()
-    socket.resume()
+    if (this.#isFinished) relay.peerFinished()
   }
 
   #refuse(status: Exclude<ConnectStatus, 200>, refusal: EgressRefusal, detail: string): void {
@@ -171,8 +173,9 @@ export class EgressConnection {
     this.#refusal = refusal
     this.#early = []
     socket.resume()
-    socket.end(encodeConnectAnswer(status, detail))
-    setTimeout(() => socket.destroy(), egressConnectionLimits.closeMsMax).unref()
+    socket.write(encodeConnectAnswer(status, detail))
+    socket.finish()
+    setTimeout(() => socket.reset(), egressConnectionLimits.closeMsMax).unref()
     this.#end('refused', detail)
   }
 
@@ -190,24 +193,24 @@ export class EgressConnection {
     if (this.#phase === 'ended') return
     this.#phase = 'ended'
     clearTimeout(this.#cutTimer)
-    const totals = this.#relay?.totals
+    const relay = this.#relay
     this.#options.ended({
       tenant: this.#options.tenant, target: this.#target, node: this.#node, status: this.#status, refusal: this.#refusal, end, detail,
       attempts: this.#attempts, dialMs: this.#dialMs,
-      toNodeBytes: totals?.fromSocketBytes ?? 0, fromNodeBytes: totals?.toSocketBytes ?? 0,
+      toNodeBytes: relay?.fromSocketBytes ?? 0, fromNodeBytes: relay?.toSocketBytes ?? 0,
     })
   }
 }
 
 /** What the stream brings waits for the API server's first byte. The stream's window bounds it. */
-function holdBack(stream: MuxStream, socket: Socket, relay: SocketRelay): void {
+function holdBack(stream: MuxStream, socket: StreamSocket, relay: SocketRelay): void {
   let held: Uint8Array[] = []
   let finished = false
   let timer: NodeJS.Timeout | undefined
   const release = (): void => {
     if (stream.handler !== gate) return
     clearTimeout(timer)
-    socket.removeListener('data', release)
+    socket.handler = relay
     stream.handler = relay
     for (const bytes of held) relay.data(bytes)
     held = []
@@ -233,5 +236,16 @@ function holdBack(stream: MuxStream, socket: Socket, relay: SocketRelay): void {
     writable: () => relay.writable(),
   }
   stream.handler = gate
-  socket.once('data', release)
+  socket.handler = {
+    received: (bytes) => {
+      release()
+      relay.received(bytes)
+    },
+    peerFinished: () => relay.peerFinished(),
+    taken: (bytes) => relay.taken(bytes),
+    closed: (isWhole) => {
+      clearTimeout(timer)
+      relay.closed(isWhole)
+    },
+  }
 }

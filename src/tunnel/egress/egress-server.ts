@@ -4,12 +4,14 @@
 // listens, so that a gateway that takes another's place leaves no moment without one.
 
 import { randomBytes, type X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
 import { access, chmod, lstat, rename, rm } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import type { SocketListener, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { certificateFacts } from '../certificate-facts.ts'
+import { NodeSocket } from '../node-sockets.ts'
 
 /** Owner and group: the folder says who else gets there. */
 const socketMode = 0o660
@@ -32,35 +34,33 @@ export function entryName(entry: EgressEntry): string {
 
 export interface EgressServerHandler {
   /** @param tenant undefined: the certificate names none, and `stranger` says what it names */
-  readonly accepted: (socket: Socket, client: { readonly tenant: string | undefined; readonly stranger: string }) => void
+  readonly accepted: (socket: StreamSocket, client: { readonly tenant: string | undefined; readonly stranger: string }) => void
   readonly refused: (detail: string) => void
 }
 
 export class EgressServer {
   readonly #handler: EgressServerHandler
-  readonly #server: Server
+  readonly #sockets: StreamSockets
+  #listener: SocketListener | undefined
+  #tlsServer: Server | undefined
   #entry: EgressEntry
   #inode: number | undefined
   #bound: SocketAddress | undefined
 
-  private constructor(entry: EgressEntry, handler: EgressServerHandler) {
+  private constructor(entry: EgressEntry, sockets: StreamSockets, handler: EgressServerHandler) {
     this.#entry = entry
+    this.#sockets = sockets
     this.#handler = handler
-    this.#server = entry.kind === 'socket'
-      ? createServer({ allowHalfOpen: true }, (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }))
-      : this.#createTlsServer(entry)
-    this.#server.maxConnections = openMax
-    this.#server.on('drop', () => this.#handler.refused(`over ${openMax} connections`))
   }
 
   /** @throws an error that names what can't be bound */
-  static async open(entry: EgressEntry, handler: EgressServerHandler): Promise<EgressServer> {
-    const server = new EgressServer(entry, handler)
+  static async open(entry: EgressEntry, sockets: StreamSockets, handler: EgressServerHandler): Promise<EgressServer> {
+    const server = new EgressServer(entry, sockets, handler)
     try {
       if (entry.kind === 'socket') await server.#bindSocket(entry.path)
-      else await server.#listen({ host: entry.address.address, port: entry.address.port })
+      else await server.#bindTls(entry)
     } catch (error) {
-      server.#server.close()
+      server.#stop()
       throw new Error(`egress ${entryName(entry)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }
     return server
@@ -78,35 +78,54 @@ export class EgressServer {
   /** For connections from now on: another tenant, or another certificate. @param entry with the same name */
   change(entry: EgressEntry): void {
     this.#entry = entry
-    if (entry.kind === 'tls' && 'setSecureContext' in this.#server) (this.#server as ReturnType<typeof createTlsServer>).setSecureContext(contextOf(entry))
+    if (entry.kind === 'tls') this.#tlsServer?.setSecureContext(contextOf(entry))
   }
 
   /** Accepts nothing more; its name is removed, if it is still this one's. */
   async close(): Promise<void> {
-    this.#server.close()
+    this.#stop()
     if (this.#entry.kind !== 'socket' || this.#inode === undefined) return
     const found = await lstat(this.#entry.path).catch(() => undefined)
     if (found?.ino === this.#inode) await rm(this.#entry.path, { force: true })
   }
 
-  #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
+  #stop(): void {
+    this.#listener?.close()
+    this.#tlsServer?.close()
+  }
+
+  async #bindTls(entry: EgressEntry & { readonly kind: 'tls' }): Promise<void> {
     // Who is refused by TLS itself leaves neither an address nor the reason: it is done below.
-    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-      const certificate = socket.getPeerX509Certificate()
-      if (certificate !== undefined && socket.authorized) {
-        this.#handler.accepted(socket, tenantIn(certificate))
-        return
-      }
-      this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${certificate === undefined ? 'no client certificate' : `its client certificate: ${String(socket.authorizationError)}`}`)
-      socket.on('error', () => undefined)
-      socket.destroy()
-    })
+    const server = createServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => this.#secured(socket))
+    this.#tlsServer = server
+    server.maxConnections = openMax
+    server.on('drop', () => this.#dropped())
     server.on('tlsClientError', (error, socket) => {
       this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`)
       // One whose handshake took too long is open still.
       socket.destroy()
     })
-    return server
+    server.listen({ host: entry.address.address, port: entry.address.port, backlog: backlogMax })
+    await once(server, 'listening')
+    // Out of descriptors, say: the next connection may be accepted again.
+    server.on('error', (error) => this.#handler.refused(error.message))
+    const bound = server.address()
+    if (typeof bound === 'object' && bound !== null) this.#bound = { address: bound.address, port: bound.port }
+  }
+
+  #secured(socket: TLSSocket): void {
+    const certificate = socket.getPeerX509Certificate()
+    if (certificate !== undefined && socket.authorized) {
+      this.#handler.accepted(new NodeSocket(socket), tenantIn(certificate))
+      return
+    }
+    this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${certificate === undefined ? 'no client certificate' : `its client certificate: ${String(socket.authorizationError)}`}`)
+    socket.on('error', () => undefined)
+    socket.destroy()
+  }
+
+  #dropped(): void {
+    this.#handler.refused(`over ${openMax} connections`)
   }
 
   async #bindSocket(path: string): Promise<void> {
@@ -115,22 +134,15 @@ export class EgressServer {
     // Bound to a folder that is missing, a socket would have EACCES for it.
     await access(dirname(path))
     const draft = join(dirname(path), `.${randomBytes(4).toString('hex')}`)
-    await this.#listen({ path: draft })
+    this.#listener = await this.#sockets.listen({
+      at: { path: draft }, backlog: backlogMax, keepAliveSeconds: 0, openMax,
+      accepted: (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }),
+      dropped: () => this.#dropped(),
+      failed: (error) => this.#handler.refused(error.message),
+    })
     await chmod(draft, socketMode)
     this.#inode = (await lstat(draft)).ino
     await rename(draft, path)
-  }
-
-  async #listen(where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#server.once('error', reject)
-    this.#server.listen({ ...where, backlog: backlogMax }, resolve)
-    await promise
-    this.#server.removeListener('error', reject)
-    // Out of descriptors, say: the next connection may be accepted again.
-    this.#server.on('error', (error) => this.#handler.refused(error.message))
-    const bound = this.#server.address()
-    if (typeof bound === 'object' && bound !== null) this.#bound = { address: bound.address, port: bound.port }
   }
 }
 

@@ -5,11 +5,11 @@
 //
 // Whoever knows of sessions elsewhere tells this one (`seen`, `gone`), and has links made to where they are.
 
-import type { Socket } from 'node:net'
 import { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressObserver } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReachableFacts } from '../../core/tunnel/presence-record.ts'
+import type { StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { EgressConnection } from './egress-connection.ts'
 import { EgressServer, entryName, type EgressEntry } from './egress-server.ts'
 import { relayedFields, relayedStream } from './relayed-stream.ts'
@@ -35,6 +35,8 @@ export interface EgressOptions {
   readonly isTenant: (name: string) => boolean
   /** For a tenant's connections to end by themselves when the gateway drains. */
   readonly drainMs: (tenant: string) => number
+  /** Of entries that are Unix sockets. */
+  readonly sockets: StreamSockets
   readonly observer: EgressObserver
 }
 
@@ -159,13 +161,13 @@ export class Egress {
   }
 
   async #open(entry: EgressEntry): Promise<EgressServer> {
-    return await EgressServer.open(entry, {
+    return await EgressServer.open(entry, this.#options.sockets, {
       accepted: (socket, { tenant, stranger }) => this.#accepted(socket, tenant, stranger),
       refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
     })
   }
 
-  #accepted(socket: Socket, claimed: string | undefined, stranger: string): void {
+  #accepted(socket: StreamSocket, claimed: string | undefined, stranger: string): void {
     const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
     const counts = this.#countsOf(tenant ?? '')
     if (this.#connections.size >= egressLimits.connectionsMax || counts.connections >= egressLimits.connectionsPerTenantMax) {
@@ -173,7 +175,7 @@ export class Egress {
         tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
         attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
       })
-      socket.destroy()
+      socket.reset()
       return
     }
     counts.connections += 1

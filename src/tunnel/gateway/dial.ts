@@ -1,11 +1,15 @@
 // To an API server of a tenant: endpoints in the scheduler's order, each once, until one accepts.
 
-import { connect, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { DialFailure, DialResult } from '../dialled-stream.ts'
 
+/** Of silence, before an API server is asked whether it is there. */
+const keepAliveSeconds = 5
+
 export interface DialOptions {
+  readonly sockets: StreamSockets
   readonly tenant: TenantPolicy
   /** The client's address, as schedulers know it. */
   readonly source: string
@@ -13,18 +17,21 @@ export interface DialOptions {
   readonly first: Uint8Array | undefined
 }
 
-/** A dial under way. The connection that it makes counts as its endpoint's until the socket is closed. */
+/** A dial under way. The connection that it makes counts as its endpoint's until it has ended. */
 export class Dial {
+  readonly #sockets: StreamSockets
   readonly #tenant: TenantPolicy
   readonly #result: DialResult
   readonly #source: string
   readonly #first: Uint8Array | undefined
   readonly #tried: Endpoint[] = []
-  #socket: Socket | undefined
+  /** Of the endpoint that is dialled now. */
+  #leave: () => void = () => undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  constructor({ tenant, source, first }: DialOptions, result: DialResult) {
+  constructor({ sockets, tenant, source, first }: DialOptions, result: DialResult) {
+    this.#sockets = sockets
     this.#tenant = tenant
     this.#source = source
     this.#first = first
@@ -34,9 +41,7 @@ export class Dial {
 
   /** Nobody waits for it any more. */
   abandon(): void {
-    clearTimeout(this.#timer)
-    this.#socket?.destroy()
-    this.#socket = undefined
+    this.#leave()
   }
 
   #next(): void {
@@ -48,24 +53,27 @@ export class Dial {
     this.#tried.push(endpoint)
     const { active } = this.#tenant
     active.began(endpoint)
-    const socket = connect({ host: endpoint.address, port: endpoint.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000, allowHalfOpen: true })
-    this.#socket = socket
-    socket.once('close', () => active.ended(endpoint))
+    const over = (): void => active.ended(endpoint)
     const failed = (status: DialFailure['status'], detail: string): void => {
-      clearTimeout(this.#timer)
-      socket.removeAllListeners('error').removeAllListeners('connect')
-      socket.on('error', () => undefined)
-      socket.destroy()
+      this.#leave()
       this.#failure = { status, detail: `${endpoint.name}: ${detail}` }
       this.#next()
     }
     this.#timer = setTimeout(() => failed(504, `no answer in ${this.#tenant.connectTimeoutMs} ms`), this.#tenant.connectTimeoutMs)
-    socket.once('error', (error: NodeJS.ErrnoException) => failed(502, error.code ?? error.message))
-    socket.once('connect', () => {
-      clearTimeout(this.#timer)
-      socket.removeAllListeners('error')
-      this.#socket = undefined
-      this.#result.connected(socket, this.#first)
+    const dial = this.#sockets.dial({
+      to: endpoint, keepAliveSeconds,
+      connected: (socket) => {
+        clearTimeout(this.#timer)
+        this.#leave = () => undefined
+        this.#result.connected(socket, this.#first, over)
+      },
+      failed: (code) => failed(502, code),
     })
+    this.#leave = () => {
+      clearTimeout(this.#timer)
+      this.#leave = () => undefined
+      dial.abandon()
+      over()
+    }
   }
 }

@@ -11,6 +11,7 @@ import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { encodeProxyHeader } from '../../core/proxy-protocol/encode.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { DialledStream } from '../dialled-stream.ts'
@@ -25,6 +26,7 @@ export interface GatewaySessionOptions {
   /** The WebSocket's own connection. */
   readonly raw: Duplex
   readonly budget: WindowBudget
+  readonly sockets: StreamSockets
   readonly agent: SocketAddress
   readonly gateway: SocketAddress
   readonly tenant: () => TenantPolicy | undefined
@@ -39,7 +41,7 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, observer, ended }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, sockets, agent, gateway, tenant, admission, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
@@ -60,7 +62,7 @@ export class GatewaySession {
               return undefined
             }
             hold = admitted
-            return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
+            return new Dial({ sockets, tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
           },
           ended: (record) => {
             admission?.leave(hold)

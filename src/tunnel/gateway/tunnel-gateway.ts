@@ -32,6 +32,7 @@ import { SessionRegistry } from './session-registry.ts'
 import { announcementFaults, announcementIn, without, type RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
 import { figuresOf, figuresOfSessions, type TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { SessionFacts, SessionRefusal, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 const tunnelPath = '/v1/tunnel'
@@ -73,6 +74,8 @@ export interface TunnelGatewayOptions {
   readonly pace: SharedPace
   /** Of the windows' growth, over all threads. */
   readonly budget: WindowBudget
+  /** To API servers. */
+  readonly sockets: StreamSockets
   /** Over all threads. @default 2_000 */
   readonly handshakesMax?: number
   /** @default 10_000 */
@@ -296,6 +299,7 @@ export class TunnelGateway {
       socket: webSocket,
       raw: socket,
       budget: this.#options.budget,
+      sockets: this.#options.sockets,
       agent: addressOf(socket.remoteAddress, socket.remotePort),
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),

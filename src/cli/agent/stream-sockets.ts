@@ -1,0 +1,16 @@
+// The sockets of the agent's streams: bare descriptors on Linux, node's own where those don't run.
+
+import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
+import type { Logger } from '../../observe/log.ts'
+import { nodeSockets } from '../../tunnel/node-sockets.ts'
+
+export async function createStreamSockets(logger: Logger): Promise<StreamSockets> {
+  if (process.platform !== 'linux' || (process.arch !== 'x64' && process.arch !== 'arm64')) return nodeSockets
+  try {
+    const { LinuxStreamSockets } = await import('../../relay/linux/stream-sockets.ts')
+    return new LinuxStreamSockets()
+  } catch (error) {
+    logger.info({ why: error instanceof Error ? error.message : String(error) }, 'sockets of Linux’s own are not to be had: node’s take more memory and time')
+    return nodeSockets
+  }
+}
