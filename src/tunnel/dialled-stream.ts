@@ -6,8 +6,8 @@
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../core/tunnel/connect-head.ts'
 import type { StreamSocket } from '../core/tunnel/stream-sockets.ts'
-import type { DialledRecord } from '../core/tunnel/tunnel-observer.ts'
-import { SocketRelay } from './socket-relay.ts'
+import type { DialledRecord, RelayEnd } from '../core/tunnel/tunnel-observer.ts'
+import { SocketRelay, type RelayOwner } from './socket-relay.ts'
 
 export interface DialFailure {
   readonly status: Exclude<ConnectStatus, 200>
@@ -21,8 +21,8 @@ export interface DialResult {
    * @param first what the socket is sent before anything else
    * @param over to be called when the connection has ended
    */
-  readonly connected: (socket: StreamSocket, first?: Uint8Array, over?: () => void) => void
-  readonly failed: (failure: DialFailure) => void
+  connected(socket: StreamSocket, first?: Uint8Array, over?: () => void): void
+  failed(failure: DialFailure): void
 }
 
 export interface DialUnderWay {
@@ -30,35 +30,44 @@ export interface DialUnderWay {
   abandon(): void
 }
 
-export interface DialledStreamOptions {
-  readonly stream: MuxStream
-  /** @param target `host:port`, as it was asked for @returns undefined where the result is told already */
-  readonly dial: (target: string, result: DialResult) => DialUnderWay | undefined
+/** What the streams of a session have in common. */
+export interface StreamDialler {
   /** Whether the other side is told why, beside the status. */
   readonly tellsWhy: boolean
-  readonly ended: (record: DialledRecord) => void
+  /** @param target `host:port`, as it was asked for @returns undefined where the result is told already */
+  dial(target: string, result: DialResult): DialUnderWay | undefined
+  /** @param dialMs undefined: there was no result */
+  ended(record: DialledRecord, dialMs: number | undefined): void
 }
 
-export class DialledStream implements StreamHandler {
-  readonly #options: DialledStreamOptions
-  readonly #head = new ConnectHeadReader()
+const nothingEarly: Uint8Array[] = []
+
+export class DialledStream implements StreamHandler, DialResult, RelayOwner {
+  readonly #stream: MuxStream
+  readonly #dialler: StreamDialler
+  #head: ConnectHeadReader | undefined = new ConnectHeadReader()
   #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
-  #early: Uint8Array[] = []
+  #early = nothingEarly
   #finished = false
   #target: string | undefined
   #dial: DialUnderWay | undefined
+  /** Of the dial; until it has a result: when it began. */
+  #dialMs = 0
   #relay: SocketRelay | undefined
   #status: ConnectStatus | undefined
+  #over: (() => void) | undefined
 
-  constructor(options: DialledStreamOptions) {
-    this.#options = options
+  constructor(stream: MuxStream, dialler: StreamDialler) {
+    this.#stream = stream
+    this.#dialler = dialler
   }
 
   data(bytes: Uint8Array): void {
     switch (this.#phase) {
       case 'head': this.#readHead(bytes); break
-      case 'dialling': this.#early.push(bytes); break
-      case 'relaying': this.#relay?.data(bytes); break
+      case 'dialling': this.#keep(bytes); break
+      // It is the relay that is called then.
+      case 'relaying':
       case 'ended': break
       default: this.#phase satisfies never
     }
@@ -67,76 +76,89 @@ export class DialledStream implements StreamHandler {
   finished(): void {
     this.#finished = true
     if (this.#phase === 'head') this.#refuse(400, 'FIN before the head was whole')
-    else this.#relay?.finished()
   }
 
   reset(): void {
     this.#dial?.abandon()
-    if (this.#relay !== undefined) this.#relay.reset()
-    else this.#end('abandoned', 'the other side reset it, or its session ended')
+    this.#end('abandoned', 'the other side reset it, or its session ended')
   }
 
   writable(): void {
-    this.#relay?.writable()
+    // Answers are short.
   }
 
   #readHead(bytes: Uint8Array): void {
-    const { stream, dial } = this.#options
-    const head = this.#head.push(bytes)
+    const stream = this.#stream
+    const head = this.#head?.push(bytes)
     if (head === undefined) {
       stream.consumed(bytes.length)
       return
     }
+    this.#head = undefined
     this.#target = head.kind === 'head' ? connectTargetIn(head.firstLine) : undefined
     if (head.kind === 'malformed' || this.#target === undefined) {
       this.#refuse(400, head.kind === 'malformed' ? head.detail : 'no CONNECT')
       return
     }
     stream.consumed(bytes.length - head.rest.length)
-    if (head.rest.length > 0) this.#early.push(head.rest)
+    if (head.rest.length > 0) this.#keep(head.rest)
     this.#phase = 'dialling'
     // A reset does not undo a dial at once: the stream counts until that is over.
     stream.hold()
-    this.#dial = dial(this.#target, {
-      connected: (socket, first, over) => this.#connected(socket, { first, over }),
-      failed: ({ status, detail }) => this.#refuse(status, detail),
-    })
+    this.#dialMs = performance.now()
+    const dial = this.#dialler.dial(this.#target, this)
+    if (this.#phase === 'dialling') this.#dial = dial
   }
 
-  #connected(socket: StreamSocket, { first, over }: { readonly first: Uint8Array | undefined; readonly over: (() => void) | undefined }): void {
-    const { stream } = this.#options
+  #keep(bytes: Uint8Array): void {
+    if (this.#early === nothingEarly) this.#early = [bytes]
+    else this.#early.push(bytes)
+  }
+
+  connected(socket: StreamSocket, first?: Uint8Array, over?: () => void): void {
+    const stream = this.#stream
     this.#dial = undefined
+    this.#dialMs = performance.now() - this.#dialMs
+    this.#over = over
     this.#phase = 'relaying'
     this.#status = 200
     stream.write(encodeConnectAnswer(200))
     if (first !== undefined) socket.write(first)
-    const relay = new SocketRelay(stream, socket, (end) => {
-      over?.()
-      this.#end(end, '')
-    })
+    const relay = new SocketRelay(stream, socket, this)
     this.#relay = relay
+    stream.handler = relay
     for (const bytes of this.#early) relay.data(bytes)
-    this.#early = []
+    this.#early = nothingEarly
     if (this.#finished) relay.finished()
   }
 
+  failed({ status, detail }: DialFailure): void {
+    this.#dialMs = performance.now() - this.#dialMs
+    this.#refuse(status, detail)
+  }
+
+  relayEnded(end: RelayEnd): void {
+    this.#over?.()
+    this.#end(end, '')
+  }
+
   #refuse(status: Exclude<ConnectStatus, 200>, detail: string): void {
-    const { stream, tellsWhy } = this.#options
+    const stream = this.#stream
     this.#dial = undefined
     this.#status = status
-    stream.write(encodeConnectAnswer(status, tellsWhy ? detail : undefined))
+    stream.write(encodeConnectAnswer(status, this.#dialler.tellsWhy ? detail : undefined))
     stream.finish()
     for (const bytes of this.#early) stream.consumed(bytes.length)
-    this.#early = []
+    this.#early = nothingEarly
     this.#end('refused', detail)
   }
 
   #end(end: DialledRecord['end'], detail: string): void {
     if (this.#phase === 'ended') return
+    const wasDialled = this.#status !== undefined && this.#target !== undefined
     this.#phase = 'ended'
-    const { stream, ended } = this.#options
-    stream.release()
+    this.#stream.release()
     const relay = this.#relay
-    ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: relay?.toSocketBytes ?? 0, fromUpstreamBytes: relay?.fromSocketBytes ?? 0 })
+    this.#dialler.ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: relay?.toSocketBytes ?? 0, fromUpstreamBytes: relay?.fromSocketBytes ?? 0 }, wasDialled ? this.#dialMs : undefined)
   }
 }

@@ -10,22 +10,25 @@ export interface SocketRelayTotals {
   readonly fromSocketBytes: number
 }
 
+/** Whose relay it is. */
+export interface RelayOwner {
+  /** Once: both are done with. */
+  relayEnded(end: RelayEnd): void
+}
+
 export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTotals {
   toSocketBytes = 0
   fromSocketBytes = 0
   readonly #stream: MuxStream
   readonly #socket: StreamSocket
-  readonly #ended: (end: RelayEnd) => void
+  readonly #owner: RelayOwner
   #isEnded = false
 
-  /**
-   * Takes over the socket, which is read from now on.
-   * @param ended once, when both are done with
-   */
-  constructor(stream: MuxStream, socket: StreamSocket, ended: (end: RelayEnd) => void) {
+  /** Takes over the socket, which is read from now on. */
+  constructor(stream: MuxStream, socket: StreamSocket, owner: RelayOwner) {
     this.#stream = stream
     this.#socket = socket
-    this.#ended = ended
+    this.#owner = owner
     socket.handler = this
     socket.resume()
   }
@@ -70,6 +73,6 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   #end(end: RelayEnd): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#ended(end)
+    this.#owner.relayEnded(end)
   }
 }

@@ -37,7 +37,10 @@ export class Flow {
   /** … nor that: it is sent, or the peer's own. */
   rstSent = false
   // The rest is the queue's.
-  readonly chunks = new Fifo<Uint8Array>()
+  /** What is sent next. */
+  chunk: Uint8Array | undefined
+  /** … and behind it; most streams never have so much waiting. */
+  more: Fifo<Uint8Array> | undefined
   chunkAt = 0
   /** Of the first frame: SYN or ACK. */
   openingFlag = 0
@@ -107,7 +110,8 @@ export class SendQueue {
   /** @param bytes must not change before they are sent */
   write(flow: Flow, bytes: Uint8Array): void {
     if (bytes.length === 0) return
-    flow.chunks.push(bytes)
+    if (flow.chunk === undefined) flow.chunk = bytes
+    else (flow.more ??= new Fifo()).push(bytes)
     flow.queuedBytes += bytes.length
     this.#queuedBytes += bytes.length
     this.#activate(flow)
@@ -227,7 +231,7 @@ export class SendQueue {
   }
 
   #data(flow: Flow, payloadBytesMax: number): OutgoingFrame {
-    const chunk = flow.chunks.first()
+    const { chunk } = flow
     if (chunk === undefined) throw new Error('bug: bytes are counted that are not queued')
     const alone = this.#new.length + this.#old.length === 1
     const most = Math.min(payloadBytesMax, flow.creditBytes, alone ? this.#limits.frameBytesMax : this.#limits.sharedFrameBytesMax)
@@ -235,7 +239,7 @@ export class SendQueue {
     const payload = flow.chunkAt === 0 && end === chunk.length ? chunk : chunk.subarray(flow.chunkAt, end)
     flow.chunkAt = end
     if (end === chunk.length) {
-      flow.chunks.shift()
+      flow.chunk = flow.more?.shift()
       flow.chunkAt = 0
     }
     const bytes = payload.length
@@ -291,7 +295,8 @@ export class SendQueue {
   #drop(flow: Flow): void {
     this.#queuedBytes -= flow.queuedBytes
     flow.queuedBytes = 0
-    flow.chunks.clear()
+    flow.chunk = undefined
+    flow.more = undefined
     flow.chunkAt = 0
   }
 }

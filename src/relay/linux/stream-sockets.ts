@@ -42,6 +42,7 @@ export class LinuxStreamSockets implements StreamSockets {
   #later: LinuxStreamSocket[] = []
   #isTurnDue = false
   readonly #thread: SocketThread
+  readonly #dialling: Dialling
 
   /** @param descriptors zeroed */
   constructor(descriptors: StreamDescriptors = createStreamDescriptors()) {
@@ -60,58 +61,31 @@ export class LinuxStreamSockets implements StreamSockets {
         this.#close(socket.fd, socket.token)
       },
     }
+    this.#dialling = {
+      cell: this.#cell,
+      begin: (fd, connecting) => {
+        const token = this.#take()
+        if (token === -1) return token
+        if (this.#epoll.add(fd, connectedEvents | libc.EPOLLOUT, token) === -1) {
+          this.#giveBack(token)
+          return -1
+        }
+        this.#hold(fd, token, connecting)
+        return token
+      },
+      connected: (fd, token, to) => {
+        const socket = new LinuxStreamSocket(this.#thread, { fd, token, peer: to, counted: undefined })
+        this.#watched[token] = socket
+        return socket
+      },
+      close: (fd, token) => this.#close(fd, token),
+    }
     this.#loop = libc.watchInLoop(this.#epoll.fd, this.#heard)
     this.#loop.hold(false)
   }
 
-  dial({ to, keepAliveSeconds, connected, failed }: SocketDial): { abandon(): void } {
-    let [fd, token] = [-1, -1]
-    const leave = (): void => {
-      if (fd !== -1) this.#close(fd, token)
-      fd = -1
-    }
-    const fail = (error: number): void => {
-      leave()
-      failed(libc.errnoName(error))
-    }
-    const begin = (): number => {
-      const length = this.#cell.encode(to)
-      if (length === undefined) return libc.EINVAL
-      token = this.#take()
-      if (token === -1) return libc.EMFILE
-      fd = libc.socket(length === libc.sockaddrInBytes ? libc.AF_INET : libc.AF_INET6, libc.SOCK_STREAM | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC, 0)
-      if (fd === -1) {
-        const error = libc.errno()
-        this.#giveBack(token)
-        return error
-      }
-      this.#hold(fd, token, { ready: (events) => {
-        const error = libc.getIntOption(fd, libc.SOL_SOCKET, libc.SO_ERROR)
-        if (error !== 0) {
-          fail(error)
-          return
-        }
-        setKeepAlive(fd, keepAliveSeconds)
-        const socket = new LinuxStreamSocket(this.#thread, { fd, token, peer: to, counted: undefined })
-        this.#watched[token] = socket
-        fd = -1
-        connected(socket)
-        // An edge is told of once: it may have spoken already.
-        socket.ready(events)
-      } })
-      libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
-      if (libc.connect(fd, this.#cell.address, length) === -1 && libc.errno() !== libc.EINPROGRESS) return libc.errno()
-      return this.#epoll.add(fd, connectedEvents | libc.EPOLLOUT, token) === -1 ? libc.errno() : 0
-    }
-    const error = begin()
-    let isAbandoned = false
-    if (error !== 0) setImmediate(() => isAbandoned || fail(error))
-    return {
-      abandon: () => {
-        isAbandoned = true
-        leave()
-      },
-    }
+  dial(dial: SocketDial): { abandon(): void } {
+    return new Connecting(this.#dialling, dial)
   }
 
   async listen(listen: SocketListen): Promise<SocketListener> {
@@ -258,6 +232,82 @@ export class LinuxStreamSockets implements StreamSockets {
     this.#freed.push(token)
     this.#open -= 1
     if (this.#open === 0) this.#loop.hold(false)
+  }
+}
+
+/** What a connection that is being made has of its thread. */
+interface Dialling {
+  readonly cell: SocketAddressCell
+  /** @returns its token; -1: there is none, and the descriptor is not taken over */
+  begin(fd: number, connecting: Watched): number
+  connected(fd: number, token: number, to: SocketAddress): LinuxStreamSocket
+  close(fd: number, token: number): void
+}
+
+class Connecting implements Watched {
+  readonly #thread: Dialling
+  readonly #dial: SocketDial
+  #fd = -1
+  #token = -1
+  #isOver = false
+
+  constructor(thread: Dialling, dial: SocketDial) {
+    this.#thread = thread
+    this.#dial = dial
+    const error = this.#begin()
+    // Whoever dials is not called from within.
+    if (error !== 0) setImmediate(() => this.#fail(error))
+  }
+
+  abandon(): void {
+    this.#isOver = true
+    this.#leave()
+  }
+
+  ready(events: number): void {
+    const [fd, token] = [this.#fd, this.#token]
+    const error = libc.getIntOption(fd, libc.SOL_SOCKET, libc.SO_ERROR)
+    if (error !== 0) {
+      this.#fail(error)
+      return
+    }
+    this.#fd = -1
+    const { to, keepAliveSeconds, connected } = this.#dial
+    setKeepAlive(fd, keepAliveSeconds)
+    const socket = this.#thread.connected(fd, token, to)
+    connected(socket)
+    // An edge is told of once: it may have spoken already.
+    socket.ready(events)
+  }
+
+  /** @returns an errno, or 0 */
+  #begin(): number {
+    const { cell } = this.#thread
+    const length = cell.encode(this.#dial.to)
+    if (length === undefined) return libc.EINVAL
+    const fd = libc.socket(length === libc.sockaddrInBytes ? libc.AF_INET : libc.AF_INET6, libc.SOCK_STREAM | libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC, 0)
+    if (fd === -1) return libc.errno()
+    libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
+    const error = libc.connect(fd, cell.address, length) === -1 ? libc.errno() : 0
+    const token = error === 0 || error === libc.EINPROGRESS ? this.#thread.begin(fd, this) : -1
+    if (token === -1) {
+      libc.close(fd)
+      return error === 0 || error === libc.EINPROGRESS ? libc.EMFILE : error
+    }
+    this.#fd = fd
+    this.#token = token
+    return 0
+  }
+
+  #fail(error: number): void {
+    if (this.#isOver) return
+    this.#leave()
+    this.#dial.failed(libc.errnoName(error))
+  }
+
+  #leave(): void {
+    if (this.#fd !== -1) this.#thread.close(this.#fd, this.#token)
+    this.#fd = -1
   }
 }
 

@@ -11,7 +11,7 @@ import type { ForwardFacts, ForwardedEnd, ForwardedRecord } from '../../core/tun
 import type { SocketListener, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { DirectLane } from './direct-lane.ts'
 import { NodeSocket } from '../node-sockets.ts'
-import { SocketRelay, type SocketRelayTotals } from '../socket-relay.ts'
+import { SocketRelay, type RelayOwner, type SocketRelayTotals } from '../socket-relay.ts'
 
 /** The gateway sends every forward stream to its session's tenant; this says no more than that. */
 const connectTarget = 'kubernetes:6443'
@@ -133,15 +133,16 @@ export class Forwarder implements ForwardFacts {
     this.#options.ended(record)
   }
 
+  readonly #connectionEnded: ConnectionEnded = (connection, end) => {
+    const { client, status, totals: { fromSocketBytes: toUpstreamBytes, toSocketBytes: fromUpstreamBytes } } = connection
+    this.#streaming.delete(connection)
+    this.#toUpstreamBytes += toUpstreamBytes
+    this.#fromUpstreamBytes += fromUpstreamBytes
+    this.#options.ended({ client, lane: 'mux', status, end, toUpstreamBytes, fromUpstreamBytes })
+  }
+
   #begin(socket: StreamSocket): void {
-    const client = socket.peer ?? { address: '::', port: 0 }
-    const forwarded: ForwardedConnection = new ForwardedConnection(socket, (end, status) => {
-      const { fromSocketBytes: toUpstreamBytes, toSocketBytes: fromUpstreamBytes } = forwarded.totals
-      this.#streaming.delete(forwarded)
-      this.#toUpstreamBytes += toUpstreamBytes
-      this.#fromUpstreamBytes += fromUpstreamBytes
-      this.#options.ended({ client, lane: 'mux', status, end, toUpstreamBytes, fromUpstreamBytes })
-    })
+    const forwarded = new ForwardedConnection(socket, this.#connectionEnded)
     const stream = this.#options.open(forwarded)
     if (stream !== undefined) {
       this.#streaming.add(forwarded)
@@ -160,20 +161,28 @@ export class Forwarder implements ForwardFacts {
   }
 }
 
+type ConnectionEnded = (connection: ForwardedConnection, end: ForwardedEnd) => void
+
+/** It has left already. */
+const unknownClient: SocketAddress = { address: '::', port: 0 }
+
 const nothingYet: SocketRelayTotals = { toSocketBytes: 0, fromSocketBytes: 0 }
 
 /** One of them, from the opening of its stream on. */
-class ForwardedConnection implements StreamHandler {
+class ForwardedConnection implements StreamHandler, RelayOwner {
   readonly #socket: StreamSocket
-  readonly #ended: (end: ForwardedEnd, status: number | undefined) => void
-  readonly #head = new ConnectHeadReader()
+  readonly #ended: ConnectionEnded
+  readonly client: SocketAddress
+  #head: ConnectHeadReader | undefined = new ConnectHeadReader()
   #stream: MuxStream | undefined
   #relay: SocketRelay | undefined
-  #status: number | undefined
+  /** The gateway's answer. */
+  status: number | undefined
   #isEnded = false
 
-  constructor(socket: StreamSocket, ended: (end: ForwardedEnd, status: number | undefined) => void) {
+  constructor(socket: StreamSocket, ended: ConnectionEnded) {
     this.#socket = socket
+    this.client = socket.peer ?? unknownClient
     this.#ended = ended
   }
 
@@ -185,27 +194,27 @@ class ForwardedConnection implements StreamHandler {
   begin(stream: MuxStream): void {
     this.#stream = stream
     stream.write(encodeConnectRequest(connectTarget))
-    this.#relay = new SocketRelay(stream, this.#socket, (end) => this.#end(end))
+    this.#relay = new SocketRelay(stream, this.#socket, this)
   }
 
   data(bytes: Uint8Array): void {
-    if (this.#status === 200) {
-      this.#relay?.data(bytes)
-      return
-    }
-    const head = this.#head.push(bytes)
+    const head = this.#head?.push(bytes)
     this.#stream?.consumed(bytes.length - (head?.kind === 'head' ? head.rest.length : 0))
     if (head === undefined) return
-    this.#status = head.kind === 'head' ? connectAnswerIn(head.firstLine)?.status : undefined
-    if (head.kind !== 'head' || this.#status !== 200) {
+    this.#head = undefined
+    this.status = head.kind === 'head' ? connectAnswerIn(head.firstLine)?.status : undefined
+    if (head.kind !== 'head' || this.status !== 200 || this.#stream === undefined) {
       this.#stream?.reset()
       this.refuse('refused')
-    } else if (head.rest.length > 0) this.#relay?.data(head.rest)
+      return
+    }
+    this.#stream.handler = this.#relay
+    if (head.rest.length > 0) this.#relay?.data(head.rest)
   }
 
   finished(): void {
-    if (this.#status === 200) this.#relay?.finished()
-    else this.reset()
+    // Before there was an answer.
+    this.reset()
   }
 
   reset(): void {
@@ -217,7 +226,7 @@ class ForwardedConnection implements StreamHandler {
   }
 
   refuse(end: 'refused' | 'no-session'): void {
-    this.#end(end)
+    this.relayEnded(end)
     this.#socket.reset()
   }
 
@@ -227,9 +236,9 @@ class ForwardedConnection implements StreamHandler {
     this.#relay?.closed(false)
   }
 
-  #end(end: ForwardedEnd): void {
+  relayEnded(end: ForwardedEnd): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#ended(end, this.#status)
+    this.#ended(this, end)
   }
 }

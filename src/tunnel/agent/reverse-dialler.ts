@@ -39,20 +39,20 @@ export class ReverseDialler {
     return this.#dials
   }
 
-  dial(target: string, { connected, failed }: DialResult): DialUnderWay | undefined {
+  readonly #over = (): void => {
+    this.#dials -= 1
+  }
+
+  dial(target: string, result: DialResult): DialUnderWay | undefined {
     const { sockets, policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
     const asked = hostPortIn(target)
     const verdict = asked === undefined ? undefined : policy.asked(asked.host, asked.port)
-    if (asked === undefined || verdict === undefined) failed({ status: 400, detail: `${target} is no HOST:PORT` })
-    else if (verdict.kind === 'refused') failed({ status: 403, detail: verdict.why })
-    else if (this.#dials >= dialsMax) failed({ status: 503, detail: `${dialsMax} dials are under way already` })
+    if (asked === undefined || verdict === undefined) result.failed({ status: 400, detail: `${target} is no HOST:PORT` })
+    else if (verdict.kind === 'refused') result.failed({ status: 403, detail: verdict.why })
+    else if (this.#dials >= dialsMax) result.failed({ status: 503, detail: `${dialsMax} dials are under way already` })
     else {
       this.#dials += 1
-      const over = <Args extends readonly unknown[]>(then: (...args: Args) => void) => (...args: Args): void => {
-        this.#dials -= 1
-        then(...args)
-      }
-      const dial = new AddressesDial({ sockets, port: asked.port, title: target, dialTimeoutMs }, { connected: over(connected), failed: over(failed), abandoned: over(() => undefined) })
+      const dial = new AddressesDial({ sockets, port: asked.port, title: target, dialTimeoutMs, over: this.#over }, result)
       if (verdict.kind === 'dial') dial.begin(verdict.addresses)
       else void this.#resolve(verdict.name, asked, dial)
       return dial
@@ -73,27 +73,25 @@ export class ReverseDialler {
   }
 }
 
-interface AddressesDialResult extends DialResult {
-  readonly abandoned: () => void
-}
-
 interface AddressesDialOptions {
   readonly sockets: StreamSockets
   readonly port: number
   readonly title: string
   readonly dialTimeoutMs: number
+  /** Once, before the result. */
+  readonly over: () => void
 }
 
 class AddressesDial implements DialUnderWay {
   readonly #options: AddressesDialOptions
-  readonly #result: AddressesDialResult
+  readonly #result: DialResult
   readonly #timer: NodeJS.Timeout
   #addresses: string[] = []
   /** Of the address that is dialled now. */
   #leave: () => void = () => undefined
   #isOver = false
 
-  constructor(options: AddressesDialOptions, result: AddressesDialResult) {
+  constructor(options: AddressesDialOptions, result: DialResult) {
     const { title, dialTimeoutMs } = options
     this.#options = options
     this.#result = result
@@ -111,7 +109,7 @@ class AddressesDial implements DialUnderWay {
   }
 
   abandon(): void {
-    if (this.#end()) this.#result.abandoned()
+    this.#end()
   }
 
   /** @returns whether it was not over before */
@@ -120,6 +118,7 @@ class AddressesDial implements DialUnderWay {
     this.#isOver = true
     clearTimeout(this.#timer)
     this.#leave()
+    this.#options.over()
     return true
   }
 

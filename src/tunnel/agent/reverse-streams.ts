@@ -4,7 +4,7 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReverseFacts, ReverseRecord } from '../../core/tunnel/agent-observer.ts'
 import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { createReversePolicy, type AllowEntry } from '../../core/tunnel/reverse-policy.ts'
-import { DialledStream } from '../dialled-stream.ts'
+import { DialledStream, type StreamDialler } from '../dialled-stream.ts'
 import { ReverseDialler } from './reverse-dialler.ts'
 
 export interface ReverseOptions {
@@ -39,22 +39,16 @@ export class ReverseStreams {
 
   /** @returns what becomes of the stream */
   opened(stream: MuxStream, gateway: string): StreamHandler {
-    let dialMs: number | undefined
     this.#connections += 1
-    return new DialledStream({
-      stream, tellsWhy: true,
-      dial: (target, { connected, failed }) => {
-        const startMs = performance.now()
-        const timed = <Args extends readonly unknown[]>(then: (...args: Args) => void) => (...args: Args): void => {
-          dialMs = performance.now() - startMs
-          then(...args)
-        }
-        return this.#dialler.dial(target, { connected: timed(connected), failed: timed(failed) })
-      },
-      ended: (record) => {
+    return new DialledStream(stream, {
+      tellsWhy: true,
+      dial: this.#dial,
+      ended: (record, dialMs) => {
         this.#connections -= 1
         this.#ended({ ...record, gateway, dialMs })
       },
     })
   }
+
+  readonly #dial: StreamDialler['dial'] = (target, result) => this.#dialler.dial(target, result)
 }

@@ -12,7 +12,8 @@ import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import { hostPortIn } from '../../core/net/socket-address.ts'
-import { SocketRelay } from '../socket-relay.ts'
+import type { RelayEnd } from '../../core/tunnel/tunnel-observer.ts'
+import { SocketRelay, type RelayOwner } from '../socket-relay.ts'
 import { ReverseDial } from './reverse-dial.ts'
 import type { Way } from './way.ts'
 
@@ -31,19 +32,26 @@ export interface EgressConnectionOptions {
   readonly socket: StreamSocket
   /** Undefined: nobody that is known; then `stranger` says so. */
   readonly tenant: string | undefined
-  readonly stranger?: string
-  readonly table: AgentTable<Way>
-  /** Of the tenant: whether one more may wait for its dial. `dialled` gives the place back. */
-  readonly mayDial: (tenant: string) => boolean
-  readonly dialled: (tenant: string) => void
-  readonly ended: (record: EgressRecord) => void
+  readonly stranger: string
 }
 
-export class EgressConnection implements SocketHandler {
+/** Whose the connections are. */
+export interface EgressConnectionOwner {
+  readonly table: AgentTable<Way>
+  /** Of the tenant: whether one more may wait for its dial. `dialled` gives the place back. */
+  mayDial(tenant: string): boolean
+  dialled(tenant: string): void
+  ended(connection: EgressConnection, record: EgressRecord): void
+}
+
+const nothingEarly: Uint8Array[] = []
+
+export class EgressConnection implements SocketHandler, RelayOwner {
+  readonly #owner: EgressConnectionOwner
   readonly #options: EgressConnectionOptions
-  readonly #head = new ConnectHeadReader()
+  #head: ConnectHeadReader | undefined = new ConnectHeadReader()
   #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
-  #early: Uint8Array[] = []
+  #early = nothingEarly
   #earlyBytes = 0
   #target: string | undefined
   #dial: ReverseDial | undefined
@@ -54,12 +62,13 @@ export class EgressConnection implements SocketHandler {
   #dialMs: number | undefined
   #node: string | undefined
   #attempts = 0
-  readonly #headTimer: NodeJS.Timeout
+  #headTimer: NodeJS.Timeout | undefined
   #cutTimer: NodeJS.Timeout | undefined
   /** Its end came while an agent dialled. */
   #isFinished = false
 
-  constructor(options: EgressConnectionOptions) {
+  constructor(options: EgressConnectionOptions, owner: EgressConnectionOwner) {
+    this.#owner = owner
     this.#options = options
     const { socket } = options
     socket.handler = this
@@ -107,27 +116,30 @@ export class EgressConnection implements SocketHandler {
   }
 
   #keep(bytes: Uint8Array): void {
-    this.#early.push(bytes)
+    if (this.#early === nothingEarly) this.#early = [bytes]
+    else this.#early.push(bytes)
     this.#earlyBytes += bytes.length
     if (this.#earlyBytes >= egressConnectionLimits.earlyBytesMax) this.#options.socket.pause()
   }
 
   #readHead(bytes: Uint8Array): void {
-    const { tenant, stranger = '' } = this.#options
-    const head = this.#head.push(bytes)
+    const { tenant, stranger } = this.#options
+    const head = this.#head?.push(bytes)
     if (head === undefined) return
+    this.#head = undefined
     this.#target = head.kind === 'head' ? connectTargetIn(head.firstLine) : undefined
     const target = this.#target === undefined ? undefined : hostPortIn(this.#target)
     if (head.kind === 'malformed') this.#refuse(400, 'malformed', head.detail)
     else if (target === undefined) this.#refuse(400, 'malformed', 'no CONNECT HOST:PORT HTTP/1.1')
     else if (tenant === undefined) this.#refuse(403, 'forbidden', stranger)
-    else if (!this.#options.mayDial(tenant)) this.#refuse(503, 'too-many', `too many connections of ${tenant} wait for their dial`)
+    else if (!this.#owner.mayDial(tenant)) this.#refuse(503, 'too-many', `too many connections of ${tenant} wait for their dial`)
     else {
       clearTimeout(this.#headTimer)
+      this.#headTimer = undefined
       this.#phase = 'dialling'
       this.#dialledFromMs = performance.now()
       if (head.rest.length > 0) this.#keep(head.rest)
-      const dial = new ReverseDial(this.#options.table, { tenant, ...target }, {
+      const dial = new ReverseDial(this.#owner.table, { tenant, ...target }, {
         connected: (stream, node, rest) => this.#connected(tenant, stream, node, rest),
         failed: ({ status, refusal, detail }) => {
           this.#dialOver(tenant)
@@ -146,7 +158,7 @@ export class EgressConnection implements SocketHandler {
     this.#node = this.#dial.node
     this.#dial = undefined
     this.#dialMs = performance.now() - this.#dialledFromMs
-    this.#options.dialled(tenant)
+    this.#owner.dialled(tenant)
   }
 
   #connected(tenant: string, stream: MuxStream, node: string, rest: Uint8Array): void {
@@ -156,14 +168,18 @@ export class EgressConnection implements SocketHandler {
     this.#phase = 'relaying'
     this.#status = 200
     socket.write(encodeConnectAnswer(200))
-    const relay = new SocketRelay(stream, socket, (end) => this.#end(end, ''))
+    const relay = new SocketRelay(stream, socket, this)
     this.#relay = relay
     if (this.#early.length > 0) stream.handler = relay
-    else holdBack(stream, socket, relay)
+    else new HoldBack(stream, socket, relay).begin()
     if (rest.length > 0) stream.handler?.data(rest)
     for (const bytes of this.#early) relay.received(bytes)
-    this.#early = []
+    this.#early = nothingEarly
     if (this.#isFinished) relay.peerFinished()
+  }
+
+  relayEnded(end: RelayEnd): void {
+    this.#end(end, '')
   }
 
   #refuse(status: Exclude<ConnectStatus, 200>, refusal: EgressRefusal, detail: string): void {
@@ -171,7 +187,7 @@ export class EgressConnection implements SocketHandler {
     clearTimeout(this.#headTimer)
     this.#status = status
     this.#refusal = refusal
-    this.#early = []
+    this.#early = nothingEarly
     socket.resume()
     socket.write(encodeConnectAnswer(status, detail))
     socket.finish()
@@ -194,7 +210,7 @@ export class EgressConnection implements SocketHandler {
     this.#phase = 'ended'
     clearTimeout(this.#cutTimer)
     const relay = this.#relay
-    this.#options.ended({
+    this.#owner.ended(this, {
       tenant: this.#options.tenant, target: this.#target, node: this.#node, status: this.#status, refusal: this.#refusal, end, detail,
       attempts: this.#attempts, dialMs: this.#dialMs,
       toNodeBytes: relay?.fromSocketBytes ?? 0, fromNodeBytes: relay?.toSocketBytes ?? 0,
@@ -203,49 +219,72 @@ export class EgressConnection implements SocketHandler {
 }
 
 /** What the stream brings waits for the API server's first byte. The stream's window bounds it. */
-function holdBack(stream: MuxStream, socket: StreamSocket, relay: SocketRelay): void {
-  let held: Uint8Array[] = []
-  let finished = false
-  let timer: NodeJS.Timeout | undefined
-  const release = (): void => {
-    if (stream.handler !== gate) return
-    clearTimeout(timer)
-    socket.handler = relay
-    stream.handler = relay
-    for (const bytes of held) relay.data(bytes)
-    held = []
-    if (finished) relay.finished()
+class HoldBack implements StreamHandler, SocketHandler {
+  readonly #stream: MuxStream
+  readonly #socket: StreamSocket
+  readonly #relay: SocketRelay
+  #held = nothingEarly
+  #isFinished = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(stream: MuxStream, socket: StreamSocket, relay: SocketRelay) {
+    this.#stream = stream
+    this.#socket = socket
+    this.#relay = relay
   }
-  const wait = (): void => {
-    timer ??= setTimeout(release, egressConnectionLimits.silenceMsMax)
+
+  begin(): void {
+    this.#stream.handler = this
+    this.#socket.handler = this
   }
-  const gate: StreamHandler = {
-    data: (bytes) => {
-      held.push(bytes)
-      wait()
-    },
-    finished: () => {
-      finished = true
-      wait()
-    },
-    reset: () => {
-      clearTimeout(timer)
-      stream.handler = relay
-      relay.reset()
-    },
-    writable: () => relay.writable(),
+
+  data(bytes: Uint8Array): void {
+    if (this.#held === nothingEarly) this.#held = [bytes]
+    else this.#held.push(bytes)
+    this.#wait()
   }
-  stream.handler = gate
-  socket.handler = {
-    received: (bytes) => {
-      release()
-      relay.received(bytes)
-    },
-    peerFinished: () => relay.peerFinished(),
-    taken: (bytes) => relay.taken(bytes),
-    closed: (isWhole) => {
-      clearTimeout(timer)
-      relay.closed(isWhole)
-    },
+
+  finished(): void {
+    this.#isFinished = true
+    this.#wait()
+  }
+
+  reset(): void {
+    clearTimeout(this.#timer)
+    this.#relay.reset()
+  }
+
+  writable(): void {
+    this.#relay.writable()
+  }
+
+  received(bytes: Uint8Array): void {
+    this.#release()
+    this.#relay.received(bytes)
+  }
+
+  peerFinished(): void {
+    this.#relay.peerFinished()
+  }
+
+  taken(bytes: number): void {
+    this.#relay.taken(bytes)
+  }
+
+  closed(isWhole: boolean): void {
+    clearTimeout(this.#timer)
+    this.#relay.closed(isWhole)
+  }
+
+  #wait(): void {
+    this.#timer ??= setTimeout(() => this.#release(), egressConnectionLimits.silenceMsMax)
+  }
+
+  #release(): void {
+    clearTimeout(this.#timer)
+    this.#socket.handler = this.#relay
+    this.#stream.handler = this.#relay
+    for (const bytes of this.#held) this.#relay.data(bytes)
+    if (this.#isFinished) this.#relay.finished()
   }
 }

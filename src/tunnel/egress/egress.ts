@@ -10,7 +10,7 @@ import type { EgressObserver } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import { EgressConnection } from './egress-connection.ts'
+import { EgressConnection, type EgressConnectionOwner } from './egress-connection.ts'
 import { EgressServer, entryName, type EgressEntry } from './egress-server.ts'
 import { relayedFields, relayedStream } from './relayed-stream.ts'
 import type { Way } from './way.ts'
@@ -179,28 +179,30 @@ export class Egress {
       return
     }
     counts.connections += 1
-    const connection: EgressConnection = new EgressConnection({
-      socket, tenant, table: this.#table,
-      stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}`,
-      mayDial: (name) => {
-        const its = this.#countsOf(name)
-        if (its.dials >= egressLimits.dialsPerTenantMax) return false
-        its.dials += 1
-        return true
-      },
-      dialled: (name) => {
-        this.#countsOf(name).dials -= 1
-      },
-      ended: (record) => {
-        this.#options.observer.egressEnded(record)
-        counts.connections -= 1
-        if (counts.connections === 0) this.#perTenant.delete(tenant ?? '')
-        this.#connections.delete(connection)
-        if (this.#connections.size > 0) return
-        for (const wake of this.#whenEmpty.splice(0)) wake()
-      },
-    })
-    this.#connections.add(connection)
+    this.#connections.add(new EgressConnection({ socket, tenant, stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}` }, this.#owner))
+  }
+
+  readonly #owner: EgressConnectionOwner = {
+    table: this.#table,
+    mayDial: (tenant) => {
+      const counts = this.#countsOf(tenant)
+      if (counts.dials >= egressLimits.dialsPerTenantMax) return false
+      counts.dials += 1
+      return true
+    },
+    dialled: (tenant) => {
+      this.#countsOf(tenant).dials -= 1
+    },
+    ended: (connection, record) => {
+      this.#options.observer.egressEnded(record)
+      const tenant = record.tenant ?? ''
+      const counts = this.#countsOf(tenant)
+      counts.connections -= 1
+      if (counts.connections === 0) this.#perTenant.delete(tenant)
+      this.#connections.delete(connection)
+      if (this.#connections.size > 0) return
+      for (const wake of this.#whenEmpty.splice(0)) wake()
+    },
   }
 
   /** @param tenant empty: nobody that is known */

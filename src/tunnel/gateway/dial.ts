@@ -2,8 +2,8 @@
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
-import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import type { DialFailure, DialResult } from '../dialled-stream.ts'
+import type { StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
+import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
 
 /** Of silence, before an API server is asked whether it is there. */
 const keepAliveSeconds = 5
@@ -15,65 +15,71 @@ export interface DialOptions {
   readonly source: string
   /** What the endpoint is sent before anything else. */
   readonly first: Uint8Array | undefined
+  /** Once: it has failed or was abandoned, or its connection has ended. */
+  readonly left: () => void
 }
 
 /** A dial under way. The connection that it makes counts as its endpoint's until it has ended. */
-export class Dial {
-  readonly #sockets: StreamSockets
-  readonly #tenant: TenantPolicy
+export class Dial implements DialUnderWay {
+  readonly #options: DialOptions
   readonly #result: DialResult
-  readonly #source: string
-  readonly #first: Uint8Array | undefined
-  readonly #tried: Endpoint[] = []
-  /** Of the endpoint that is dialled now. */
-  #leave: () => void = () => undefined
+  #tried: readonly Endpoint[] = []
+  #endpoint: Endpoint | undefined
+  /** Of that endpoint. */
+  #dial: { abandon(): void } | undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  constructor({ sockets, tenant, source, first }: DialOptions, result: DialResult) {
-    this.#sockets = sockets
-    this.#tenant = tenant
-    this.#source = source
-    this.#first = first
+  constructor(options: DialOptions, result: DialResult) {
+    this.#options = options
     this.#result = result
     this.#next()
   }
 
-  /** Nobody waits for it any more. */
   abandon(): void {
     this.#leave()
+    this.#options.left()
   }
 
   #next(): void {
-    const endpoint = this.#tried.length < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#source) : undefined
+    const { sockets, tenant: { scheduler, active, attemptsMax, connectTimeoutMs }, source, left } = this.#options
+    const endpoint = this.#tried.length < attemptsMax ? scheduler.pick(this.#tried, source) : undefined
     if (endpoint === undefined) {
+      left()
       this.#result.failed(this.#failure)
       return
     }
-    this.#tried.push(endpoint)
-    const { active } = this.#tenant
+    this.#tried = [...this.#tried, endpoint]
+    this.#endpoint = endpoint
     active.began(endpoint)
-    const over = (): void => active.ended(endpoint)
-    const failed = (status: DialFailure['status'], detail: string): void => {
-      this.#leave()
-      this.#failure = { status, detail: `${endpoint.name}: ${detail}` }
-      this.#next()
-    }
-    this.#timer = setTimeout(() => failed(504, `no answer in ${this.#tenant.connectTimeoutMs} ms`), this.#tenant.connectTimeoutMs)
-    const dial = this.#sockets.dial({
-      to: endpoint, keepAliveSeconds,
-      connected: (socket) => {
-        clearTimeout(this.#timer)
-        this.#leave = () => undefined
-        this.#result.connected(socket, this.#first, over)
-      },
-      failed: (code) => failed(502, code),
-    })
-    this.#leave = () => {
-      clearTimeout(this.#timer)
-      this.#leave = () => undefined
-      dial.abandon()
-      over()
-    }
+    this.#timer = setTimeout(() => this.#failed(504, `no answer in ${connectTimeoutMs} ms`), connectTimeoutMs)
+    this.#dial = sockets.dial({ to: endpoint, keepAliveSeconds, connected: (socket) => this.#connected(socket, endpoint), failed: (code) => this.#failed(502, code) })
+  }
+
+  #connected(socket: StreamSocket, endpoint: Endpoint): void {
+    clearTimeout(this.#timer)
+    const { tenant: { active }, first, left } = this.#options
+    this.#result.connected(socket, first, overOf(active, endpoint, left))
+  }
+
+  #failed(status: DialFailure['status'], detail: string): void {
+    this.#failure = { status, detail: `${this.#endpoint?.name}: ${detail}` }
+    this.#leave()
+    this.#next()
+  }
+
+  #leave(): void {
+    clearTimeout(this.#timer)
+    this.#dial?.abandon()
+    if (this.#endpoint !== undefined) this.#options.tenant.active.ended(this.#endpoint)
+    this.#endpoint = undefined
+  }
+}
+
+/** It lives as long as the connection, and keeps nothing of the dial. */
+function overOf(active: TenantPolicy['active'], endpoint: Endpoint, left: () => void): () => void {
+  return () => {
+    active.ended(endpoint)
+    left()
   }
 }

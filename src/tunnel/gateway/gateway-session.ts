@@ -14,7 +14,7 @@ import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/con
 import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
-import { DialledStream } from '../dialled-stream.ts'
+import { DialledStream, type StreamDialler } from '../dialled-stream.ts'
 import { Dial } from './dial.ts'
 import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
@@ -45,31 +45,25 @@ export class GatewaySession {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
+    const dialler: StreamDialler = {
+      tellsWhy: false,
+      // To its tenant's API server, whatever it asks for.
+      dial: (_target, result) => {
+        const policy = tenant()
+        const hold = policy === undefined ? 'its tenant is no longer in the configuration' : admission?.stream(policy, agent.address) ?? noHold
+        if (policy === undefined || typeof hold === 'string') {
+          result.failed({ status: 503, detail: String(hold) })
+          return undefined
+        }
+        return new Dial({ sockets, tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway), left: () => admission?.leave(hold) }, result)
+      },
+      ended: (record) => observer.streamEnded(this.#facts, record),
+    }
     this.link = new MuxLink({
       role: 'server',
       wire: webSocketWire(socket, raw, 'server'),
       budget,
-      opened: (stream) => {
-        let hold = noHold
-        return new DialledStream({
-          stream, tellsWhy: false,
-          // To its tenant's API server, whatever it asks for.
-          dial: (_target, result) => {
-            const policy = tenant()
-            const admitted = policy === undefined ? 'its tenant is no longer in the configuration' : admission?.stream(policy, agent.address) ?? noHold
-            if (policy === undefined || typeof admitted === 'string') {
-              result.failed({ status: 503, detail: String(admitted) })
-              return undefined
-            }
-            hold = admitted
-            return new Dial({ sockets, tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
-          },
-          ended: (record) => {
-            admission?.leave(hold)
-            observer.streamEnded(this.#facts, record)
-          },
-        })
-      },
+      opened: (stream) => new DialledStream(stream, dialler),
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
       ended: (end) => {
