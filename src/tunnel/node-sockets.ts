@@ -76,7 +76,9 @@ export class NodeSocket implements StreamSocket {
 export const nodeSockets: StreamSockets = {
   dial: ({ to, keepAliveSeconds, connected, failed }: SocketDial) => {
     const socket = connect({ host: to.address, port: to.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, allowHalfOpen: true })
+    let isOver = false
     const leave = (): void => {
+      isOver = true
       socket.removeAllListeners()
       socket.on('error', () => undefined)
     }
@@ -87,11 +89,11 @@ export const nodeSockets: StreamSockets = {
     })
     socket.once('connect', () => {
       leave()
-      const wrapped = new NodeSocket(socket)
-      connected(wrapped)
+      connected(new NodeSocket(socket))
     })
     return {
       abandon: () => {
+        if (isOver) return
         leave()
         socket.destroy()
       },

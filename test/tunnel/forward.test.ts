@@ -43,6 +43,18 @@ void test('bulk crosses whole, both ways at once', async (t) => {
   t.ok(got.equals(bytes))
 })
 
+void test('an endpoint may be a name: its addresses are tried, and one that has none is passed over', async (t) => {
+  const lab = await tunnelLab(t)
+  const { agent, gateway } = await joined(lab, { endpoints: [endpoint(1, { address: 'nowhere.invalid' }), endpoint(lab.echo.port, { address: 'localhost' })] })
+  for (let count = 0; count < 2; count++) {
+    const client = await dial(t, agent.port, Buffer.from('by name'))
+    t.equal((await readBytes(client, 7)).toString(), 'by name')
+    client.end()
+  }
+  await until(() => gateway.streams.length === 2)
+  t.match(gateway.streams, [{ status: 200, end: 'completed' }, { status: 200, end: 'completed' }])
+})
+
 void test('a stream counts as one of its endpoint’s connections from the dial until its socket is closed, however that comes', async (t) => {
   const lab = await tunnelLab(t)
   const [echo, gone] = [await startEcho(t), await startEcho(t)]

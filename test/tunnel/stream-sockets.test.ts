@@ -275,6 +275,23 @@ for (const [name, sockets] of drivers) {
     t.equal(told, 0)
   })
 
+  void test(`${name}: giving up a dial that has its result changes nothing`, async (t) => {
+    const echo = await startEcho(t)
+    const { promise, resolve } = Promise.withResolvers<Opened>()
+    const dial = sockets.dial({
+      to: { address: '127.0.0.1', port: echo.port }, keepAliveSeconds: 5, failed: (code) => t.fail(code),
+      connected: (socket) => {
+        dial.abandon()
+        resolve(hear(t, socket))
+      },
+    })
+    const { socket, heard } = await promise
+    dial.abandon()
+    socket.resume()
+    socket.write(Buffer.from('still there'))
+    await until(() => heard.bytes.toString() === 'still there')
+  })
+
   void test(`${name}: many connections at once`, async (t) => {
     const { listener, accepted } = await listening(t, sockets)
     const clients = await Promise.all(Array.from({ length: 300 }, async () => await opened(t, sockets, listener.bound?.port ?? 0)))

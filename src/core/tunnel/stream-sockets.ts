@@ -41,6 +41,7 @@ export interface StreamSocket {
 }
 
 export interface SocketDial {
+  /** An IP literal: names are resolved before. */
   readonly to: SocketAddress
   /** Of silence, before the peer is asked whether it is there. */
   readonly keepAliveSeconds: number
@@ -73,7 +74,7 @@ export interface SocketListener {
 }
 
 export interface StreamSockets {
-  /** @returns a way to give it up: then nothing is told of it. Nothing is told before this returns */
+  /** @returns a way to give it up: then nothing is told of it. Nothing is told before this returns; after a result it does nothing */
   dial(dial: SocketDial): { abandon(): void }
   /** @throws the system's error */
   listen(listen: SocketListen): Promise<SocketListener>

@@ -13,7 +13,7 @@ import * as libc from './libc.ts'
 export const streamBufferBytes = 128 * 1024
 const readBytesMax = 64 * 1024
 /** Read from one socket before others have their turn. */
-const turnBytesMax = 256 * 1024
+const turnBytesMax = 64 * 1024
 /** A piece of a bulky flow: others are about to come in this turn, and go out in one system call with it. */
 const bulkBytes = 8 * 1024
 
@@ -37,7 +37,7 @@ const bit = {
   paused: 4,
   /** The end has been read. */
   eof: 8,
-  /** Sending has failed: what is written is thrown away until the end has been read. */
+  /** Sending has failed: what is written is thrown away, and what has come is read before it ends. */
   broken: 16,
   /** FIN follows what is queued. */
   finishing: 32,
@@ -166,8 +166,9 @@ export class LinuxStreamSocket implements StreamSocket {
     const error = received === 0 ? 0 : libc.errno()
     if (error === libc.EINTR) return 0
     this.#clear(bit.readable)
-    if (error === libc.EAGAIN) return 0
-    if (error !== 0 || this.#has(bit.broken)) this.#end(false)
+    if (this.#has(bit.broken)) this.#end(false)
+    else if (error === libc.EAGAIN) return 0
+    else if (error !== 0) this.#end(false)
     else if (!this.#has(bit.eof)) {
       this.#set(bit.eof)
       this.handler.peerFinished()
@@ -232,7 +233,7 @@ export class LinuxStreamSocket implements StreamSocket {
   #isFull(error: number): boolean {
     if (error === libc.EAGAIN) return true
     this.#set(bit.broken | bit.readable | bit.ending)
-    // Whoever writes is not called from within. A reader that has paused reads nothing more of what can't be answered.
+    // Whoever writes is not called from within. No more can come than the system has already.
     this.#clear(bit.paused)
     this.#later()
     return false

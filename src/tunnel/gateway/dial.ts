@@ -1,8 +1,10 @@
 // To an API server of a tenant: endpoints in the scheduler's order, each once, until one accepts.
 
+import { lookup } from 'node:dns'
+import { isIP } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
-import type { StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
+import type { SocketDial, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
 
 /** Of silence, before an API server is asked whether it is there. */
@@ -53,7 +55,8 @@ export class Dial implements DialUnderWay {
     this.#endpoint = endpoint
     active.began(endpoint)
     this.#timer = setTimeout(() => this.#failed(504, `no answer in ${connectTimeoutMs} ms`), connectTimeoutMs)
-    this.#dial = sockets.dial({ to: endpoint, keepAliveSeconds, connected: (socket) => this.#connected(socket, endpoint), failed: (code) => this.#failed(502, code) })
+    const result = { connected: (socket: StreamSocket) => this.#connected(socket, endpoint), failed: (code: string) => this.#failed(502, code) }
+    this.#dial = isIP(endpoint.address) === 0 ? dialName(sockets, endpoint, result) : sockets.dial({ to: endpoint, keepAliveSeconds, ...result })
   }
 
   #connected(socket: StreamSocket, endpoint: Endpoint): void {
@@ -73,6 +76,28 @@ export class Dial implements DialUnderWay {
     this.#dial?.abandon()
     if (this.#endpoint !== undefined) this.#options.tenant.active.ended(this.#endpoint)
     this.#endpoint = undefined
+  }
+}
+
+/** Its addresses one after the other; the endpoint's time bounds them all. */
+function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { connected, failed }: Pick<SocketDial, 'connected' | 'failed'>): { abandon(): void } {
+  let dial: { abandon(): void } | undefined
+  let isAbandoned = false
+  lookup(name, { all: true }, (error, found) => {
+    if (isAbandoned) return
+    const next = (code: string): void => {
+      const address = found.shift()?.address
+      if (address === undefined) failed(code)
+      else dial = sockets.dial({ to: { address, port }, keepAliveSeconds, connected, failed: next })
+    }
+    if (error === null) next('ENOTFOUND')
+    else failed(error.code ?? error.message)
+  })
+  return {
+    abandon: () => {
+      isAbandoned = true
+      dial?.abandon()
+    },
   }
 }
 
