@@ -9,6 +9,7 @@ import { nearestName } from '../config/nearest.ts'
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { schedulerMeanings, type Scheduler, type SchedulerKind } from '../core/balance/scheduler.ts'
 import { canonicalAddress } from '../core/net/ip-address.ts'
+import { sentHeaderText } from '../core/proxy-protocol/sent-header.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
 import { applySnapshotChange } from '../core/snapshot-change.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from '../core/snapshot.ts'
@@ -126,7 +127,7 @@ function tenantLines(tenant: TenantPolicy, from: string | undefined): (readonly 
     ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
     ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
-    ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${tenant.sendProxyProtocol}`] as const]),
+    ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${sentHeaderText(tenant.sendProxyProtocol)}`] as const]),
   ]
 }
 

@@ -5,6 +5,7 @@ import type { Endpoint } from '../core/balance/endpoint.ts'
 import type { ListenerLimits, ProcessLimits, TenantLimits } from '../core/limit/limits.ts'
 import type { RateSpec } from '../core/limit/shared-pace.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
+import type { SentProxyHeader } from '../core/proxy-protocol/sent-header.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
 import type { Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
@@ -200,9 +201,13 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
-    ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
+    ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
   }
+}
+
+function sentHeader(written: NonNullable<ParsedTenant['sendProxyProtocol']>): SentProxyHeader {
+  return typeof written === 'object' ? written : written === 'v1' ? { version: 'v1' } : { version: 'v2', tlvs: [] }
 }
 
 function endpointsOf({ pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools']): readonly Endpoint[] {

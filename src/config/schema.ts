@@ -9,6 +9,7 @@ import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/sc
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
+import { sentTlvKinds } from '../core/proxy-protocol/sent-header.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
@@ -158,12 +159,21 @@ const apiServer = z.strictObject({
     .meta({ description: 'addresses of the API server' }),
 }).meta({ description: 'pool and nodePort, or endpoints' })
 
+const sentProxyProtocol = z.union([
+  z.strictObject({
+    version: z.literal('v2').meta({ description: 'v2: version 1 can tell nothing but addresses' }),
+    tlvs: z.array(z.enum(sentTlvKinds).meta({ description: `one of ${sentTlvKinds.join(', ')}` })).min(1).refine((tlvs) => new Set(tlvs).size === tlvs.length, 'one of them twice')
+      .meta({ description: `some of ${sentTlvKinds.join(', ')}, each once` }),
+  }),
+  z.enum(['v1', 'v2']),
+]).meta({ description: `v1, v2, or { version: v2, tlvs: [${sentTlvKinds.join(', ')}] }; absent: no PROXY header is sent` })
+
 export const tenantSchema = z.strictObject({
   name,
   hostnames: z.array(hostname).min(1).max(hostnamesPerTenantMax).meta({ description: 'the names that clients ask for: exact ones and wildcards' }),
   apiServer,
   allowedSources: z.array(cidr).min(1).max(cidrsMax).optional().meta({ description: 'the networks whose clients may connect; absent: all' }),
-  sendProxyProtocol: z.enum(['v1', 'v2']).optional().meta({ description: 'v1 or v2; absent: no PROXY header is sent' }),
+  sendProxyProtocol: sentProxyProtocol.optional(),
   scheduler: scheduler.optional(),
   timeouts: z.strictObject({
     connect: tenantTimeouts.connect.optional(),

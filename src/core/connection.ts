@@ -18,10 +18,13 @@ import { HeadBuffer } from './head-buffer.ts'
 import type { AcceptRefusal, TenantRefusal } from './limit/admission.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
+import type { ProxyTlvs } from './proxy-protocol/header.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
+import { sentProxyHeader } from './proxy-protocol/sent-header.ts'
 import { v2Signature } from './proxy-protocol/v2.ts'
 import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from './relayed.ts'
 import { decideRoute } from './route/decide.ts'
+import { normalizeHostname } from './route/hostname.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
 import { terminationOf, type TerminationReason } from './termination.ts'
 import { encodeFatalAlert } from './tls/alert.ts'
@@ -72,6 +75,8 @@ export interface RelayedFacts {
   readonly endpoint: Endpoint
   /** Where a PROXY header named one. */
   readonly client: SocketAddress | undefined
+  /** What else that header told, if anything. */
+  readonly proxied: ProxyTlvs | undefined
   readonly serverName: string | undefined
   readonly encryptedClientHello: boolean
   readonly attempts: number
@@ -109,6 +114,7 @@ export class Connection {
   #helloReader: ClientHelloReader | undefined = new ClientHelloReader()
   #client: SocketAddress
   #clientDestination: SocketAddress | undefined
+  #proxied: ProxyTlvs | undefined
   #hello: ClientHello | undefined
   #node: string | undefined
   #tenant: TenantPolicy | undefined
@@ -230,6 +236,7 @@ export class Connection {
       listener: listener.name,
       downstream,
       client: this.#client,
+      ...(this.#proxied === undefined ? {} : { proxied: this.#proxied }),
       ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
@@ -256,6 +263,7 @@ export class Connection {
       tenant,
       endpoint,
       client: this.#client === this.#origin.downstream ? undefined : this.#client,
+      proxied: this.#proxied,
       serverName: this.#hello?.serverName,
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       attempts: this.#attempt,
@@ -307,10 +315,12 @@ export class Connection {
       case 'incomplete': break
       case 'refused': this.#refuse('proxy-header-invalid', nowMs, progress.detail); break
       case 'complete': {
-        const { source, destination } = progress.header
+        const { source, destination, tlvs } = progress.header
         // LOCAL, UNKNOWN and AF_UNSPEC carry no address: the peer's own stands.
         if (source !== undefined) this.#client = source
         if (destination !== undefined) this.#clientDestination = destination
+        const { ticket: _ticket, ...told } = tlvs
+        if (Object.keys(told).length > 0) this.#proxied = told
         this.#proxyReader = undefined
         const refusal = source === undefined ? undefined : this.#origin.admission?.client(source.address)
         if (refusal !== undefined) {
@@ -465,14 +475,22 @@ export class Connection {
   #firstBytes(hello: Uint8Array): Uint8Array {
     const grant = this.#endpoint?.grant
     const ticket = grant === undefined ? undefined : this.#origin.makeTicket?.(grant)
-    const version = this.#tenant?.sendProxyProtocol
-    if (ticket === undefined && version === undefined) return hello
+    const sent = this.#tenant?.sendProxyProtocol
+    if (ticket === undefined && sent === undefined) return hello
     const ends = { source: this.#client, destination: this.#clientDestination ?? this.#origin.local() }
-    const header = encodeProxyHeader(ticket !== undefined || version === undefined ? { version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) } : { version, ...ends })
+    const header = sent !== undefined && ticket === undefined
+      ? sentProxyHeader(sent, { ...ends, authority: this.#authority(), uniqueId: this.#proxied?.uniqueId ?? new TextEncoder().encode(this.#origin.id) })
+      : encodeProxyHeader({ version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) })
     const bytes = new Uint8Array(header.byteLength + hello.byteLength)
     bytes.set(header)
     bytes.set(hello, header.byteLength)
     return bytes
+  }
+
+  #authority(): string | undefined {
+    const name = this.#hello?.serverName
+    const normalized = name === undefined ? undefined : normalizeHostname(name)
+    return normalized?.kind === 'hostname' ? normalized.hostname : undefined
   }
 
   #beginRelay(): void {

@@ -11,6 +11,7 @@ import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
 import type { CountedLimits, ListenerLimits, ProcessLimits, TenantLimits } from './limit/limits.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
+import type { SentProxyHeader } from './proxy-protocol/sent-header.ts'
 import type { HostnameTable } from './route/table.ts'
 import type { ShardedMap } from './sharded-map.ts'
 
@@ -58,7 +59,7 @@ export interface TenantPolicy {
   /** Whoever picks an endpoint counts its connection here, and counts it off when it has ended. */
   readonly active: ActiveCounts
   readonly allowedSources?: CidrSet
-  readonly sendProxyProtocol?: 'v1' | 'v2'
+  readonly sendProxyProtocol?: SentProxyHeader
   /** As in `TenantSpec`. */
   readonly mayAnnounce?: readonly string[]
   /** Endpoints dialled for one connection at the most, ≥1. */
@@ -119,7 +120,7 @@ export interface TenantSpec {
   readonly attemptsMax: number
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
-  readonly sendProxyProtocol?: 'v1' | 'v2'
+  readonly sendProxyProtocol?: SentProxyHeader
   /** Networks in CIDR notation that its agents may announce; absent: whatever can be announced at all. */
   readonly mayAnnounce?: readonly string[]
   /** Absent: none. */

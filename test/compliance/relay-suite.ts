@@ -192,7 +192,7 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     const header = encodeProxyHeader({ version: 'v2', source, destination })
     const relay = await startRelay(t, {
       createDriver,
-      tenants: [tenant('acme', [endpoint(backend.port)], { sendProxyProtocol: 'v1', allowedSources: ['203.0.113.0/24'] })],
+      tenants: [tenant('acme', [endpoint(backend.port)], { sendProxyProtocol: { version: 'v1' }, allowedSources: ['203.0.113.0/24'] })],
       listener: { proxyProtocol: { trustedSources: ['127.0.0.0/8'] } },
     })
     const client = await dial(t, relay.port)
@@ -212,12 +212,27 @@ function routeRules(compliance: Compliance, createDriver: CreateDriver): void {
     await readToEnd(bare)
     t.match(await relay.record(2), { reason: 'proxy-header-invalid' })
 
+    const telling = await startRelay(t, {
+      createDriver,
+      tenants: [tenant('acme', [endpoint(backend.port)], { sendProxyProtocol: { version: 'v2', tlvs: ['unique-id', 'authority'] } })],
+      listener: { proxyProtocol: { trustedSources: ['127.0.0.0/8'] } },
+    })
+    const told = { source, destination, authority: 'acme.example.test', uniqueId: Buffer.from('of the balancer') }
+    const passed = Buffer.concat([encodeProxyHeader({ version: 'v2', ...told }), hello])
+    const last = await dial(t, telling.port, passed)
+    const toldUpstream = await backend.socket(2)
+    t.same(await readBytes(toldUpstream, passed.length), passed)
+    toldUpstream.write('x')
+    await readBytes(last, 1)
+    last.resetAndDestroy()
+    t.match(await telling.record(0), { client: source, proxied: { authority: told.authority, uniqueId: told.uniqueId } })
+
     const distrusting = await startRelay(t, {
       createDriver, tenants: [tenant('acme', [endpoint(backend.port)])], listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
     })
     await readToEnd(await dial(t, distrusting.port, Buffer.concat([header, hello])))
     t.match(await distrusting.record(0), { reason: 'proxy-source-untrusted' })
-    t.equal(backend.sockets.length, 2)
+    t.equal(backend.sockets.length, 3)
   })
 }
 

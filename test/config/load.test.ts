@@ -70,7 +70,7 @@ tenants:
   t.match(globex, {
     endpoints: [{ name: '10.2.0.5:6443', weight: 0 }, { name: '[2001:db8::6]:6443', address: '2001:db8::6' }, { name: 'api.example.com:6443' }],
     connectTimeoutMs: 250, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1,
-    allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: 'v2',
+    allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: { version: 'v2', tlvs: [] },
   })
 })
 
@@ -184,7 +184,10 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a scheduler of a tenant that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    scheduler: RR\n'), /tenants\[0\]\.scheduler: "RR"; expected rr/],
   ['one endpoint twice', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), /endpoints\[1\]: endpoint 10\.0\.0\.1:1 is claimed/],
   ['a misspelt key of an endpoint', tenantWith('    apiServer: { endpoints: [{ adress: 10.0.0.1:1, address: 10.0.0.2:1 }] }\n'), /endpoints\[0\]\.adress: unknown key; did you mean address\?/],
-  ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1 or v2/],
+  ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1, v2, or \{ version: v2, tlvs/],
+  ['TLVs in version 1', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v1, tlvs: [authority] }\n'), /sendProxyProtocol\.version: "v1"; expected v2: version 1 can tell nothing but addresses/],
+  ['a TLV that is not sent', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v2, tlvs: [alpn] }\n'), /tlvs\[0\]: "alpn"; expected one of authority, unique-id, crc32c/],
+  ['a TLV twice', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v2, tlvs: [crc32c, crc32c] }\n'), /tlvs: one of them twice; expected some of/],
   ['a list where an object belongs', 'listeners: [5]\n', /listeners\[0\]: 5/],
   ['text where the file belongs', 'hello\n', /^sluice\.yaml:1:1: "hello"/],
   ['an egress without a tunnel', egressWith('{ tenant: acme, socket: /run/acme.sock }').replace(tunnel, ''), /4:3: egress: an egress without a tunnel; expected tunnel, whose agents dial/],

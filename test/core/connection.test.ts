@@ -10,6 +10,8 @@ import type { TerminationReason } from '../../src/core/termination.ts'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
 import type { AcceptRefusal, TenantRefusal } from '../../src/core/limit/admission.ts'
 import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
+import type { ProxyHeader } from '../../src/core/proxy-protocol/header.ts'
+import { ProxyHeaderReader, type ProxyHeaderProgress } from '../../src/core/proxy-protocol/reader.ts'
 import { buildClientHello } from './tls/hello-builder.ts'
 import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
 
@@ -352,7 +354,7 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
     const header = encodeProxyHeader({ version, source, destination })
     const connection = started({
       listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
-      tenant: { sendProxyProtocol: version, allowedSources: ['203.0.113.0/24'] },
+      tenant: { sendProxyProtocol: version === 'v1' ? { version } : { version, tlvs: [] }, allowedSources: ['203.0.113.0/24'] },
     })
     const bytes = Buffer.concat([header, hello])
     for (const byte of bytes) connection.step({ kind: 'downstream-bytes', bytes: Uint8Array.of(byte), nowMs: 1 })
@@ -361,6 +363,26 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
     connection.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 3 })
     t.match(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }), { client: source, downstream: client })
   }
+})
+
+void test('a PROXY header tells the name that was asked for, and an id: the one that came, or the connection’s own', async (t) => {
+  const source = { address: '203.0.113.9', port: 1234 }
+  const sendProxyProtocol = { version: 'v2', tlvs: ['authority', 'unique-id', 'crc32c'] } as const
+  const sentOf = (connection: Connection): ProxyHeaderProgress => {
+    const sent = connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })[0]
+    return new ProxyHeaderReader().push(sent?.kind === 'send-upstream' ? sent.bytes : Buffer.alloc(0))
+  }
+  const named = started({ tenant: { sendProxyProtocol } })
+  named.step({ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'ACME.Example.Test' }), nowMs: 1 })
+  t.match(sentOf(named), { header: { source: client, tlvs: { authority: 'acme.example.test', uniqueId: Buffer.from('c1') } } }, 'as it routes')
+  const came = started({ tenant: { sendProxyProtocol }, listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } })
+  const header = encodeProxyHeader({ version: 'v2', source, destination: local, authority: 'another.example.test', uniqueId: Buffer.from([0, 1, 255]), ticket: Buffer.from('t') })
+  came.step({ kind: 'downstream-bytes', bytes: Buffer.concat([header, hello]), nowMs: 1 })
+  t.match(sentOf(came), { header: { source, tlvs: { authority: 'acme.example.test', uniqueId: Buffer.from([0, 1, 255]) } } })
+  came.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 3 })
+  t.same(came.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).proxied, { authority: 'another.example.test', uniqueId: new Uint8Array([0, 1, 255]) })
+  const unnamed = started({ withoutHello: true, tenant: { sendProxyProtocol } })
+  t.same(Object.keys((sentOf(unnamed) as { readonly header: ProxyHeader }).header.tlvs), ['uniqueId'], 'where there is no hello there is no name')
 })
 
 void test('a connection to a tunnel hostname is handed over with every byte from its hello on, and nothing is dialled', async (t) => {

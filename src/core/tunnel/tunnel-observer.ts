@@ -32,6 +32,8 @@ export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refuse
 
 /** A stream that the other side of a session had opened: an agent's to its API server, or a gateway's to what is behind an agent. */
 export interface DialledRecord {
+  /** Of an agent's stream: its session's and its own, also the UNIQUE_ID of a PROXY header that is sent. */
+  readonly id?: string
   /** `host:port`, as it was asked for; undefined: it was not. Agents' streams go to their API server whatever they ask for. */
   readonly target: string | undefined
   /** What was answered; undefined: nothing. */

@@ -44,6 +44,7 @@ export class RelayedConnections implements RelayEvents {
     table.endpoints[slot] = facts.endpoint
     table.serverNames[slot] = facts.serverName
     if (facts.client !== undefined) table.clients.set(slot, facts.client)
+    if (facts.proxied !== undefined) table.proxied.set(slot, facts.proxied)
     table.encryptedClientHello[slot] = facts.encryptedClientHello ? 1 : 0
     table.snapshotVersion[slot] = facts.snapshotVersion
     table.helloMs[slot] = facts.helloMs
@@ -155,6 +156,7 @@ export class RelayedConnections implements RelayEvents {
     const downstream = table.downstreamAddress(slot)
     const serverName = table.serverNames[slot]
     const node = table.nodes.get(slot)
+    const proxied = table.proxied.get(slot)
     const totalMs = clock.nowMs - (table.acceptedMs[slot] ?? 0)
     ended(slot, {
       id: connectionId(table.number[slot] ?? 0),
@@ -163,6 +165,7 @@ export class RelayedConnections implements RelayEvents {
       listener: table.listenerNames[slot] ?? '',
       downstream,
       client: table.clients.get(slot) ?? downstream,
+      ...(proxied === undefined ? {} : { proxied }),
       ...(serverName === undefined ? {} : { serverName }),
       encryptedClientHello: table.encryptedClientHello[slot] === 1,
       tenant: table.tenants[slot]?.name ?? '',

@@ -8,7 +8,7 @@ import { noHold } from '../../core/limit/holds.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { encodeProxyHeader } from '../../core/proxy-protocol/encode.ts'
+import { sentProxyHeader } from '../../core/proxy-protocol/sent-header.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { MuxLink } from '../mux-link.ts'
@@ -49,6 +49,7 @@ export class GatewaySession {
       budget,
       opened: (stream) => {
         let hold = noHold
+        const id = `${facts.id}.${stream.id}`
         return new DialledStream({
           stream, tellsWhy: false,
           // To its tenant's API server, whatever it asks for.
@@ -60,11 +61,11 @@ export class GatewaySession {
               return undefined
             }
             hold = admitted
-            return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway) }, result)
+            return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
           },
           ended: (record) => {
             admission?.leave(hold)
-            observer.streamEnded(this.#facts, record)
+            observer.streamEnded(this.#facts, { ...record, id })
           },
         })
       },
@@ -111,6 +112,7 @@ export class GatewaySession {
   }
 }
 
-function proxyHeader({ sendProxyProtocol: version }: TenantPolicy, source: SocketAddress, destination: SocketAddress): Uint8Array | undefined {
-  return version === undefined ? undefined : encodeProxyHeader({ version, source, destination })
+/** Nobody reads a stream's hello here: there is no name to tell. */
+function proxyHeader({ sendProxyProtocol: sent }: TenantPolicy, { source, destination, id }: { readonly source: SocketAddress; readonly destination: SocketAddress; readonly id: string }): Uint8Array | undefined {
+  return sent === undefined ? undefined : sentProxyHeader(sent, { source, destination, uniqueId: new TextEncoder().encode(id) })
 }
