@@ -3,6 +3,7 @@
 
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import type { ListenerLimits, ProcessLimits, TenantLimits } from '../core/limit/limits.ts'
+import { tenantRetries } from '../core/limit/retry-budget.ts'
 import type { RateSpec } from '../core/limit/shared-pace.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { SentProxyHeader } from '../core/proxy-protocol/sent-header.ts'
@@ -199,6 +200,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     halfClosedTimeoutMs: tenant.timeouts?.halfClosed ?? halfClosed,
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
+    retryBudget: { percent: tenant.retries?.budgetPercent ?? defaults.retries.budgetPercent, ...tenantRetries },
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),

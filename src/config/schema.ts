@@ -115,6 +115,7 @@ export const poolSchema = z.strictObject({
 
 const scheduler = z.enum(schedulerKinds).meta({ description: schedulerKinds.map((kind) => `${kind} (${schedulerMeanings[kind]})`).join(', ') })
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
+const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole number from 1 to 1500: of 100 connections, those that may be dialled for once more on average; 1500: all that attempts allows' })
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 const reverse = z.strictObject({
@@ -142,7 +143,7 @@ const defaultsSchema = z.strictObject({
     drain: tenantTimeouts.drain.prefault('10m'),
     drainGrace: processTimeouts.drainGrace.prefault('5s'),
   }).meta({ description: 'how long each wait may take' }).prefault({}),
-  retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
+  retries: z.strictObject({ attempts: attempts.default(3), budgetPercent: budgetPercent.default(20) }).meta(retriesMeaning).prefault({}),
   reverse: reverse.prefault({}),
   limits: limitsOf({ ...tenantLimits, ...processLimits }).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
@@ -181,7 +182,7 @@ export const tenantSchema = z.strictObject({
     halfClosed: tenantTimeouts.halfClosed.optional(),
     drain: tenantTimeouts.drain.optional(),
   }).optional().meta({ description: 'instead of those in defaults' }),
-  retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
+  retries: z.strictObject({ attempts: attempts.optional(), budgetPercent: budgetPercent.optional() }).meta(retriesMeaning).optional(),
   reverse: reverse.optional(),
   limits: limitsOf(tenantLimits).optional(),
 }).meta({ description: 'one hosted control plane' })

@@ -46,6 +46,8 @@ export interface ConnectionAdmission {
   client(address: string): AcceptRefusal | undefined
   /** It is about to be dialled for. */
   tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined
+  /** It may be dialled for once more. */
+  retry(tenant: TenantPolicy): boolean
 }
 
 export interface ConnectionOrigin {
@@ -441,6 +443,7 @@ export class Connection {
     this.#uncount()
     const next = this.#attempt < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#client.address) : undefined
     if (next === undefined) this.#refuse(reason, nowMs, detail)
+    else if (this.#origin.admission?.retry(this.#tenant) === false) this.#refuse('retry-budget', nowMs, detail === undefined ? reason : `${reason}: ${detail}`)
     else this.#dial(next, this.#tenant, nowMs)
   }
 

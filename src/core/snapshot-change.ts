@@ -8,6 +8,7 @@ import { createScheduler } from './balance/create-scheduler.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler } from './balance/scheduler.ts'
 import { countedLimits } from './limit/limits.ts'
+import { retryBudget } from './limit/retry-budget.ts'
 import { CidrSetCache } from './net/cidr-set-cache.ts'
 import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
 import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
@@ -106,6 +107,7 @@ function tenantPolicy(spec: TenantSpec, { scheduler, active }: Pick<TenantPolicy
     scheduler,
     active,
     attemptsMax: spec.attemptsMax,
+    ...(spec.retryBudget === undefined ? {} : { retryBudget: retryBudget(spec.retryBudget) }),
     connectTimeoutMs: spec.connectTimeoutMs,
     idleTimeoutMs: spec.idleTimeoutMs,
     halfClosedTimeoutMs: spec.halfClosedTimeoutMs,

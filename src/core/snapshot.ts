@@ -9,6 +9,7 @@ import type { ActiveCounts } from './balance/active-counts.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
 import type { CountedLimits, ListenerLimits, ProcessLimits, TenantLimits } from './limit/limits.ts'
+import type { RetryBudget, RetryBudgetSpec } from './limit/retry-budget.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
 import type { SentProxyHeader } from './proxy-protocol/sent-header.ts'
@@ -64,6 +65,8 @@ export interface TenantPolicy {
   readonly mayAnnounce?: readonly string[]
   /** Endpoints dialled for one connection at the most, ≥1. */
   readonly attemptsMax: number
+  /** Absent: every further attempt is made. */
+  readonly retryBudget?: RetryBudget
   readonly connectTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
@@ -118,6 +121,8 @@ export interface TenantSpec {
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
   readonly attemptsMax: number
+  /** Absent: none. */
+  readonly retryBudget?: RetryBudgetSpec
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
   readonly sendProxyProtocol?: SentProxyHeader

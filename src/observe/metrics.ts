@@ -104,6 +104,8 @@ export class Metrics {
   #limits({ limits }: MetricSources): void {
     this.#gauge('sluice_tenant_connections_open', 'Connections and streams of the tunnel that are counted to a tenant', () => limits().openOfTenants)
     this.#gauge('sluice_tenants_connected', 'Tenants that have any', () => limits().tenantsWithConnections)
+    this.#counter('sluice_retries_total', 'Further endpoints that were dialled for a connection or a stream', () => limits().retries)
+    this.#counter('sluice_retries_refused_total', 'Those that were not, because the budget of retries was spent', () => limits().retriesRefused)
     this.#counter('sluice_sources_untracked_total', 'Connections that no limit of their source held for: its part of the table was full', () => limits().untracked)
     this.#counter('sluice_sources_forgotten_total', 'Sources that another took the place of while their rate still held them back', () => limits().forgotten)
   }

@@ -120,13 +120,13 @@ void test('a connection goes from hello to relay to its end', async (t) => {
 /** Its PROXY header names a client that is refused. */
 function refusedClient(refusal: AcceptRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
   return {
-    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } }, admission: { client: () => refusal, tenant: () => undefined } }),
+    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } }, admission: { client: () => refusal, tenant: () => undefined, retry: () => true } }),
     events: [{ kind: 'downstream-bytes', bytes: encodeProxyHeader({ version: 'v2', source: client, destination: local }), nowMs: 1 }],
   }
 }
 
 function refusedByTenant(refusal: TenantRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
-  return { connection: () => started({ admission: { client: () => undefined, tenant: () => refusal } }), events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }] }
+  return { connection: () => started({ admission: { client: () => undefined, tenant: () => refusal, retry: () => true } }), events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }] }
 }
 
 /** What each way to end needs, from the accept on; the table has a row for every reason. */
@@ -218,6 +218,10 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     connection: () => dialing({ endpoints: 1 }),
     events: [{ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EADDRNOTAVAIL', nowMs: 2 }],
   },
+  'retry-budget': {
+    connection: () => dialing({ endpoints: 2, admission: { client: () => undefined, tenant: () => undefined, retry: () => false } }),
+    events: [{ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: 'ECONNREFUSED', nowMs: 2 }],
+  },
   'reset-before-answer': {
     connection: () => awaiting({ endpoints: 1 }),
     events: [{ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 3 }],
@@ -229,7 +233,7 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'no-server-name': 'unrecognized_name', 'invalid-server-name': 'unrecognized_name', 'unknown-server-name': 'unrecognized_name',
   'source-not-allowed': 'access_denied', 'connection-limit': 'internal_error', 'no-endpoint': 'internal_error',
   'dial-refused': 'internal_error', 'dial-timeout': 'internal_error', 'dial-unreachable': 'internal_error',
-  'dial-error': 'internal_error', 'reset-before-answer': 'internal_error',
+  'dial-error': 'internal_error', 'retry-budget': 'internal_error', 'reset-before-answer': 'internal_error',
   'tenant-connection-limit': 'internal_error', 'tenant-rate-limit': 'internal_error', 'tenant-source-limit': 'internal_error',
   'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }

@@ -36,7 +36,7 @@ function observe(relay: () => RelayCounters = () => counters): Observed {
     sources: {
       relay,
       snapshot: () => ({ version: 6, publishedAtMs: Date.now() - 5_000, tenants: 3, hostnames: 4 }),
-      limits: () => ({ openConnections: 5, openConnectionsBeforeHello: 2, openOfTenants: 8, tenantsWithConnections: 7, connectionsMax: 9_000, untracked: 12, forgotten: 13 }),
+      limits: () => ({ openConnections: 5, openConnectionsBeforeHello: 2, openOfTenants: 8, tenantsWithConnections: 7, connectionsMax: 9_000, untracked: 12, forgotten: 13, retries: 14, retriesRefused: 15 }),
     },
     totals: new ConnectionTotals([cells]),
     listeners,
@@ -74,7 +74,7 @@ void test('live numbers are read at each scrape', async (t) => {
   const first = await samples(metrics)
   for (const [name, value] of [
     ['sluice_connections_open{listener="a:1"}', 3], ['sluice_connections_open{listener="b:2"}', 2], ['sluice_connections_open_before_hello', 2],
-    ['sluice_connections_max', 9_000], ['sluice_tenant_connections_open', 8], ['sluice_tenants_connected', 7], ['sluice_sources_untracked_total', 12], ['sluice_sources_forgotten_total', 13], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
+    ['sluice_connections_max', 9_000], ['sluice_tenant_connections_open', 8], ['sluice_tenants_connected', 7], ['sluice_sources_untracked_total', 12], ['sluice_sources_forgotten_total', 13], ['sluice_retries_total', 14], ['sluice_retries_refused_total', 15], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
     ['sluice_dials_total', 7], ['sluice_dial_failures_total', 1], ['sluice_backpressure_pauses_total', 4], ['sluice_accept_errors_total', 0],
     ['sluice_access_log_suppressed_total', 3], ['sluice_snapshot_version', 6], ['sluice_snapshot_tenants', 3], ['sluice_snapshot_hostnames', 4],
   ] as const) {

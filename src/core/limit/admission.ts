@@ -17,6 +17,7 @@ import type { ListenerPolicy, TenantPolicy } from '../snapshot.ts'
 import { holdField, processCell, takeBelow, type AdmissionTables } from './admission-tables.ts'
 import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
+import { dialBegins, mayRetry } from './retry-budget.ts'
 import { paceOf, takePaced, type Pace } from './shared-pace.ts'
 import { SourceKey } from './source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
@@ -111,7 +112,7 @@ export class Admission {
   }
 
   /** Its tenant is known. */
-  tenant(hold: number, { limitRow, limits }: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
+  tenant(hold: number, { limitRow, limits, retryBudget }: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
     if (hold === noHold || limitRow === undefined) return undefined
     const { process, tenants, tenantsDue, processDue } = this.#tables
     const before = takeBelow(tenants, limitRow, limits?.connectionsMax ?? Infinity)
@@ -129,8 +130,14 @@ export class Admission {
     if (isOverShare && Atomics.load(process, processCell.open) > this.#connectionsMax - reserved) return 'share-limit'
     if (limits?.pace !== undefined && !takePaced({ cells: tenantsDue, index: limitRow }, limits.pace, this.#nowNs())) return 'tenant-rate-limit'
     const pace = this.#pace
-    if (pace === undefined || takePaced({ cells: processDue, index: 0 }, pace, this.#nowNs(), isOverShare ? pace.toleranceNs / 2n : 0n)) return undefined
-    return 'process-rate-limit'
+    if (pace !== undefined && !takePaced({ cells: processDue, index: 0 }, pace, this.#nowNs(), isOverShare ? pace.toleranceNs / 2n : 0n)) return 'process-rate-limit'
+    if (retryBudget !== undefined) dialBegins(this.#tables.retries, limitRow, retryBudget)
+    return undefined
+  }
+
+  /** Another endpoint may be dialled for a connection or a stream of the tenant, which was let in. */
+  retry({ limitRow, retryBudget }: TenantPolicy): boolean {
+    return limitRow === undefined || retryBudget === undefined || mayRetry(this.#tables.retries, limitRow, retryBudget, this.#nowNs())
   }
 
   /**
@@ -200,5 +207,9 @@ class Held implements ConnectionAdmission {
 
   tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
     return this.#admission.tenant(this.#hold, tenant, clientAddress)
+  }
+
+  retry(tenant: TenantPolicy): boolean {
+    return this.#admission.retry(tenant)
   }
 }

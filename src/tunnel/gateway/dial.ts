@@ -9,6 +9,8 @@ export interface DialOptions {
   readonly tenant: TenantPolicy
   /** The client's address, as schedulers know it. */
   readonly source: string
+  /** Whether another endpoint may be dialled, once one has failed. */
+  readonly mayRetry: () => boolean
   /** What the endpoint is sent before anything else. */
   readonly first: Uint8Array | undefined
 }
@@ -18,15 +20,17 @@ export class Dial {
   readonly #tenant: TenantPolicy
   readonly #result: DialResult
   readonly #source: string
+  readonly #mayRetry: () => boolean
   readonly #first: Uint8Array | undefined
   readonly #tried: Endpoint[] = []
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  constructor({ tenant, source, first }: DialOptions, result: DialResult) {
+  constructor({ tenant, source, mayRetry, first }: DialOptions, result: DialResult) {
     this.#tenant = tenant
     this.#source = source
+    this.#mayRetry = mayRetry
     this.#first = first
     this.#result = result
     this.#next()
@@ -43,6 +47,10 @@ export class Dial {
     const endpoint = this.#tried.length < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#source) : undefined
     if (endpoint === undefined) {
       this.#result.failed(this.#failure)
+      return
+    }
+    if (this.#tried.length > 0 && !this.#mayRetry()) {
+      this.#result.failed({ ...this.#failure, detail: `retry-budget: ${this.#failure.detail}` })
       return
     }
     this.#tried.push(endpoint)

@@ -61,7 +61,7 @@ export class GatewaySession {
               return undefined
             }
             hold = admitted
-            return new Dial({ tenant: policy, source: agent.address, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
+            return new Dial({ tenant: policy, source: agent.address, mayRetry: () => admission?.retry(policy) ?? true, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
           },
           ended: (record) => {
             admission?.leave(hold)
