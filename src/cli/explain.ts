@@ -126,7 +126,7 @@ function tenantLines(tenant: TenantPolicy, from: string | undefined): (readonly 
     ['scheduler', `${scheduler.kind}: ${schedulerMeanings[scheduler.kind]}`],
     ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
-    ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
+    ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, answer ${duration(tenant.answerTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
     ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${sentHeaderText(tenant.sendProxyProtocol)}`] as const]),
   ]
 }

@@ -187,7 +187,7 @@ function written<Limits extends object>(limits: { readonly [Key in keyof Limits]
 
 /** @param context the rest of the file */
 export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<ParsedConfig, 'defaults' | 'pools'>): TenantSpec {
-  const { connect, idle, halfClosed, drain } = defaults.timeouts
+  const { connect, answer, idle, halfClosed, drain } = defaults.timeouts
   const mayAnnounce = tenant.reverse?.mayAnnounce ?? defaults.reverse.mayAnnounce
   const limits = tenantLimits(tenant.limits ?? {}, defaults.limits)
   return {
@@ -196,6 +196,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     scheduler: tenant.scheduler ?? defaults.scheduler,
     endpoints: endpointsOf(tenant.apiServer, pools),
     connectTimeoutMs: tenant.timeouts?.connect ?? connect,
+    answerTimeoutMs: tenant.timeouts?.answer ?? answer,
     idleTimeoutMs: tenant.timeouts?.idle ?? idle,
     halfClosedTimeoutMs: tenant.timeouts?.halfClosed ?? halfClosed,
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,

@@ -124,6 +124,7 @@ const reverse = z.strictObject({
 
 const tenantTimeouts = {
   connect: duration('10ms', '1m', 'for one endpoint to accept'),
+  answer: duration('100ms', '5m', 'from the ClientHello, which one endpoint was sent, to its first byte'),
   idle: duration('1m', '24h', 'without a byte in either direction; clients of Kubernetes ping after 30s'),
   halfClosed: duration('1s', '24h', 'without a byte after one side has sent FIN'),
   drain: duration('0s', '24h', 'for connections to end by themselves when the gateway drains'),
@@ -138,6 +139,7 @@ const defaultsSchema = z.strictObject({
   timeouts: z.strictObject({
     hello: processTimeouts.hello.prefault('5s'),
     connect: tenantTimeouts.connect.prefault('3s'),
+    answer: tenantTimeouts.answer.prefault('5s'),
     idle: tenantTimeouts.idle.prefault('1h'),
     halfClosed: tenantTimeouts.halfClosed.prefault('5m'),
     drain: tenantTimeouts.drain.prefault('10m'),
@@ -178,6 +180,7 @@ export const tenantSchema = z.strictObject({
   scheduler: scheduler.optional(),
   timeouts: z.strictObject({
     connect: tenantTimeouts.connect.optional(),
+    answer: tenantTimeouts.answer.optional(),
     idle: tenantTimeouts.idle.optional(),
     halfClosed: tenantTimeouts.halfClosed.optional(),
     drain: tenantTimeouts.drain.optional(),

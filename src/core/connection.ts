@@ -37,9 +37,6 @@ import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/clie
  */
 export const replayBytesMax = 64 * 1024
 
-/** From a client's first bytes to an answer, on a listener without hello: then the next endpoint is tried. */
-export const answerMsMax = 5_000
-
 /** Counts a connection where it belongs, or says what refuses it. */
 export interface ConnectionAdmission {
   /** A PROXY header has named its client. */
@@ -138,7 +135,7 @@ export class Connection {
   #helloMs: number | undefined
   #firstDialMs: number | undefined
   #connectMs: number | undefined
-  /** What the client has sent went to the endpoint of this attempt; Infinity: nothing yet. */
+  /** When the client's first bytes went to the endpoint of this attempt; Infinity: not yet. */
   #askedMs = Infinity
 
   #reason: TerminationReason | undefined
@@ -555,9 +552,13 @@ export class Connection {
   }
 
   #onClosedBeforeAnswer(how: string, nowMs: number): void {
+    this.#onNoAnswer('reset-before-answer', `${how} before its first byte`, nowMs)
+  }
+
+  #onNoAnswer(reason: TerminationReason, detail: string, nowMs: number): void {
     this.#connectMs = undefined
     this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-    this.#onAttemptFailed('reset-before-answer', `${how} before its first byte`, nowMs)
+    this.#onAttemptFailed(reason, detail, nowMs)
   }
 
   #onDownstreamLost(how: LostHow, nowMs: number): void {
@@ -596,7 +597,7 @@ export class Connection {
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        if (nowMs >= this.#answerDeadlineMs()) this.#onClosedBeforeAnswer('silent', nowMs)
+        if (nowMs >= this.#answerDeadlineMs()) this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
         else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
         else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
@@ -614,7 +615,7 @@ export class Connection {
   }
 
   #answerDeadlineMs(): number {
-    return this.#state === 'awaiting-answer' && this.#origin.listener.withoutHello === true ? this.#askedMs + answerMsMax : Infinity
+    return this.#state === 'awaiting-answer' && this.#tenant !== undefined ? this.#askedMs + this.#tenant.answerTimeoutMs : Infinity
   }
 
   #relayDeadlineMs(): number {

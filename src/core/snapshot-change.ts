@@ -109,6 +109,7 @@ function tenantPolicy(spec: TenantSpec, { scheduler, active }: Pick<TenantPolicy
     attemptsMax: spec.attemptsMax,
     ...(spec.retryBudget === undefined ? {} : { retryBudget: retryBudget(spec.retryBudget) }),
     connectTimeoutMs: spec.connectTimeoutMs,
+    answerTimeoutMs: spec.answerTimeoutMs,
     idleTimeoutMs: spec.idleTimeoutMs,
     halfClosedTimeoutMs: spec.halfClosedTimeoutMs,
     drainTimeoutMs: spec.drainTimeoutMs,

@@ -68,6 +68,8 @@ export interface TenantPolicy {
   /** Absent: every further attempt is made. */
   readonly retryBudget?: RetryBudget
   readonly connectTimeoutMs: number
+  /** From the client's first bytes, which went to an endpoint, to its first byte: then the next one is tried. */
+  readonly answerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
@@ -117,6 +119,7 @@ export interface TenantSpec {
   readonly scheduler: SchedulerKind
   readonly endpoints: readonly Endpoint[]
   readonly connectTimeoutMs: number
+  readonly answerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number

@@ -73,6 +73,7 @@ export const terminations = {
   'dial-unreachable': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last had no route to its host' },
   'dial-error': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last with another error of the system' },
   'retry-budget': { outcome: 'failed', alert: 'internal_error', meaning: 'an attempt failed, and too many had been made again already: its tenant’s or the process’s budget of retries was spent' },
+  'answer-timeout': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last sent no byte of an answer within timeouts.answer' },
   'reset-before-answer': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last was closed before its first byte' },
 } as const satisfies Record<string, Termination>
 

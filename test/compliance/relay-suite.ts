@@ -464,15 +464,17 @@ async function countersAtRest(driver: RelayDriver): Promise<RelayCounters> {
 }
 
 function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
-  compliance('an endpoint that refuses, times out or resets before its answer is replaced by the next, the hello replayed once', async (t) => {
+  compliance('an endpoint that refuses, times out, resets before its answer or says nothing is replaced by the next, the hello replayed once', async (t) => {
     const echo = await startEcho(t)
     const closed = await startBackend(t)
     await closed.close()
     const resetting = await startBackend(t, (socket) => socket.once('data', () => socket.resetAndDestroy()))
     const ending = await startBackend(t, (socket) => socket.once('data', () => socket.end()))
     const full = await unresponsivePort(t)
-    for (const [index, port] of [closed.port, resetting.port, ending.port, full].entries()) {
-      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port), endpoint(echo.port)], { connectTimeoutMs: 200 })] })
+    // As a process that is stopped: the system accepts for it.
+    const silent = await startBackend(t)
+    for (const [index, port] of [closed.port, resetting.port, ending.port, full, silent.port].entries()) {
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port), endpoint(echo.port)], { connectTimeoutMs: 200, answerTimeoutMs: 500 })] })
       // Whose turn is first is the driver's choice: sooner or later it is the one that fails.
       for (let connection = 0, attempts = 0; attempts < 2; connection++) {
         const client = await dial(t, relay.port, Buffer.concat([hello, Buffer.from('early')]))
@@ -491,14 +493,16 @@ function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
     await closed.close()
     const resetting = await startBackend(t, (socket) => socket.once('data', () => socket.resetAndDestroy()))
     const full = await unresponsivePort(t)
+    const silent = await startBackend(t)
     for (const { ports, reason } of [
       { ports: [closed.port], reason: 'dial-refused' },
       { ports: [full], reason: 'dial-timeout' },
       { ports: [resetting.port], reason: 'reset-before-answer' },
+      { ports: [silent.port], reason: 'answer-timeout' },
       // That of the last, whichever that is.
       { ports: [full, closed.port, resetting.port], reason: /^(dial-refused|dial-timeout|reset-before-answer)$/ },
     ]) {
-      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', ports.map((port) => endpoint(port)), { connectTimeoutMs: 200 })] })
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', ports.map((port) => endpoint(port)), { connectTimeoutMs: 200, answerTimeoutMs: 500 })] })
       const client = await dial(t, relay.port, hello)
       t.same(await readToEnd(client), { bytes: Buffer.from(encodeFatalAlert('internal_error')), how: 'fin' })
       client.end()

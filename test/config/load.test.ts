@@ -47,7 +47,7 @@ void test('a minimal file has every default', async (t) => {
 void test('a tenant takes the defaults and overrides them', async (t) => {
   const text = `${minimal}
 pools: { admin: { addresses: [10.1.0.11, 10.1.0.12] } }
-defaults: { timeouts: { connect: 1s, idle: 2h }, retries: { attempts: 5, budgetPercent: 30 } }
+defaults: { timeouts: { connect: 1s, answer: 9s, idle: 2h }, retries: { attempts: 5, budgetPercent: 30 } }
 tenants:
   - name: acme
     hostnames: [ACME.example.com., "*.acme.example.com"]
@@ -55,7 +55,7 @@ tenants:
   - name: globex
     hostnames: [globex.example.com]
     apiServer: { endpoints: [{ address: 10.2.0.5:6443, weight: 0 }, "[2001:DB8::6]:6443", api.example.com:6443] }
-    timeouts: { connect: 250ms, halfClosed: 1m, drain: 0s }
+    timeouts: { connect: 250ms, answer: 1s, halfClosed: 1m, drain: 0s }
     retries: { attempts: 1, budgetPercent: 1500 }
     allowedSources: [10.0.0.0/8, "2001:DB8:0::/32", 192.0.2.1]
     sendProxyProtocol: v2
@@ -64,12 +64,12 @@ tenants:
   t.match(acme, {
     name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'rr',
     endpoints: [{ name: '10.1.0.11:31443', address: '10.1.0.11', port: 31443, weight: 1 }, { name: '10.1.0.12:31443' }],
-    connectTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5, retryBudget: { percent: 30, reserve: 500, floorPerSecond: 1 },
+    connectTimeoutMs: 1_000, answerTimeoutMs: 9_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5, retryBudget: { percent: 30, reserve: 500, floorPerSecond: 1 },
   })
   t.notOk(acme !== undefined && 'allowedSources' in acme)
   t.match(globex, {
     endpoints: [{ name: '10.2.0.5:6443', weight: 0 }, { name: '[2001:db8::6]:6443', address: '2001:db8::6' }, { name: 'api.example.com:6443' }],
-    connectTimeoutMs: 250, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1, retryBudget: { percent: 1_500 },
+    connectTimeoutMs: 250, answerTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1, retryBudget: { percent: 1_500 },
     allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: { version: 'v2', tlvs: [] },
   })
 })

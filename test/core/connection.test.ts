@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { answerMsMax, Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
+import { Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
@@ -15,6 +15,8 @@ import { ProxyHeaderReader, type ProxyHeaderProgress } from '../../src/core/prox
 import { buildClientHello } from './tls/hello-builder.ts'
 import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
 
+/** Of tenants in tests. */
+const answerTimeoutMs = 5_000
 const hello = buildClientHello({ serverName: 'acme.example.test' })
 const tunnelHello = buildClientHello({ serverName: 'tunnel.example.test' })
 const client = { address: '192.0.2.7', port: 40_000 }
@@ -218,6 +220,10 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     connection: () => dialing({ endpoints: 1 }),
     events: [{ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EADDRNOTAVAIL', nowMs: 2 }],
   },
+  'answer-timeout': {
+    connection: () => awaiting({ endpoints: 1 }),
+    events: [{ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs }],
+  },
   'retry-budget': {
     connection: () => dialing({ endpoints: 2, admission: { client: () => undefined, tenant: () => undefined, retry: () => false } }),
     events: [{ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: 'ECONNREFUSED', nowMs: 2 }],
@@ -233,7 +239,7 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'no-server-name': 'unrecognized_name', 'invalid-server-name': 'unrecognized_name', 'unknown-server-name': 'unrecognized_name',
   'source-not-allowed': 'access_denied', 'connection-limit': 'internal_error', 'no-endpoint': 'internal_error',
   'dial-refused': 'internal_error', 'dial-timeout': 'internal_error', 'dial-unreachable': 'internal_error',
-  'dial-error': 'internal_error', 'retry-budget': 'internal_error', 'reset-before-answer': 'internal_error',
+  'dial-error': 'internal_error', 'retry-budget': 'internal_error', 'answer-timeout': 'internal_error', 'reset-before-answer': 'internal_error',
   'tenant-connection-limit': 'internal_error', 'tenant-rate-limit': 'internal_error', 'tenant-source-limit': 'internal_error',
   'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }
@@ -348,7 +354,9 @@ void test('a drain that began before the hello still bounds the relayed connecti
   const connection = started()
   connection.step({ kind: 'drain', nowMs: 0 })
   connection.step({ kind: 'downstream-bytes', bytes: hello, nowMs: 1 })
-  t.same(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 }).at(-1), { kind: 'deadline', atMs: 600_000 })
+  connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
+  connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 3 })
+  t.same(connection.step({ kind: 'deadline', lastActivityMs: 3, nowMs: 5_002 }).at(-1), { kind: 'deadline', atMs: 600_000 })
 })
 
 void test('a PROXY header decides the client, and is passed on when the tenant asks', async (t) => {
@@ -474,9 +482,9 @@ void test('on a listener without hello the endpoint is dialled at once, and aske
   const connection = machine({ withoutHello: true })
   t.same(kinds(connection.start({ atConnectionLimit: false })), ['dial', 'deadline'])
   t.same(kinds(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })), ['send-upstream', 'deadline'])
-  t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerMsMax }])
+  t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerTimeoutMs }])
   t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
-  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerMsMax })), ['deadline'], 'an answer was all that was waited for')
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerTimeoutMs })), ['deadline'], 'an answer was all that was waited for')
 })
 
 void test('on a listener without hello silence is no answer: the next endpoint is asked, and then it is handed over', async (t) => {
@@ -484,9 +492,9 @@ void test('on a listener without hello silence is no answer: the next endpoint i
   connection.start({ atConnectionLimit: false })
   connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1 })
   connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
-  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerMsMax })), ['drop-upstream', 'dial', 'deadline'])
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs })), ['drop-upstream', 'dial', 'deadline'])
   connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6_000 })
-  const end = endOf(connection.step({ kind: 'deadline', lastActivityMs: 6_000, nowMs: 6_000 + answerMsMax }))
+  const end = endOf(connection.step({ kind: 'deadline', lastActivityMs: 6_000, nowMs: 6_000 + answerTimeoutMs }))
   t.same(end, { kind: 'end', downstream: { how: 'hand-over', bytes: Buffer.from('anything') }, upstream: 'reset' })
-  t.match(connection.record({ bytesFromDownstream: 8, bytesFromUpstream: 0 }), { reason: 'handed-over', detail: 'reset-before-answer: silent before its first byte', attempts: 2 })
+  t.match(connection.record({ bytesFromDownstream: 8, bytesFromUpstream: 0 }), { reason: 'handed-over', detail: 'answer-timeout: no byte of an answer within 5000 ms', attempts: 2 })
 })

@@ -23,6 +23,7 @@ export function tenant(name: string, endpoints: readonly Endpoint[], overrides: 
     scheduler: 'rr',
     endpoints,
     connectTimeoutMs: 3_000,
+    answerTimeoutMs: 5_000,
     idleTimeoutMs: 3_600_000,
     halfClosedTimeoutMs: 300_000,
     drainTimeoutMs: 600_000,

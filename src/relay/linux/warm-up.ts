@@ -114,6 +114,7 @@ function tenantAt({ address, port }: SocketAddress): TenantSpec {
     scheduler: 'rr',
     endpoints: [{ name: `${address}:${port}`, address, port, weight: 1 }],
     connectTimeoutMs: timeoutMs,
+    answerTimeoutMs: timeoutMs,
     idleTimeoutMs: timeoutMs,
     halfClosedTimeoutMs: timeoutMs,
     drainTimeoutMs: timeoutMs,
