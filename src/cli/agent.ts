@@ -10,6 +10,7 @@ import type { AgentObserver } from '../core/tunnel/agent-observer.ts'
 import { createLogger, LogLevelError, type Logger } from '../observe/log.ts'
 import { AgentLog } from '../observe/agent-log.ts'
 import { programVersion } from '../observe/program-version.ts'
+import { PeerWatch } from '../relay/node/peer-watch.ts'
 import { Agent } from '../tunnel/agent/agent.ts'
 import { NodeKeyError } from '../tunnel/agent/node-key.ts'
 import { addAddresses, type AddedAddresses } from './agent/added-addresses.ts'
@@ -81,8 +82,10 @@ interface Place {
 async function run(config: AgentConfig, { folder, logger }: Place): Promise<number> {
   const { gateways, sessions, caFile, tokenFile, certificate, stateDirectory, node, addresses, reverse, forward, proxy } = config
   const observers: AgentObserver[] = [new AgentLog(logger)]
+  const peers = new PeerWatch()
   const agent = new Agent({
     gateways, sessions, node, addresses, reverse,
+    watchPeer: (socket) => peers.watch(socket),
     forward,
     createLaneRelay: async (events) => await (await import('./agent/lane-relay.ts')).createLaneRelay(events, logger),
     caPem: caFile === undefined ? undefined : readRequired('caFile', resolve(folder, caFile)),

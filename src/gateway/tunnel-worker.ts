@@ -11,6 +11,7 @@ import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
+import { PeerWatch } from '../relay/node/peer-watch.ts'
 import type { EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { TunnelSide, type SessionPlace, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
@@ -81,6 +82,7 @@ function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
   const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, admission, admissionThread, paceCell, windowBytes, active, activeThread }: TunnelWorkerData = workerData
+  const peers = new PeerWatch()
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const side = new TunnelSide({
     certificate, gateways, threads, idPrefix, peering,
@@ -91,6 +93,7 @@ function run(): void {
     admission: new Admission({ tables: admission, thread: admissionThread, nowNs: () => process.hrtime.bigint() }),
     observer: events,
     scheduling: { active: new SharedActiveCounts(active, activeThread), schedulerOffset: activeThread },
+    watchPeer: (socket) => peers.watch(socket),
     ...laneGrants(ticketSecret),
   })
   const main: ThreadCalls<TunnelThreadMethods, TunnelMainMethods> = new ThreadCalls<TunnelThreadMethods, TunnelMainMethods>(port, {

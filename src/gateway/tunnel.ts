@@ -16,6 +16,7 @@ import { figuresOf } from '../core/tunnel/tunnel-figures.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
+import { PeerWatch } from '../relay/node/peer-watch.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { Identities } from '../state/identities.ts'
 import { Presence } from '../state/presence.ts'
@@ -137,10 +138,11 @@ export class Tunnel {
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
+    const peers = new PeerWatch()
     this.#side = driver.kind === 'linux'
       ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, admission, threads: this.threads })
       : new TunnelSide({
-          ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
+          ...options, ...laneGrants(ticketSecret), watchPeer: (socket) => peers.watch(socket), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
           // In the driver's own thread.
           scheduling: { active: new SharedActiveCounts(active, 0) },

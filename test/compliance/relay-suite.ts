@@ -44,6 +44,9 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   void test(`${driverName}: an API server whose host vanishes is noticed, and its clients are reset`, { skip: cannotMakeHosts() ?? false }, async (t) => {
     await vanishedHost(t, createDriver)
   })
+  void test(`${driverName}: … with bytes in flight too`, { skip: cannotMakeHosts() ?? false }, async (t) => {
+    await vanishedHost(t, createDriver, Buffer.from('nobody acknowledges this'))
+  })
 }
 
 export type Compliance = (rule: string, run: (t: Test) => Promise<void>) => void
@@ -533,13 +536,14 @@ function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
   })
 }
 
-async function vanishedHost(t: Test, createDriver: CreateDriver): Promise<void> {
+async function vanishedHost(t: Test, createDriver: CreateDriver, inFlight?: Uint8Array): Promise<void> {
   const host = await startVanishingHost(t)
   const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(host.port, { address: host.address })])] })
   const client = await dial(t, relay.port, hello)
   await readBytes(client, hello.length)
   const ending = readToEnd(client)
   host.vanish()
+  if (inFlight !== undefined) client.write(inFlight)
   t.match(await ending, { how: 'ECONNRESET' })
   t.match(await relay.record(0), { reason: 'upstream-unresponsive', closedBy: 'upstream' })
 }

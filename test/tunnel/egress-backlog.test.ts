@@ -15,7 +15,7 @@ void test('a thousand connections that come before one is accepted are all let i
   t.teardown(() => rmSync(folder, { recursive: true }))
   const path = join(folder, 'egress.sock')
   const accepted: Socket[] = []
-  const server = await EgressServer.open({ kind: 'socket', path, tenant: 'acme' }, { accepted: (socket) => accepted.push(socket), refused: (detail) => t.fail(detail) })
+  const server = await EgressServer.open({ kind: 'socket', path, tenant: 'acme' }, { accepted: (socket) => accepted.push(socket), connected: undefined, refused: (detail) => t.fail(detail) })
   t.teardown(async () => await server.close())
   // In one turn: the server's own has not come yet.
   const clients = Array.from({ length: 1_000 }, () => connect({ path }))

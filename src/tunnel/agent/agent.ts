@@ -1,5 +1,6 @@
 // The agent: sessions with all its gateways, and listeners whose connections go through the healthiest of them.
 
+import type { Socket } from 'node:net'
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { AgentObserver, ForwardFacts, LinkFacts, ReverseFacts } from '../../core/tunnel/agent-observer.ts'
@@ -26,6 +27,8 @@ export interface AgentOptions {
   readonly addresses?: readonly string[]
   /** What API servers may reach by this agent. @default nothing */
   readonly reverse?: ReverseOptions
+  /** As of `ReverseStreamsOptions`. */
+  readonly watchPeer?: (socket: Socket) => void
   readonly stateDirectory: string
   readonly token: () => string | undefined
   /** In place of a token and of a key in `stateDirectory`; read at each try. @throws where it can't be used */
@@ -47,8 +50,8 @@ export class Agent {
   readonly #reverse: ReverseStreams
 
   /** @throws {NodeKeyError} */
-  constructor({ gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
-    this.#reverse = new ReverseStreams({ ...reverse, node: { name: node, addresses }, ended: (record) => observer.reverseEnded(record) })
+  constructor({ gateways, sessions = Infinity, caPem, proxy, node, addresses = [], reverse = nothingAllowed, watchPeer, stateDirectory, token, certificate, forward, createLaneRelay, observer, failed }: AgentOptions) {
+    this.#reverse = new ReverseStreams({ ...reverse, node: { name: node, addresses }, watchPeer, ended: (record) => observer.reverseEnded(record) })
     this.#links = new GatewayLinks({
       announced: { addresses, ranges: reverse.announce, names: [...new Set(reverse.allow.flatMap((entry) => entry.kind === 'host' ? entry.host : []))] },
       opened: (stream, gateway) => this.#reverse.opened(stream, gateway),

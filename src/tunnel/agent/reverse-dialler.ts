@@ -21,6 +21,8 @@ export interface ReverseDiallerOptions {
   readonly dialTimeoutMs: number
   /** @default reverseDialsMax */
   readonly dialsMax?: number
+  /** As of `ReverseStreamsOptions`. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
 }
 
 export class ReverseDialler {
@@ -37,7 +39,7 @@ export class ReverseDialler {
   }
 
   dial(target: string, { connected, failed }: DialResult): DialUnderWay | undefined {
-    const { policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
+    const { policy, dialTimeoutMs, dialsMax = reverseDialsMax, watchPeer } = this.#options
     const asked = hostPortIn(target)
     const verdict = asked === undefined ? undefined : policy.asked(asked.host, asked.port)
     if (asked === undefined || verdict === undefined) failed({ status: 400, detail: `${target} is no HOST:PORT` })
@@ -49,7 +51,10 @@ export class ReverseDialler {
         this.#dials -= 1
         then(...args)
       }
-      const dial = new AddressesDial({ port: asked.port, title: target, dialTimeoutMs }, { connected: over(connected), failed: over(failed), abandoned: over(() => undefined) })
+      const dial = new AddressesDial({ port: asked.port, title: target, dialTimeoutMs }, { connected: over((socket) => {
+        watchPeer?.(socket)
+        connected(socket)
+      }), failed: over(failed), abandoned: over(() => undefined) })
       if (verdict.kind === 'dial') dial.begin(verdict.addresses)
       else void this.#resolve(verdict.name, asked, dial)
       return dial

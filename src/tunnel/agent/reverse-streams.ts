@@ -1,5 +1,6 @@
 // Streams that gateways open for the API server: each is dialled as the agent's policy allows, and told of when it ends.
 
+import type { Socket } from 'node:net'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReverseFacts, ReverseRecord } from '../../core/tunnel/agent-observer.ts'
 import { createReversePolicy, type AllowEntry } from '../../core/tunnel/reverse-policy.ts'
@@ -18,6 +19,8 @@ export interface ReverseOptions {
 
 export interface ReverseStreamsOptions extends Pick<ReverseOptions, 'allow' | 'dialTimeoutMs' | 'dialsMax'> {
   readonly node: { readonly name: string; readonly addresses: readonly string[] }
+  /** Ends a socket whose peer has vanished; absent: the system does, much later where bytes are in flight. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly ended: (record: ReverseRecord) => void
 }
 
@@ -26,8 +29,8 @@ export class ReverseStreams {
   readonly #ended: ReverseStreamsOptions['ended']
   #connections = 0
 
-  constructor({ allow, dialTimeoutMs, dialsMax, node, ended }: ReverseStreamsOptions) {
-    this.#dialler = new ReverseDialler({ policy: createReversePolicy(allow, node), dialTimeoutMs, ...(dialsMax === undefined ? {} : { dialsMax }) })
+  constructor({ allow, dialTimeoutMs, dialsMax, node, watchPeer, ended }: ReverseStreamsOptions) {
+    this.#dialler = new ReverseDialler({ policy: createReversePolicy(allow, node), dialTimeoutMs, watchPeer, ...(dialsMax === undefined ? {} : { dialsMax }) })
     this.#ended = ended
   }
 

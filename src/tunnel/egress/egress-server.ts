@@ -34,6 +34,8 @@ export interface EgressServerHandler {
   /** @param tenant undefined: the certificate names none, and `stranger` says what it names */
   readonly accepted: (socket: Socket, client: { readonly tenant: string | undefined; readonly stranger: string }) => void
   readonly refused: (detail: string) => void
+  /** Of an entry with TLS: a client’s TCP connection, whose error, if it gets one, is not told. */
+  readonly connected: ((socket: Socket) => void) | undefined
 }
 
 export class EgressServer {
@@ -91,7 +93,7 @@ export class EgressServer {
 
   #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
     // Who is refused by TLS itself leaves neither an address nor the reason: it is done below.
-    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
+    const server = createTlsServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 }, (socket) => {
       const certificate = socket.getPeerX509Certificate()
       if (certificate !== undefined && socket.authorized) {
         this.#handler.accepted(socket, tenantIn(certificate))
@@ -100,6 +102,10 @@ export class EgressServer {
       this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${certificate === undefined ? 'no client certificate' : `its client certificate: ${String(socket.authorizationError)}`}`)
       socket.on('error', () => undefined)
       socket.destroy()
+    })
+    server.on('connection', (socket: Socket) => {
+      socket.on('error', () => undefined)
+      this.#handler.connected?.(socket)
     })
     server.on('tlsClientError', (error, socket) => {
       this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`)

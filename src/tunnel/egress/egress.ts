@@ -35,6 +35,8 @@ export interface EgressOptions {
   readonly isTenant: (name: string) => boolean
   /** For a tenant's connections to end by themselves when the gateway drains. */
   readonly drainMs: (tenant: string) => number
+  /** Ends a socket whose peer has vanished. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly observer: EgressObserver
 }
 
@@ -162,6 +164,7 @@ export class Egress {
     return await EgressServer.open(entry, {
       accepted: (socket, { tenant, stranger }) => this.#accepted(socket, tenant, stranger),
       refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
+      connected: this.#options.watchPeer,
     })
   }
 

@@ -11,6 +11,8 @@ export interface DialOptions {
   readonly source: string
   /** Whether another endpoint may be dialled, once one has failed. */
   readonly mayRetry: () => boolean
+  /** Ends a socket whose peer has vanished; absent: the system does, much later where bytes are in flight. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   /** What the endpoint is sent before anything else. */
   readonly first: Uint8Array | undefined
 }
@@ -21,16 +23,18 @@ export class Dial {
   readonly #result: DialResult
   readonly #source: string
   readonly #mayRetry: () => boolean
+  readonly #watchPeer: DialOptions['watchPeer']
   readonly #first: Uint8Array | undefined
   readonly #tried: Endpoint[] = []
   #socket: Socket | undefined
   #timer: NodeJS.Timeout | undefined
   #failure: DialFailure = { status: 503, detail: 'no endpoint takes connections' }
 
-  constructor({ tenant, source, mayRetry, first }: DialOptions, result: DialResult) {
+  constructor({ tenant, source, mayRetry, watchPeer, first }: DialOptions, result: DialResult) {
     this.#tenant = tenant
     this.#source = source
     this.#mayRetry = mayRetry
+    this.#watchPeer = watchPeer
     this.#first = first
     this.#result = result
     this.#next()
@@ -73,6 +77,7 @@ export class Dial {
       clearTimeout(this.#timer)
       socket.removeAllListeners('error')
       this.#socket = undefined
+      this.#watchPeer?.(socket)
       this.#result.connected(socket, this.#first)
     })
   }

@@ -1,5 +1,6 @@
 // An agent's session as the gateway has it: each stream that the agent opens goes to its tenant's API server.
 
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
@@ -29,6 +30,8 @@ export interface GatewaySessionOptions {
   readonly gateway: SocketAddress
   readonly tenant: () => TenantPolicy | undefined
   readonly admission: Admission | undefined
+  /** As `DialOptions.watchPeer`. */
+  readonly watchPeer: ((socket: Socket) => void) | undefined
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
 }
@@ -39,7 +42,7 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, observer, ended }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, watchPeer, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
@@ -61,7 +64,7 @@ export class GatewaySession {
               return undefined
             }
             hold = admitted
-            return new Dial({ tenant: policy, source: agent.address, mayRetry: () => admission?.retry(policy) ?? true, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
+            return new Dial({ tenant: policy, source: agent.address, mayRetry: () => admission?.retry(policy) ?? true, watchPeer, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
           },
           ended: (record) => {
             admission?.leave(hold)

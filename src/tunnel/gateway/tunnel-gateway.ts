@@ -86,6 +86,8 @@ export interface TunnelGatewayOptions {
   readonly isRevoked: (keyId: string) => Promise<boolean>
   /** Of streams to API servers; absent: there are no limits. */
   readonly admission?: Admission
+  /** Ends a socket, to an API server or of one, whose peer has vanished; absent: the system does, much later where bytes are in flight. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly observer: TunnelObserver
   /** How this thread picks endpoints, and counts its connections to them. */
   readonly scheduling?: SnapshotChangeOptions
@@ -300,6 +302,7 @@ export class TunnelGateway {
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       admission: this.#options.admission,
+      watchPeer: this.#options.watchPeer,
       ended: (ended) => {
         this.#sessions.remove(ended)
         egress.gone(facts.id)

@@ -31,8 +31,8 @@ export class TunnelSide {
 
   constructor(options: TunnelSideOptions) {
     this.#options = options
-    const { budget, observer, peering } = options
-    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), observer })
+    const { budget, observer, peering, watchPeer } = options
+    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), watchPeer, observer })
     this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream, 'gateway'), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
     this.#gateway = new TunnelGateway({ ...options, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
   }
