@@ -173,11 +173,16 @@ function listenerLimits(limits: NonNullable<ParsedListener['limits']>): Listener
 
 /** A rate is overridden with its burst. */
 function tenantLimits(own: NonNullable<ParsedTenant['limits']>, defaults: ParsedConfig['defaults']['limits']): TenantLimits {
+  const perSecond = own.connectionsPerSecond
   return written({
-    connectionsMax: own.connections ?? defaults.connections,
-    connectionsPerSourceMax: own.connectionsPerSource ?? defaults.connectionsPerSource,
-    rate: rate(own.connectionsPerSecond, own.connectionsBurst) ?? rate(defaults.connectionsPerSecond, defaults.connectionsBurst),
+    connectionsMax: limit(own.connections ?? defaults.connections),
+    connectionsPerSourceMax: limit(own.connectionsPerSource ?? defaults.connectionsPerSource),
+    rate: perSecond === undefined ? rate(defaults.connectionsPerSecond, defaults.connectionsBurst) : rate(limit(perSecond), own.connectionsBurst),
   })
+}
+
+function limit(value: number | 'none' | undefined): number | undefined {
+  return value === 'none' ? undefined : value
 }
 
 /** Without the keys that have no value. */

@@ -60,6 +60,14 @@ const tenantLimits = {
   connectionsBurst: count('connections at once, after a rest; a minute of connectionsPerSecond at most; absent: a second of it'),
   connectionsPerSource: count('connections open at one time from one address, or one /64 of IPv6'),
 }
+/** A tenant can do without a limit that the defaults have. */
+const orNone = (limit: z.ZodOptional<z.ZodInt>): z.ZodOptional<z.ZodUnion<readonly [z.ZodInt, z.ZodLiteral<'none'>]>> => z.union([limit.unwrap(), z.literal('none')]).optional().meta({ description: `${limit.description}; or none` })
+const ownLimits = {
+  connections: orNone(tenantLimits.connections),
+  connectionsPerSecond: orNone(tenantLimits.connectionsPerSecond),
+  connectionsBurst: tenantLimits.connectionsBurst,
+  connectionsPerSource: orNone(tenantLimits.connectionsPerSource),
+}
 const processLimits = {
   processConnections: count('connections open at one time, in all; absent: as many as there are descriptors for; only in defaults'),
   processConnectionsPerSecond: count('connections in a second that have found their tenant; only in defaults'),
@@ -76,19 +84,19 @@ const listenerLimits = {
 }
 
 /** A burst is nothing without its rate, in the same place. */
-function burstProblems(limits: Readonly<Record<string, number | undefined>>): { readonly path: string; readonly message: string }[] {
+function burstProblems(limits: Readonly<Record<string, number | 'none' | undefined>>): { readonly path: string; readonly message: string }[] {
   return Object.entries(limits).flatMap(([path, burst]) => {
-    if (burst === undefined || !path.endsWith('Burst')) return []
+    if (typeof burst !== 'number' || !path.endsWith('Burst')) return []
     const rateKey = path.replace(/Burst$/, 'PerSecond')
     const rate = limits[rateKey]
-    if (rate === undefined) return [{ path, message: `there is no ${rateKey} beside it` }]
+    if (typeof rate !== 'number') return [{ path, message: `there is no ${rateKey} beside it` }]
     return burst > burstSecondsMax * rate ? [{ path, message: `${burst}, with ${rate} in a second` }] : []
   })
 }
 
-function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt> | ReturnType<typeof orNone>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
   return z.strictObject(shape).superRefine((limits, context) => {
-    for (const { path, message } of burstProblems(limits as Readonly<Record<string, number | undefined>>)) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
+    for (const { path, message } of burstProblems(limits as Parameters<typeof burstProblems>[0])) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
   }).meta({ description: 'how many connections, and how fast; absent: any number' })
 }
 
@@ -187,7 +195,7 @@ export const tenantSchema = z.strictObject({
   }).optional().meta({ description: 'instead of those in defaults' }),
   retries: z.strictObject({ attempts: attempts.optional(), budgetPercent: budgetPercent.optional() }).meta(retriesMeaning).optional(),
   reverse: reverse.optional(),
-  limits: limitsOf(tenantLimits).optional(),
+  limits: limitsOf(ownLimits).optional(),
 }).meta({ description: 'one hosted control plane' })
 
 const adminSchema = z.strictObject({

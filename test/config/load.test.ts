@@ -118,6 +118,7 @@ defaults: { limits: { connections: 100, connectionsPerSecond: 10, connectionsBur
 tenants:
   - { name: acme, hostnames: [a.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }
   - { name: globex, hostnames: [b.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: 1000000, connectionsPerSecond: 20, connectionsPerSource: 5 } }
+  - { name: initech, hostnames: [c.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: none, connectionsPerSecond: none, connectionsPerSource: none } }
 `
   const { listeners, limits, tenants } = parse(text)
   t.same(listeners[0]?.limits, { connectionsMax: 9, connectionsPerSourceMax: 8, rate: { perSecond: 7, burst: 7 }, sourceRate: { perSecond: 6, burst: 12 } })
@@ -125,6 +126,7 @@ tenants:
   t.same(tenants.map((tenant) => tenant.limits), [
     { connectionsMax: 100, rate: { perSecond: 10, burst: 50 } },
     { connectionsMax: 1_000_000, connectionsPerSourceMax: 5, rate: { perSecond: 20, burst: 20 } },
+    undefined,
   ])
   t.notOk('limits' in (parse(minimal + acme).tenants[0] ?? {}), 'none')
   t.same(parse(minimal, { SLUICE_DEFAULTS_LIMITS_PROCESS_CONNECTIONS: '7' }).limits, { connectionsMax: 7 })
@@ -218,6 +220,9 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a misspelt key of what agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnounce: [] }, hostnames')}`, /2:36: tenants\[0\]\.reverse\.mayAnounce: unknown key; did you mean mayAnnounce\?/],
   ['a limit of nothing', `${minimal}defaults: { limits: { connections: 0 } }\n`, /2:36: defaults\.limits\.connections: 0; expected a whole number from 1 to 1000000: connections open at one time, streams/],
   ['a limit over any machine', `${minimal}defaults: { limits: { processConnections: 1000001 } }\n`, /2:43: defaults\.limits\.processConnections: 1000001; expected a whole number from 1 to 1000000: connections open at one time, in all/],
+  ['no limit of all tenants, which is none to begin with', `${minimal}defaults: { limits: { connections: none } }\n`, /defaults\.limits\.connections: "none"; expected a whole number/],
+  ['a limit of a tenant in other words', `${minimal}${acme.replace('hostnames', 'limits: { connections: never }, hostnames')}`, /limits\.connections: "never"; expected a whole number from 1 to 1000000: .*; or none/],
+  ['a burst of no rate', `${minimal}${acme.replace('hostnames', 'limits: { connectionsPerSecond: none, connectionsBurst: 5 }, hostnames')}`, /limits\.connectionsBurst: there is no connectionsPerSecond beside it/],
   ['half a connection', `${minimal}defaults: { limits: { connectionsPerSecond: 0.5 } }\n`, /2:45: defaults\.limits\.connectionsPerSecond: 0\.5; expected a whole number/],
   ['a limit in words', `listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSource: many } }]\n`, /1:69: listeners\[0\]\.limits\.connectionsPerSource: "many"; expected a whole number/],
   ['a misspelt limit', `${minimal}defaults: { limits: { connectionPerSecond: 5 } }\n`, /2:23: defaults\.limits\.connectionPerSecond: unknown key; did you mean connectionsPerSecond\?/],
