@@ -8,6 +8,7 @@
 import type { ActiveCounts } from './balance/active-counts.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
+import type { HealthSpec } from './health/health-spec.ts'
 import type { CountedLimits, ListenerLimits, ProcessLimits, TenantLimits } from './limit/limits.ts'
 import type { RetryBudget, RetryBudgetSpec } from './limit/retry-budget.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
@@ -126,6 +127,8 @@ export interface TenantSpec {
   readonly attemptsMax: number
   /** Absent: none. */
   readonly retryBudget?: RetryBudgetSpec
+  /** Absent: its endpoints are not checked. */
+  readonly health?: HealthSpec
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
   readonly sendProxyProtocol?: SentProxyHeader

@@ -26,6 +26,7 @@ import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { openStore } from '../state/open-store.ts'
 import type { Store } from '../state/store.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
+import { GatewayEndpoints } from './endpoints.ts'
 import { FileWatcher } from './file-watcher.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
 import { StoredTenants } from './stored-tenants.ts'
@@ -137,6 +138,8 @@ export class Gateway {
   readonly #tunnel: Tunnel | undefined
   readonly #observation: Observation
   readonly #rows: EndpointRows
+  /** Their states, and the operator's say in them. */
+  readonly endpoints: GatewayEndpoints
   readonly #thread: ConfigThread
   readonly #limitRows: LimitRows
   #config: ConfigFacts
@@ -165,6 +168,7 @@ export class Gateway {
     this.#tunnel = tunnel
     tunnel?.begin({ observation, driver, active, admission })
     this.#rows = new EndpointRows(active)
+    this.endpoints = new GatewayEndpoints({ cells: active, logger: options.logger })
     this.#limitRows = new LimitRows(admission.tables)
     this.#options = options
     this.#thread = thread
@@ -391,6 +395,7 @@ export class Gateway {
   async #publish(change: ConfigChange): Promise<void> {
     const { change: next, without } = this.#rows.give(this.#limitRows.assign({ version: this.#version + 1, ...change }))
     if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
+    this.endpoints.update(next)
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
     this.#version += 1

@@ -2,6 +2,7 @@
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
+import { SharedEndpointStates } from '../core/balance/endpoint-states.ts'
 import type { Admission as NodeAdmission, Claim } from '../core/identity/admission.ts'
 import { Admission } from '../core/limit/admission.ts'
 import type { AdmissionTables } from '../core/limit/admission-tables.ts'
@@ -92,7 +93,7 @@ function run(): void {
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
     admission: new Admission({ tables: admission, thread: admissionThread, nowNs: () => process.hrtime.bigint() }),
     observer: events,
-    scheduling: { active: new SharedActiveCounts(active, activeThread), schedulerOffset: activeThread },
+    scheduling: { active: new SharedActiveCounts(active, activeThread), states: new SharedEndpointStates(active), schedulerOffset: activeThread },
     watchPeer: (socket) => peers.watch(socket),
     ...laneGrants(ticketSecret),
   })

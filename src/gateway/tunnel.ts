@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
+import { SharedEndpointStates } from '../core/balance/endpoint-states.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { Admission } from '../core/limit/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
@@ -145,7 +146,7 @@ export class Tunnel {
           ...options, ...laneGrants(ticketSecret), watchPeer: (socket) => peers.watch(socket), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
           pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(),
           // In the driver's own thread.
-          scheduling: { active: new SharedActiveCounts(active, 0) },
+          scheduling: { active: new SharedActiveCounts(active, 0), states: new SharedEndpointStates(active) },
           admission: new Admission({ tables: admission.tables, thread: admission.firstTunnelThread, nowNs: () => process.hrtime.bigint() }),
         })
   }

@@ -25,11 +25,13 @@ export interface ActiveCells {
   readonly cells: Int32Array<SharedArrayBuffer>
   /** One cell, the main thread's: rows that have ever been given out are 0 to this, this one not included. */
   readonly rowsUsed: Int32Array<SharedArrayBuffer>
+  /** By the same rows, as in endpoint-states.ts. */
+  readonly states: Int32Array<SharedArrayBuffer>
 }
 
 export function createActiveCells(threads: number): ActiveCells {
   const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
-  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1) }
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax) }
 }
 
 /** Before another thread goes on with the cells of one that has died: its connections are gone. */

@@ -7,6 +7,7 @@
 
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-counts.ts'
+import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-states.ts'
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
 import { Acceptor } from './acceptor.ts'
@@ -62,8 +63,9 @@ export class RelayWorker {
     this.#descriptors = descriptorsIn(data.descriptors, data.slots)
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
     const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
+    const states = data.active === undefined ? allReady : new SharedEndpointStates(data.active)
     // Workers begin their rounds at different endpoints.
-    this.#publisher = new SnapshotPublisher({ active, schedulerOffset: data.worker }, (number, { limits }) => {
+    this.#publisher = new SnapshotPublisher({ active, states, schedulerOffset: data.worker }, (number, { limits }) => {
       this.#connections.limit(limits)
       post({ kind: 'answer', number })
     })

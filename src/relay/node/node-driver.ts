@@ -6,6 +6,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noActiveCounts, SharedActiveCounts, type ActiveCells, type ActiveCounts } from '../../core/balance/active-counts.ts'
+import { allReady, SharedEndpointStates, type EndpointStates } from '../../core/balance/endpoint-states.ts'
 import { refusedRecord, type ConnectionRecord } from '../../core/connection-record.ts'
 import { Connection } from '../../core/connection.ts'
 import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
@@ -62,6 +63,7 @@ export class NodeDriver implements RelayDriver {
   readonly #handsOver: boolean
   readonly #tickets: TicketJudge | undefined
   readonly #active: ActiveCounts
+  readonly #states: EndpointStates
   readonly #admission: Admission | undefined
   readonly #source = new SourceKey()
   readonly #host: ConnectionHost
@@ -83,6 +85,7 @@ export class NodeDriver implements RelayDriver {
     this.#handsOver = handOver !== undefined
     this.#tickets = tickets === undefined ? undefined : new TicketJudge(tickets)
     this.#active = active === undefined ? noActiveCounts : new SharedActiveCounts(active, 0)
+    this.#states = active === undefined ? allReady : new SharedEndpointStates(active)
     this.#admission = admission === undefined ? undefined : new Admission({ tables: admission, thread: 0, nowNs: () => process.hrtime.bigint() })
     this.#host = {
       closer: this.#closer,
@@ -100,7 +103,7 @@ export class NodeDriver implements RelayDriver {
   }
 
   async publish(change: SnapshotChange): Promise<void> {
-    const steps = snapshotChangeSteps(this.#snapshot, change, { active: this.#active })
+    const steps = snapshotChangeSteps(this.#snapshot, change, { active: this.#active, states: this.#states })
     for (;;) {
       const step = steps.next()
       if (step.done === true) {
