@@ -10,7 +10,7 @@ import type { Endpoint } from './endpoint.ts'
 import { createMaglevTable, maglevEntries, type MaglevTable } from './maglev-table.ts'
 import type { Scheduler } from './scheduler.ts'
 import { inOrderOfNames } from './source-hash.ts'
-import { sourceKey } from './source-key.ts'
+import { sourceHash } from '../net/source-key.ts'
 
 const loadMax = 1.25
 /** Endpoints whose counts are read anew for a pick: with more of them what all have is as of some picks ago. */
@@ -44,7 +44,7 @@ export class Maglev implements Scheduler {
     this.#table ??= createMaglevTable(this.#usable, maglevEntries(this.endpoints.length))
     this.#look()
     const table = this.#table
-    const first = sourceKey(source) % table.length
+    const first = sourceHash(source) % table.length
     let overloaded: Endpoint | undefined
     let previous = -1
     for (let step = 0; step < entriesWalkedMax; step++) {

@@ -6,7 +6,7 @@
 
 import type { Endpoint } from './endpoint.ts'
 import { usableOf, type Scheduler } from './scheduler.ts'
-import { sourceKey } from './source-key.ts'
+import { sourceHash } from '../net/source-key.ts'
 import { mixBits } from '../stable-hash.ts'
 import { WeightedDraw } from './weighted-draw.ts'
 
@@ -27,7 +27,7 @@ export class SourceHash implements Scheduler {
 
   pick(tried: readonly Endpoint[], source: string): Endpoint | undefined {
     if (this.#usable.length === 0) return undefined
-    const key = sourceKey(source)
+    const key = sourceHash(source)
     for (let draw = 0; draw < drawsMax; draw++) {
       const endpoint = this.#usable[this.#draw.at(mixBits(key + draw))]
       if (endpoint !== undefined && !tried.includes(endpoint)) return endpoint

@@ -18,7 +18,7 @@ import { holdField, processCell, takeBelow, type AdmissionTables } from './admis
 import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
 import { paceOf, takePaced, type Pace } from './shared-pace.ts'
-import { SourceKey } from './source-key.ts'
+import { SourceKey } from '../net/source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
 
 export type AcceptRefusal =
