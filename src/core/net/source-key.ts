@@ -50,7 +50,7 @@ const groups = new Uint16Array(8)
 const colon = 58
 
 /**
- * Of whose endpoint is found again by it (`sh`, `mh`).
+ * By it `sh` and `mh` give a client the same endpoint again.
  * @param address in its canonical text
  * @returns a whole number, 0 to 2³²−1
  */
