@@ -12,7 +12,7 @@ import type { Endpoint } from './endpoint.ts'
 import { createMaglevTable, maglevEntries, type MaglevTable } from './maglev-table.ts'
 import type { Scheduler } from './scheduler.ts'
 import { inOrderOfNames } from './source-hash.ts'
-import { sourceKey } from './source-key.ts'
+import { sourceHash } from '../net/source-key.ts'
 
 const loadMax = 1.25
 /** Endpoints whose counts are read anew for a pick: with more of them what all have is as of some picks ago. */
@@ -50,7 +50,7 @@ export class Maglev implements Scheduler {
     if (this.#usable.length <= 1) return this.#first(tried, held)
     this.#table ??= createMaglevTable(this.#usable, maglevEntries(this.endpoints.length))
     this.#look()
-    const key = sourceKey(source)
+    const key = sourceHash(source)
     return this.#walk(this.#table, tried, key, closed) ?? this.#first(tried, closed) ?? this.#walk(this.#table, tried, key, held) ?? this.#first(tried, held)
   }
 

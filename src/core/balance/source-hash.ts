@@ -8,7 +8,7 @@
 import { allReady, passedOver, shareOf, type EndpointStates } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 import { usableOf, type Scheduler } from './scheduler.ts'
-import { sourceKey } from './source-key.ts'
+import { sourceHash } from '../net/source-key.ts'
 import { mixBits } from '../stable-hash.ts'
 import { WeightedDraw } from './weighted-draw.ts'
 
@@ -33,7 +33,7 @@ export class SourceHash implements Scheduler {
 
   pick(tried: readonly Endpoint[], source: string): Endpoint | undefined {
     if (this.#usable.length === 0) return undefined
-    const key = sourceKey(source)
+    const key = sourceHash(source)
     const [closed, held] = passedOver
     return this.#draws(tried, key, closed) ?? this.#first(tried, closed) ?? this.#draws(tried, key, held) ?? this.#first(tried, held)
   }

@@ -19,7 +19,7 @@ import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
 import { dialBegins, mayRetry } from './retry-budget.ts'
 import { paceOf, takePaced, type Pace } from './shared-pace.ts'
-import { SourceKey } from './source-key.ts'
+import { SourceKey } from '../net/source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
 
 export type AcceptRefusal =

@@ -5,6 +5,7 @@
 
 import { lookup } from 'node:dns/promises'
 import { connect, type Socket } from 'node:net'
+import { codeOf } from '../../core/error-code.ts'
 import type { HostPort } from '../../core/net/socket-address.ts'
 import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
 import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
@@ -70,7 +71,7 @@ export class ReverseDialler {
       if (allowed.length > 0) dial.begin(allowed)
       else dial.fail({ status: 403, detail: refusals.find((why) => why !== undefined) ?? `${name} has no address` })
     } catch (error) {
-      dial.fail({ status: 502, detail: `${name} can't be resolved: ${codeOf(error)}` })
+      dial.fail({ status: 502, detail: `${name} can't be resolved: ${codeOf(error) ?? String(error)}` })
     }
   }
 }
@@ -143,7 +144,7 @@ class AddressesDial implements DialUnderWay {
       this.#drop()
       this.#next({ status: code === 'ETIMEDOUT' ? 504 : 502, detail: `${this.#title}: ${formatSocketAddress({ address, port: this.#port })}: ${code}` })
     }
-    socket.once('error', (error) => failed(codeOf(error)))
+    socket.once('error', (error) => failed(codeOf(error) ?? String(error)))
     socket.once('close', () => clearTimeout(share))
     socket.once('connect', () => {
       clearTimeout(share)
@@ -153,8 +154,4 @@ class AddressesDial implements DialUnderWay {
       else socket.destroy()
     })
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error)
 }
