@@ -170,8 +170,8 @@ export class Egress {
 
   #accepted(socket: Socket, claimed: string | undefined, stranger: string): void {
     const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
-    const counts = this.#countsOf(tenant ?? '')
-    if (this.#connections.size >= egressLimits.connectionsMax || counts.connections >= egressLimits.connectionsPerTenantMax) {
+    const isFull = this.#connections.size >= egressLimits.connectionsMax || (this.#perTenant.get(tenant ?? '')?.connections ?? 0) >= egressLimits.connectionsPerTenantMax
+    if (isFull) {
       this.#options.observer.egressEnded({
         tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
         attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
@@ -179,6 +179,7 @@ export class Egress {
       socket.destroy()
       return
     }
+    const counts = this.#countsOf(tenant ?? '')
     counts.connections += 1
     const connection: EgressConnection = new EgressConnection({
       socket, tenant, table: this.#table,
