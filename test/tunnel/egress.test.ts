@@ -384,6 +384,18 @@ void test('a tenant that is no longer in the configuration gets no connection', 
   t.match(gateway.egress, [{ tenant: undefined, status: 403, refusal: 'forbidden', attempts: 0 }])
 })
 
+void test('a socket that is there before its tenant, as in a reload, lets the first connections wait for it', async (t) => {
+  const { lab, gateway, folder } = await place(t)
+  const path = join(folder, 'globex.sock')
+  await gateway.tunnel.openEgress([{ kind: 'socket', path, tenant: 'globex' }])
+  const [early, leaving] = [await openSocket(t, path), await openSocket(t, path)]
+  const asked = ask(early, `worker-2:${lab.echo.port}`)
+  leaving.destroy()
+  gateway.tunnel.publish(changeOf({ version: 2, tenants: [tenant('acme', [endpoint(lab.echo.port)]), tenant('globex', [endpoint(lab.echo.port)])] }))
+  t.match((await asked).line, 'HTTP/1.1 503 no agent of globex is connected')
+  t.match(gateway.egress.at(-1), { tenant: 'globex' })
+})
+
 void test('what an agent may not announce is told to it and to the log, and leads nowhere; the rest holds', async (t) => {
   const { lab, gateway, open } = await place(t, { overrides: { mayAnnounce: ['10.244.0.0/16', '192.0.2.0/24'] } })
   const agent = await nodeHere(lab, [gateway], 'worker-1', { addresses: ['192.0.2.11', '198.51.100.11', '169.254.9.9'], reverse: reaching({ allow: [], announce: ['10.244.3.0/24', '10.0.0.0/8', '169.254.0.0/16', '::/0'] }) })

@@ -39,6 +39,7 @@ export class TunnelSide {
 
   publish(change: SnapshotChange): void {
     this.#gateway.publish(change)
+    this.#egress.published()
   }
 
   setCertificate(certificate: Certificate): void {
