@@ -50,6 +50,11 @@ export class TunnelSide {
     this.#gateway.setGateways(gateways)
   }
 
+  /** That other gateways are asked for, by links from now on. */
+  setTunnelHostname(hostname: string): void {
+    this.#peers?.setTunnelHostname(hostname)
+  }
+
   /** As `TunnelGateway.take`. */
   take(socket: Socket): void {
     this.#gateway.take(socket)
