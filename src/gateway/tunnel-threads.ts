@@ -90,6 +90,7 @@ export class TunnelThreads {
   readonly #seats: readonly Seat[]
   #certificate: Certificate
   #gateways: readonly string[]
+  #peering: TunnelWorkerData['peering']
   #egress: readonly EgressEntry[] = []
   /** Of other gateways, by id. */
   readonly #sessionsElsewhere = new Map<string, { readonly facts: ReachableFacts; readonly place: SessionPlace }>()
@@ -104,6 +105,7 @@ export class TunnelThreads {
     this.#options = options
     this.#certificate = withTicketKeys(options.certificate)
     this.#gateways = options.gateways
+    this.#peering = options.peering
     this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
     for (const [index, seat] of this.#seats.entries()) for (const other of this.#seats.slice(0, index)) link(seat, other)
@@ -125,6 +127,11 @@ export class TunnelThreads {
   setGateways(gateways: readonly string[]): void {
     this.#gateways = gateways
     for (const { calls } of this.#seats) calls.tell('setGateways', gateways)
+  }
+
+  setTunnelHostname(tunnelHostname: string): void {
+    if (this.#peering !== undefined) this.#peering = { ...this.#peering, tunnelHostname }
+    for (const { calls } of this.#seats) calls.tell('setTunnelHostname', tunnelHostname)
   }
 
   /** @param head what was read of the connection already */
@@ -219,9 +226,9 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, peering, active, admission, admit, isRevoked, observed } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, active, admission, admit, isRevoked, observed } = this.#options
     const data: TunnelWorkerData = {
-      thread, threads, handshakesPerSecond, ticketSecret, peering,
+      thread, threads, handshakesPerSecond, ticketSecret, peering: this.#peering,
       admission: admission.tables, admissionThread: admission.firstTunnelThread + thread,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,

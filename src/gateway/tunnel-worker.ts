@@ -50,6 +50,7 @@ export interface TunnelThreadMethods {
   take(connection: { readonly fd: number; readonly head: Uint8Array }): void
   setCertificate(certificate: Certificate): void
   setGateways(gateways: readonly string[]): void
+  setTunnelHostname(hostname: string): void
   revoke(keyId: string): void
   openEgress(entries: readonly EgressEntry[]): Promise<void>
   closeOtherEgress(names: readonly string[]): Promise<void>
@@ -109,6 +110,7 @@ function run(): void {
     },
     setCertificate: (next) => side.setCertificate(next),
     setGateways: (next) => side.setGateways(next),
+    setTunnelHostname: (next) => side.setTunnelHostname(next),
     revoke: (keyId) => side.revoke(keyId),
     closeSession: (session) => side.closeSession(session),
     openEgress: async (entries) => await side.openEgress(entries),

@@ -183,10 +183,11 @@ export class Tunnel {
     return await readCertificate(tunnel, this.#folder)
   }
 
-  /** What a reload can change: the certificate holds for handshakes from now on, the list is told to every agent. */
-  reload({ gateways }: TunnelConfig, certificate: Certificate): void {
+  /** What a reload can change: the certificate holds for handshakes from now on, the list is told to every agent, and the name is what other gateways are asked for. */
+  reload({ gateways, hostnames: [hostname] }: TunnelConfig, certificate: Certificate): void {
     this.#side?.setCertificate(certificate)
     this.#side?.setGateways(gateways)
+    if (hostname !== undefined) this.#side?.setTunnelHostname(hostname)
   }
 
   /** @throws {CertificateError} */

@@ -48,6 +48,8 @@ export class Presence {
   readonly #mirrors: { close(): void }[] = []
   #lease: Lease | undefined
   #leasing: Promise<void> | undefined
+  /** That writes fail, since one of them did; the next one that succeeds ends it. */
+  #isFailing = false
 
   constructor(options: PresenceOptions) {
     this.#options = options
@@ -131,11 +133,13 @@ export class Presence {
       try {
         if (value === undefined) await lease.remove(key)
         else await lease.put(key, value)
+        this.#isFailing = false
         if (lease !== this.#lease) return
         if (value === undefined) this.#written.delete(key)
         else this.#written.set(key, value)
       } catch (error) {
-        if (backoff.failures === 0) this.#options.failed(error, 'the store does not take this gateway’s sessions: others may not reach them')
+        if (!this.#isFailing) this.#options.failed(error, 'the store does not take this gateway’s sessions: others may not reach them')
+        this.#isFailing = true
         await delay(backoff.failed(), undefined, { signal: this.#stopping.signal, ref: false }).catch(() => undefined)
       }
     }

@@ -7,6 +7,7 @@
 // spoken itself; its log has the status line of any other answer.
 
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressRecord, EgressRefusal } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
@@ -61,6 +62,8 @@ export class EgressConnection {
   /** Later, an end is one of the two ways. */
   readonly #finished = (): void => {
     if (this.#phase === 'head') this.#refuse(400, 'malformed', 'an end before the head was whole')
+    // Who has said all may still wait for its answer. Of a Unix socket that is closed both ways, not even nothing can be written to it (EPIPE).
+    else if (this.#phase === 'dialling' && !(this.#options.socket instanceof TLSSocket)) this.#options.socket.write('')
   }
   readonly #closed = (): void => this.#leave()
   readonly #failed = (): void => undefined

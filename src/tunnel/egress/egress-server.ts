@@ -4,7 +4,7 @@
 // listens, so that a gateway that takes another's place leaves no moment without one.
 
 import { randomBytes, type X509Certificate } from 'node:crypto'
-import { access, chmod, lstat, rename, rm } from 'node:fs/promises'
+import { access, chmod, link, lstat, rename, rm } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
@@ -87,8 +87,17 @@ export class EgressServer {
   async close(): Promise<void> {
     this.#server.close()
     if (this.#entry.kind !== 'socket' || this.#inode === undefined) return
-    const found = await lstat(this.#entry.path).catch(() => undefined)
-    if (found?.ino === this.#inode) await rm(this.#entry.path, { force: true })
+    const { path } = this.#entry
+    if (!await this.#isOwn(path)) return
+    // Between a look and a removal another gateway may take the name: so it is taken away first, and looked at where nobody else comes.
+    const away = draftOf(path)
+    await rename(path, away).catch(() => undefined)
+    if (!await this.#isOwn(away)) await link(away, path).catch(() => undefined)
+    await rm(away, { force: true })
+  }
+
+  async #isOwn(path: string): Promise<boolean> {
+    return (await lstat(path).catch(() => undefined))?.ino === this.#inode
   }
 
   #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
@@ -120,7 +129,7 @@ export class EgressServer {
     if (there !== undefined && !there.isSocket()) throw new Error('something is there that is no socket')
     // Bound to a folder that is missing, a socket would have EACCES for it.
     await access(dirname(path))
-    const draft = join(dirname(path), `.${randomBytes(4).toString('hex')}`)
+    const draft = draftOf(path)
     await this.#listen({ path: draft })
     await chmod(draft, socketMode)
     this.#inode = (await lstat(draft)).ino
@@ -138,6 +147,11 @@ export class EgressServer {
     const bound = this.#server.address()
     if (typeof bound === 'object' && bound !== null) this.#bound = { address: bound.address, port: bound.port }
   }
+}
+
+/** Beside it, under a name that nobody looks for. */
+function draftOf(path: string): string {
+  return join(dirname(path), `.${randomBytes(4).toString('hex')}`)
 }
 
 function contextOf({ certPem, keyPem, clientCaPem }: EgressEntry & { readonly kind: 'tls' }): { readonly cert: string; readonly key: string; readonly ca: string; readonly minVersion: 'TLSv1.2' } {

@@ -22,6 +22,10 @@ const egressLimits = {
   connectionsPerTenantMax: 4_000,
   /** Of one tenant, connections that wait for their dial. */
   dialsPerTenantMax: 1_000,
+  /** That a connection to a tenant's own socket waits for the tenant: a reload binds the socket first, and may fail at that. */
+  tenantMsMax: 2_000,
+  /** Connections that do. */
+  tenantWaitsMax: 1_000,
 } as const
 
 /** Where a session is that is not this thread's. */
@@ -53,6 +57,8 @@ export class Egress {
   readonly #perTenant = new Map<string, { connections: number; dials: number }>()
   /** This gateway's. */
   readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
+  /** Connections that came before their tenant. */
+  readonly #early = new Map<Socket, { readonly tenant: string; readonly go: () => void }>()
   #whenEmpty: (() => void)[] = []
   /** The end of what was last asked for: entries are opened and closed by one at a time. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -99,6 +105,11 @@ export class Egress {
     })
   }
 
+  /** There may be other tenants than before. */
+  published(): void {
+    for (const { tenant, go } of Array.from(this.#early.values())) if (this.#options.isTenant(tenant)) go()
+  }
+
   /** A session of this thread's has begun. */
   began(session: ReachableFacts, open: Way['open']): void {
     this.#reach(session, { open, fields: [] }, 0)
@@ -143,6 +154,7 @@ export class Egress {
   /** Accepts nothing more; what does not end by itself in its tenant's time is cut. Resolves when no connection is left. */
   async drain(): Promise<void> {
     await this.closeOthers([])
+    for (const socket of this.#early.keys()) socket.destroy()
     for (const connection of this.#connections) connection.cutAfter(this.#options.drainMs)
     if (this.#connections.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
@@ -151,6 +163,7 @@ export class Egress {
   /** Ends everything now. */
   async stop(): Promise<void> {
     await this.closeOthers([])
+    for (const socket of this.#early.keys()) socket.destroy()
     for (const connection of this.#connections) connection.cut()
   }
 
@@ -162,16 +175,38 @@ export class Egress {
 
   async #open(entry: EgressEntry): Promise<EgressServer> {
     return await EgressServer.open(entry, {
-      accepted: (socket, { tenant, stranger }) => this.#accepted(socket, tenant, stranger),
+      accepted: (socket, { tenant, stranger }) => {
+        const isEarly = entry.kind === 'socket' && tenant !== undefined && !this.#options.isTenant(tenant) && this.#early.size < egressLimits.tenantWaitsMax
+        if (isEarly) this.#wait(socket, tenant)
+        else this.#accepted(socket, tenant, stranger)
+      },
       refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
       connected: this.#options.watchPeer,
     })
   }
 
+  /** What it says stays in the socket. */
+  #wait(socket: Socket, tenant: string): void {
+    const over = (): void => {
+      clearTimeout(timer)
+      this.#early.delete(socket)
+    }
+    const go = (): void => {
+      over()
+      socket.removeListener('close', over)
+      this.#accepted(socket, tenant, '')
+    }
+    const timer = setTimeout(go, egressLimits.tenantMsMax)
+    // Whoever has it next listens for itself.
+    socket.on('error', () => undefined)
+    socket.once('close', over)
+    this.#early.set(socket, { tenant, go })
+  }
+
   #accepted(socket: Socket, claimed: string | undefined, stranger: string): void {
     const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
-    const counts = this.#countsOf(tenant ?? '')
-    if (this.#connections.size >= egressLimits.connectionsMax || counts.connections >= egressLimits.connectionsPerTenantMax) {
+    const isFull = this.#connections.size >= egressLimits.connectionsMax || (this.#perTenant.get(tenant ?? '')?.connections ?? 0) >= egressLimits.connectionsPerTenantMax
+    if (isFull) {
       this.#options.observer.egressEnded({
         tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
         attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
@@ -179,6 +214,7 @@ export class Egress {
       socket.destroy()
       return
     }
+    const counts = this.#countsOf(tenant ?? '')
     counts.connections += 1
     const connection: EgressConnection = new EgressConnection({
       socket, tenant, table: this.#table,

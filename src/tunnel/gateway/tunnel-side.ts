@@ -39,6 +39,7 @@ export class TunnelSide {
 
   publish(change: SnapshotChange): void {
     this.#gateway.publish(change)
+    this.#egress.published()
   }
 
   setCertificate(certificate: Certificate): void {
@@ -47,6 +48,11 @@ export class TunnelSide {
 
   setGateways(gateways: readonly string[]): void {
     this.#gateway.setGateways(gateways)
+  }
+
+  /** That other gateways are asked for, by links from now on. */
+  setTunnelHostname(hostname: string): void {
+    this.#peers?.setTunnelHostname(hostname)
   }
 
   /** As `TunnelGateway.take`. */

@@ -1,13 +1,15 @@
-// A burst of API servers' connections to an egress.
+// An egress's own socket: a burst of connections, and one gateway in another's place.
 
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'tap'
 import { EgressServer } from '../../src/tunnel/egress/egress-server.ts'
 import { until } from '../support/sockets.ts'
+import { openSocket, socketFolder } from './egress-lab.ts'
 
 void test('a thousand connections that come before one is accepted are all let in', async (t) => {
   // A test's own folder has too long a path for a socket.
@@ -24,4 +26,18 @@ void test('a thousand connections that come before one is accepted are all let i
   })
   await Promise.all(clients.map(async (client) => await once(client, 'connect')))
   await until(() => accepted.length === clients.length)
+})
+
+void test('a gateway that goes never takes the socket with it that another one has put in its place', async (t) => {
+  const path = join(await socketFolder(t), 'acme.sock')
+  const handler = { accepted: (socket: Socket) => void socket.destroy(), refused: () => undefined, connected: undefined }
+  const open = async (): Promise<EgressServer> => await EgressServer.open({ kind: 'socket', path, tenant: 'acme' }, handler)
+  let before = await open()
+  for (let turn = 0; turn < 200; turn++) {
+    const [next] = await Promise.all([open(), before.close()])
+    await openSocket(t, path)
+    before = next
+  }
+  await before.close()
+  t.same(await readdir(dirname(path)), [])
 })
