@@ -198,10 +198,30 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     halfClosedTimeoutMs: tenant.timeouts?.halfClosed ?? halfClosed,
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
+    ...healthOf(tenant.health ?? {}, defaults.health),
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  }
+}
+
+function healthOf(own: NonNullable<ParsedTenant['health']>, defaults: ParsedConfig['defaults']['health']): Pick<TenantSpec, 'health'> {
+  const kind = own.kind ?? defaults.kind
+  if (kind === 'none') return {}
+  // Of kind tcp nobody is asked for a name: tenants with other names still share a check.
+  const { serverName, caFile } = kind === 'tcp' ? {} : { serverName: own.serverName ?? defaults.serverName, caFile: own.caFile ?? defaults.caFile }
+  return {
+    health: {
+      kind,
+      intervalMs: own.interval ?? defaults.interval,
+      timeoutMs: own.timeout ?? defaults.timeout,
+      fall: own.fall ?? defaults.fall,
+      rise: own.rise ?? defaults.rise,
+      slowStartMs: own.slowStart ?? defaults.slowStart,
+      ...(serverName === undefined ? {} : { serverName }),
+      ...(caFile === undefined ? {} : { caFile }),
+    },
   }
 }
 
