@@ -63,7 +63,7 @@ interface Target extends CheckTarget {
   /** It was taken to be down with its address; its own checks have not failed as often as they must. */
   isDownByNode: boolean
   isUnderWay: boolean
-  /** Its address came back while a check was under way, which may find what was before. */
+  /** Something was heard of it while a check was under way, which may find what was before. */
   isDoubtful: boolean
   /** The first check has not come: those that follow are spread over the interval. */
   isNew: boolean
@@ -215,7 +215,8 @@ export class HealthMonitor {
       target.failures += 1
       target.successes = 0
     }
-    if (!target.isUnderWay && nowMs - target.lastBegunMs >= dialCheckMsMin) this.#wheel.set(target.slot, nowMs)
+    if (target.isUnderWay) target.isDoubtful = true
+    else this.#wheel.set(target.slot, Math.max(nowMs, target.lastBegunMs + dialCheckMsMin))
   }
 
   /** Those that start slowly get as much of their weight as is their time. */
