@@ -39,8 +39,8 @@ export class Presence {
   readonly #options: PresenceOptions
   /** What should be in the store, by key. */
   readonly #wanted = new Map<string, string>()
-  /** What is, under this lease. */
-  #written = new Map<string, string>()
+  /** What is, under this lease; undefined: a write has failed, and may have been carried out. */
+  #written = new Map<string, string | undefined>()
   /** Keys to look at, and those that are being written. */
   readonly #changed = new Set<string>()
   readonly #writing = new Map<string, Promise<void>>()
@@ -129,7 +129,7 @@ export class Presence {
     const backoff = new Backoff({ ...retry, random: Math.random })
     while (lease === this.#lease && !this.#stopping.signal.aborted) {
       const value = this.#wanted.get(key)
-      if (value === this.#written.get(key)) return
+      if (this.#written.has(key) ? this.#written.get(key) === value && value !== undefined : value === undefined) return
       try {
         if (value === undefined) await lease.remove(key)
         else await lease.put(key, value)
@@ -138,6 +138,7 @@ export class Presence {
         if (value === undefined) this.#written.delete(key)
         else this.#written.set(key, value)
       } catch (error) {
+        if (lease === this.#lease) this.#written.set(key, undefined)
         if (!this.#isFailing) this.#options.failed(error, 'the store does not take this gateway’s sessions: others may not reach them')
         this.#isFailing = true
         await delay(backoff.failed(), undefined, { signal: this.#stopping.signal, ref: false }).catch(() => undefined)
