@@ -605,8 +605,10 @@ export class Connection {
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        if (nowMs >= this.#answerDeadlineMs()) this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
-        else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
+        if (nowMs >= this.#answerDeadlineMs()) {
+          this.#tellDialFailed()
+          this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
+        } else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
         else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }

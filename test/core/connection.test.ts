@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
+import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { TerminationReason } from '../../src/core/termination.ts'
@@ -25,8 +26,10 @@ const local = { address: '192.0.2.1', port: 6443 }
 /** Connections to any endpoint. */
 const active = {
   connections: 0,
+  failed: [] as string[],
   of: () => 0,
-  dialFailed: () => undefined, began: () => {
+  dialFailed: ({ name }: Endpoint) => void active.failed.push(name),
+  began: () => {
     active.connections += 1
   },
   ended: () => {
@@ -485,6 +488,19 @@ void test('on a listener without hello the endpoint is dialled at once, and aske
   t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerTimeoutMs }])
   t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
   t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerTimeoutMs })), ['deadline'], 'an answer was all that was waited for')
+})
+
+void test('whoever checks endpoints is told of one that did not accept or said nothing, and of nothing that lies here', async (t) => {
+  const told = (fail: (connection: Connection) => void, connection: Connection): readonly string[] => {
+    active.failed = []
+    fail(connection)
+    return active.failed
+  }
+  const first = ['127.0.0.1:31443']
+  for (const failure of ['refused', 'unreachable', 'timeout'] as const) t.same(told((it) => it.step({ kind: 'dial-failed', attempt: 1, failure, detail: '', nowMs: 2 }), dialing()), first, failure)
+  t.same(told((it) => it.step({ kind: 'deadline', lastActivityMs: 1, nowMs: 3_001 }), dialing()), first)
+  t.same(told((it) => it.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs }), awaiting()), first, 'as one whose process is stopped')
+  t.same(told((it) => it.step({ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EMFILE', nowMs: 2 }), dialing()), [])
 })
 
 void test('on a listener without hello silence is no answer: the next endpoint is asked, and then it is handed over', async (t) => {
