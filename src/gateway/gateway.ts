@@ -13,6 +13,7 @@ import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem, type ConfigProblem } from '../config/config-error.ts'
 import { endpointRowsMax } from '../core/balance/active-counts.ts'
 import { EndpointRows } from '../core/balance/endpoint-rows.ts'
+import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import { LimitRows } from '../core/limit/limit-rows.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec } from '../core/snapshot.ts'
@@ -26,11 +27,15 @@ import { programVersion } from '../observe/program-version.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { openStore } from '../state/open-store.ts'
 import type { Store } from '../state/store.ts'
-import { readAdminEntries } from './admin-entries.ts'
-import { AdminServers } from './admin-servers.ts'
+import { readAdminEntries } from './admin/entries.ts'
+import { connectionRoutes } from './admin/connection-routes.ts'
+import { AdminServers } from './admin/servers.ts'
+import { tenantRoutes } from './admin/tenant-routes.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
+import { Drains } from './drains.ts'
 import { GatewayEndpoints } from './endpoints.ts'
 import { FileWatcher } from './file-watcher.ts'
+import { LiveConnections } from './live-connections.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
 import { StoredTenants } from './stored-tenants.ts'
 import { openTunnel, type Tunnel } from './tunnel.ts'
@@ -146,6 +151,9 @@ export class Gateway {
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #bound = new Map<string, SocketAddress>()
   readonly #admin: AdminServers
+  /** For the admin API. */
+  readonly #published = new SnapshotMemory()
+  readonly #drains: Drains
   readonly #adminRefusalLines = new LineBudget<'refused'>({ linesPerSecond: adminRefusalLinesPerSecond, linesBurst: adminRefusalLinesBurst })
   readonly #watcher: FileWatcher
   readonly #tenants: StoredTenants | undefined
@@ -178,11 +186,22 @@ export class Gateway {
     this.#tenants = tenants
     this.#store = store
     this.#observation = observation
+    const live = new LiveConnections(() => [...driver.live, ...tunnel?.live ?? []])
+    this.#drains = new Drains({
+      live,
+      ended: ({ what, ...facts }) => this.#logger.info({ drain: what, ...facts }, 'drain over'),
+      failed: (error, context) => observation.driverError(error, context),
+    })
+    observation.metrics.observeDrains(() => this.#drains.figures)
     this.#admin = new AdminServers({
       readyWhen: '200 when it takes connections; 503 while it starts or drains',
       readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
       metrics: observation.metrics,
-      routes: [{ method: 'GET', path: '/v1/snapshot', access: 'guarded', summary: 'what is running', answer: () => ({ status: 200, value: this.#status() }) }],
+      routes: [
+        { method: 'GET', path: '/v1/snapshot', access: 'guarded', summary: 'what is running', answer: () => ({ status: 200, value: this.#status() }) },
+        ...tenantRoutes({ tenants: this.#published.tenants, active, openByRow: admission.tables.tenants, drains: this.#drains }),
+        ...connectionRoutes(live),
+      ],
       answered: (event) => this.#adminAnswered(event),
       failed: (error, context) => observation.driverError(error, context),
     })
@@ -259,6 +278,7 @@ export class Gateway {
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await Promise.all([this.#driver.drain(), this.#tunnel?.drain()])
+    this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
     this.#store?.close()
@@ -277,6 +297,7 @@ export class Gateway {
     this.#tenants?.close()
     await this.#applied()
     this.#bound.clear()
+    this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
     this.#store?.close()
@@ -406,6 +427,7 @@ export class Gateway {
     this.endpoints.update(next)
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
+    this.#published.remember(next)
     this.#version += 1
     this.#publishedAtMs = Date.now()
     this.#thread.commit()

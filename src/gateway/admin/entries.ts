@@ -2,10 +2,10 @@
 
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { AdminConfig } from '../config/config.ts'
-import { tokenCharactersMin } from '../config/schema.ts'
-import type { AdminEntry } from '../observe/admin/server.ts'
-import { readPair } from './tunnel-certificate.ts'
+import type { AdminConfig } from '../../config/config.ts'
+import { tokenCharactersMin } from '../../config/schema.ts'
+import type { AdminEntry } from '../../observe/admin/server.ts'
+import { readPair } from '../tunnel-certificate.ts'
 
 /** As it is in the header, with room for the others. */
 const tokenCharactersMax = 4_096

@@ -1,8 +1,8 @@
 // The admin server at each of its places: an address, and perhaps a Unix socket. A reload opens what is new beside what there is, and closes what is
 // old once nothing can fail any more.
 
-import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
-import { createAdminServer, type AdminEntry, type AdminServer, type AdminSources } from '../observe/admin/server.ts'
+import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import { createAdminServer, type AdminEntry, type AdminServer, type AdminSources } from '../../observe/admin/server.ts'
 
 interface Open {
   readonly entry: AdminEntry
