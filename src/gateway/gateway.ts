@@ -29,6 +29,7 @@ import { openStore } from '../state/open-store.ts'
 import type { Store } from '../state/store.ts'
 import { readAdminEntries } from './admin/entries.ts'
 import { connectionRoutes } from './admin/connection-routes.ts'
+import { endpointRoutes } from './admin/endpoint-routes.ts'
 import { AdminServers } from './admin/servers.ts'
 import { tenantRoutes } from './admin/tenant-routes.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
@@ -199,7 +200,8 @@ export class Gateway {
       metrics: observation.metrics,
       routes: [
         { method: 'GET', path: '/v1/snapshot', access: 'guarded', summary: 'what is running', answer: () => ({ status: 200, value: this.#status() }) },
-        ...tenantRoutes({ tenants: this.#published.tenants, active, openByRow: admission.tables.tenants, drains: this.#drains }),
+        ...tenantRoutes({ tenants: this.#published.tenants, endpoints: this.endpoints, openByRow: admission.tables.tenants, drains: this.#drains }),
+        ...endpointRoutes({ endpoints: this.endpoints, drains: this.#drains }),
         ...connectionRoutes(live),
       ],
       answered: (event) => this.#adminAnswered(event),

@@ -1,93 +1,16 @@
 // The admin API of a real gateway, with either driver: live connections, tenants and drains, and who may use it over a reload.
 
-import { once } from 'node:events'
-import { renameSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
-import { request as tlsRequest } from 'node:https'
-import type { Socket } from 'node:net'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test, type Test } from 'tap'
+import { test } from 'tap'
 import { createCa } from '../../src/cli/demo/certificates.ts'
-import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
-import { createLogger } from '../../src/observe/log.ts'
-import { buildClientHello } from '../core/tls/hello-builder.ts'
-import { socketFolder } from '../support/socket-folder.ts'
-import { dial, readBytes, startEcho, until } from '../support/sockets.ts'
+import { adminConfig, askAdmin, drivers, isOpen, listedIn, startAdmin } from '../support/admin-gateway.ts'
+import { readBytes, startEcho, until } from '../support/sockets.ts'
 
-interface Started {
-  readonly gateway: Gateway
-  readonly folder: string
-  readonly lines: Readonly<Record<string, unknown>>[]
-  readonly write: (text: string) => void
-  /** Over the Unix socket. */
-  readonly ask: (method: string, path: string, body?: object) => Promise<Answered>
-  readonly relayed: (tenant: string) => Promise<Socket>
-}
-
-interface Listed {
-  readonly id: string
-}
-
-interface Answered {
-  readonly status: number
-  readonly value: { readonly connections?: readonly Listed[]; readonly continue?: string }
-}
-
-function listedIn({ value }: Answered): readonly Listed[] {
-  return value.connections ?? []
-}
-
-type Where = { readonly socketPath: string } | { readonly host: string; readonly port: number; readonly ca?: string; readonly token?: string }
-
-async function ask(where: Where, method: string, path: string, body?: object): Promise<Answered> {
-  const headers = { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...('token' in where ? { authorization: `Bearer ${where.token}` } : {}) }
-  const options = { ...where, method, path, headers, agent: false, servername: 'localhost' }
-  const sent = 'ca' in where ? tlsRequest(options) : request(options)
-  sent.end(body === undefined ? undefined : JSON.stringify(body))
-  const [response] = await once(sent, 'response')
-  let text = ''
-  for await (const chunk of response) text += String(chunk)
-  return { status: response.statusCode, value: text.startsWith('{') ? JSON.parse(text) : text }
-}
-
-async function start(t: Test, driver: string, text: (folder: string) => string): Promise<Started> {
-  const folder = await socketFolder(t)
-  const file = join(folder, 'sluice.yaml')
-  const lines: Readonly<Record<string, unknown>>[] = []
-  const write = (next: string): void => {
-    writeFileSync(`${file}.new`, `relay: { driver: ${driver}, workers: 2 }\n${next}`)
-    renameSync(`${file}.new`, file)
-  }
-  write(text(folder))
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
-  const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
-  t.teardown(async () => await gateway.stop())
-  const relayed = async (tenant: string): Promise<Socket> => {
-    const hello = buildClientHello({ serverName: `${tenant}.example.test` })
-    const client = await dial(t, gateway.listeners[0]?.address.port ?? 0, hello)
-    await readBytes(client, hello.length)
-    return client
-  }
-  return { gateway, folder, lines, write, relayed, ask: async (...asked) => await ask({ socketPath: join(folder, 'admin.sock') }, ...asked) }
-}
-
-function configText(names: Readonly<Record<string, number>>): string {
-  return `listeners: [{ address: "127.0.0.1:0" }]
-defaults: { timeouts: { drainGrace: 0s } }
-tenants:
-${Object.entries(names).map(([name, port]) => `  - { name: ${name}, hostnames: [${name}.example.test], apiServer: { endpoints: [127.0.0.1:${port}] } }`).join('\n')}
-admin: { address: 127.0.0.1:0, socket: admin.sock }
-`
-}
-
-function isOpen(socket: Socket): boolean {
-  return !socket.destroyed && !socket.readableEnded
-}
-
-for (const driver of process.platform === 'linux' ? ['node', 'linux'] as const : ['node'] as const) {
+for (const driver of drivers) {
   void test(`${driver} driver: live connections are listed by page and closed by filter, over all threads`, async (t) => {
     const [one, other] = [await startEcho(t), await startEcho(t)]
-    const { ask, relayed, lines } = await start(t, driver, () => configText({ acme: one.port, globex: other.port }))
+    const { ask, relayed, lines } = await startAdmin(t, driver, () => adminConfig({ acme: one.port, globex: other.port }))
     t.same((await ask('GET', '/v1/connections')).value, { connections: [] })
     const acme = await Promise.all(Array.from({ length: 12 }, async () => await relayed('acme')))
     for (const client of acme) client.resume()
@@ -128,11 +51,11 @@ for (const driver of process.platform === 'linux' ? ['node', 'linux'] as const :
   void test(`${driver} driver: a tenant is drained over a window, while new ones come, others go on, and a reload changes what it likes`, async (t) => {
     const echo = await startEcho(t)
     const names = { acme: echo.port, globex: echo.port }
-    const { ask, relayed, lines, write, gateway } = await start(t, driver, () => configText(names))
+    const { ask, relayed, lines, write, gateway } = await startAdmin(t, driver, () => adminConfig(names))
     const old = await Promise.all(Array.from({ length: 10 }, async () => await relayed('acme')))
     for (const client of old) client.resume()
     const other = await relayed('globex')
-    t.match(await ask('GET', '/v1/tenants/acme'), { status: 200, value: { name: 'acme', connections: 10, scheduler: 'rr', endpoints: [{ endpoint: `127.0.0.1:${echo.port}`, weight: 1, active: 10 }] } })
+    t.match(await ask('GET', '/v1/tenants/acme'), { status: 200, value: { name: 'acme', connections: 10, scheduler: 'wlc', endpoints: [{ endpoint: `127.0.0.1:${echo.port}`, weight: 1, active: 10 }] } })
     t.match((await ask('GET', '/v1/tenants?limit=1')).value, { tenants: [{ name: 'acme', connections: 10 }], continue: 'acme' })
     t.match((await ask('GET', '/v1/tenants?limit=1&continue=acme')).value, { tenants: [{ name: 'globex', connections: 1 }] })
 
@@ -149,7 +72,7 @@ for (const driver of process.platform === 'linux' ? ['node', 'linux'] as const :
     t.match(await ask('POST', '/v1/tenants/acme/drain', { over: '1s' }), { status: 202, value: { left: 10 } })
     t.ok(lines.some(({ drain, how }) => drain === 'tenant acme' && how === 'replaced'), 'a second one takes the place of the first')
     const fresh = await relayed('acme')
-    write(configText({ globex: echo.port }))
+    write(adminConfig({ globex: echo.port }))
     t.match(await gateway.reload('test'), { kind: 'reloaded' })
     t.equal((await ask('GET', '/v1/tenants/acme')).status, 404)
     await until(() => old.some((client) => !isOpen(client)))
@@ -167,7 +90,7 @@ for (const driver of process.platform === 'linux' ? ['node', 'linux'] as const :
   void test(`${driver} driver: drains of many tenants at once each close their own, and what is wrong with a request is said`, async (t) => {
     const echo = await startEcho(t)
     const names = Array.from({ length: 8 }, (_, index) => `tenant-${index}`)
-    const { ask, relayed, lines } = await start(t, driver, () => configText(Object.fromEntries([...names, 'other'].map((name) => [name, echo.port]))))
+    const { ask, relayed, lines } = await startAdmin(t, driver, () => adminConfig(Object.fromEntries([...names, 'other'].map((name) => [name, echo.port]))))
     const clients = (await Promise.all(names.map(async (name) => await Promise.all([relayed(name), relayed(name), relayed(name)])))).flat()
     for (const client of clients) client.resume()
     const other = await relayed('other')
@@ -186,7 +109,7 @@ for (const driver of process.platform === 'linux' ? ['node', 'linux'] as const :
 
 void test('linux driver: a worker that dies while connections are listed and drained takes its own along, and the rest is listed and drained', { skip: process.platform !== 'linux' }, async (t) => {
   const echo = await startEcho(t)
-  const { ask, relayed, gateway, lines } = await start(t, 'linux', () => configText({ acme: echo.port }))
+  const { ask, relayed, gateway, lines } = await startAdmin(t, 'linux', () => adminConfig({ acme: echo.port }))
   const clients = await Promise.all(Array.from({ length: 20 }, async () => await relayed('acme')))
   for (const client of clients) client.resume()
   t.equal((await ask('POST', '/v1/tenants/acme/drain', { over: '1s' })).status, 202)
@@ -205,7 +128,7 @@ void test('who may use it changes with a reload: a new token, a certificate’s 
   const echo = await startEcho(t)
   const ca = createCa('admin')
   const [first, second] = ['first-token-'.repeat(4), 'second-token-'.repeat(4)]
-  const withAdmin = (admin: string): string => configText({ acme: echo.port }).replace(/^admin: .*$/m, `admin: ${admin}`)
+  const withAdmin = (admin: string): string => adminConfig({ acme: echo.port }).replace(/^admin: .*$/m, `admin: ${admin}`)
   const place = { folder: '' }
   const secure = '{ address: "0.0.0.0:0", certificate: { certFile: admin.crt, keyFile: admin.key }, tokenFile: token, socket: admin.sock }'
   const issue = (): void => {
@@ -213,13 +136,13 @@ void test('who may use it changes with a reload: a new token, a certificate’s 
     writeFileSync(join(place.folder, 'admin.crt'), certificatePem)
     writeFileSync(join(place.folder, 'admin.key'), keyPem)
   }
-  const { gateway, write, lines } = await start(t, 'node', (folder) => {
+  const { gateway, write, lines } = await startAdmin(t, 'node', (folder) => {
     place.folder = folder
     issue()
     writeFileSync(join(folder, 'token'), `${first}\n`)
     return withAdmin(secure)
   })
-  const over = async (token: string): Promise<number> => (await ask({ host: '127.0.0.1', port: gateway.adminAddress?.port ?? 0, ca: ca.certificatePem, token }, 'GET', '/v1/tenants')).status
+  const over = async (token: string): Promise<number> => (await askAdmin({ host: '127.0.0.1', port: gateway.adminAddress?.port ?? 0, ca: ca.certificatePem, token }, 'GET', '/v1/tenants')).status
   t.equal(await over(first), 200)
   t.equal(await over(second), 401)
   await until(() => lines.some(({ msg, status }) => msg === 'admin: not let in' && status === 401))
@@ -236,10 +159,10 @@ void test('who may use it changes with a reload: a new token, a certificate’s 
   write(withAdmin('{ address: "0.0.0.0:0", socket: other.sock }'))
   t.match(await gateway.reload('test'), { kind: 'kept', reason: /admin\.certificate is gone: restart to change that/ })
   t.equal(await over(second), 200)
-  await t.rejects(ask({ socketPath: join(place.folder, 'other.sock') }, 'GET', '/v1/tenants'), { code: 'ENOENT' })
+  await t.rejects(askAdmin({ socketPath: join(place.folder, 'other.sock') }, 'GET', '/v1/tenants'), { code: 'ENOENT' })
   write(withAdmin('{ address: "127.0.0.1:0", socket: other.sock }'))
   t.match(await gateway.reload('test'), { kind: 'reloaded' })
-  t.match(await ask({ socketPath: join(place.folder, 'other.sock') }, 'GET', '/v1/tenants'), { status: 200 })
-  await t.rejects(ask({ socketPath: join(place.folder, 'admin.sock') }, 'GET', '/v1/tenants'), { code: 'ENOENT' })
-  t.match(await ask({ host: '127.0.0.1', port: gateway.adminAddress?.port ?? 0 }, 'GET', '/v1/tenants'), { status: 200 })
+  t.match(await askAdmin({ socketPath: join(place.folder, 'other.sock') }, 'GET', '/v1/tenants'), { status: 200 })
+  await t.rejects(askAdmin({ socketPath: join(place.folder, 'admin.sock') }, 'GET', '/v1/tenants'), { code: 'ENOENT' })
+  t.match(await askAdmin({ host: '127.0.0.1', port: gateway.adminAddress?.port ?? 0 }, 'GET', '/v1/tenants'), { status: 200 })
 })

@@ -81,7 +81,7 @@ export function filterOf(given: ReadonlyMap<string, string>): ConnectionQuery {
 }
 
 /** ADDRESS:PORT, or an address for all its ports. @throws {InputError} */
-function endpointOf(text: string): { readonly address: string; readonly port?: number } {
+export function endpointOf(text: string): { readonly address: string; readonly port?: number } {
   const whole = parseEndpointAddress(text)
   if (whole !== undefined) return { address: whole.address, port: whole.port }
   const address = parsePoolAddress(/^\[(.*)\]$/.exec(text)?.[1] ?? text)

@@ -1,16 +1,19 @@
 // `/v1/tenants` and `/v1/drains`: what the running snapshot has of tenants, with what is counted for them, and moving a tenant's connections.
 
-import { activeInRow, type ActiveCells } from '../../core/balance/active-counts.ts'
+import type { EndpointStatus } from '../../core/balance/endpoint-register.ts'
+import type { Endpoint } from '../../core/balance/endpoint.ts'
+import { pageByName } from '../../core/page-by-name.ts'
 import type { TenantSpec } from '../../core/snapshot.ts'
 import type { AdminAnswer, AdminRoute } from '../../observe/admin/routes.ts'
 import type { Drains, DrainStatus } from '../drains.ts'
+import type { GatewayEndpoints } from '../endpoints.ts'
+import { drainBegan, drainCancelled } from './drain-answers.ts'
 import { answered, bodyOf, InputError, limitOf, overMsOf, queryOf } from './inputs.ts'
-import { pageByName } from './page-by-name.ts'
 
 export interface TenantRoutesParts {
   /** Of the running snapshot. */
   readonly tenants: ReadonlyMap<string, TenantSpec>
-  readonly active: ActiveCells
+  readonly endpoints: GatewayEndpoints
   /** Open ones by `limitRow`. */
   readonly openByRow: Int32Array
   readonly drains: Drains
@@ -33,6 +36,12 @@ export interface TenantView {
 interface EndpointView {
   readonly endpoint: string
   readonly weight: number
+  readonly state: 'ready' | 'draining' | 'down'
+  /** Who says so. */
+  readonly by: 'checks' | 'operator'
+  readonly why: string
+  /** Of its weight, while it starts slowly; otherwise 1. */
+  readonly share: number
   /** Connections and streams that it has of this tenant. */
   readonly active: number
 }
@@ -65,13 +74,13 @@ export function tenantRoutes(parts: TenantRoutesParts): readonly AdminRoute[] {
         queryOf(request, [])
         const overMs = overMsOf(bodyOf(request, ['over']))
         if (overMs === undefined) throw new InputError('over is missing', 'a duration (250ms, 5s, 10m) up to 1h: closes are spread over it')
-        return await ofTenant(request.params['name'] ?? '', async ({ name }) => drainAnswer(await drains.start(drainOf(name), { tenant: name }, overMs)))
+        return await ofTenant(request.params['name'] ?? '', async ({ name }) => drainBegan(await drains.start(drainOf(name), { tenant: name }, overMs)))
       }),
     },
     {
       method: 'DELETE', path: '/v1/tenants/:name/drain', access: 'guarded', summary: 'leave the rest open',
       // Of a tenant that is gone too: its connections live on.
-      answer: async (request) => await answered(() => cancelAnswer(drains.cancel(drainOf(request.params['name'] ?? '')))),
+      answer: async (request) => await answered(() => drainCancelled(drains.cancel(drainOf(request.params['name'] ?? '')))),
     },
     { method: 'GET', path: '/v1/drains', access: 'guarded', summary: 'drains under way', answer: () => ({ status: 200, value: { drains: drains.all } }) },
   ]
@@ -79,14 +88,6 @@ export function tenantRoutes(parts: TenantRoutesParts): readonly AdminRoute[] {
 
 function drainOf(tenant: string): string {
   return `tenant ${tenant}`
-}
-
-function drainAnswer(status: DrainStatus | undefined): AdminAnswer {
-  return status === undefined ? { status: 503, value: { error: 'too many drains are under way', expected: 'a later one, or one less (/v1/drains)' } } : { status: 202, value: status }
-}
-
-function cancelAnswer(status: DrainStatus | undefined): AdminAnswer {
-  return status === undefined ? { status: 404, value: { error: 'no such drain: it may be over' } } : { status: 200, value: status }
 }
 
 function lineOf(tenant: TenantSpec | undefined, { openByRow }: TenantRoutesParts): object[] {
@@ -97,15 +98,23 @@ function openOf({ limitRow }: TenantSpec, openByRow: Int32Array): number {
   return limitRow === undefined ? 0 : Atomics.load(openByRow, limitRow)
 }
 
-function viewOf(tenant: TenantSpec, { active, openByRow, drains }: TenantRoutesParts): TenantView {
+function viewOf(tenant: TenantSpec, { endpoints: states, openByRow, drains }: TenantRoutesParts): TenantView {
   const { name, hostnames, scheduler, attemptsMax, allowedSources, limits, endpoints } = tenant
   const drain = drains.of(drainOf(name))
+  const byName = new Map(states.list({ tenant: name }).map((status) => [status.name, status]))
   return {
     name, hostnames, scheduler, attempts: attemptsMax,
     ...(allowedSources === undefined ? {} : { allowedSources }),
     ...(limits === undefined ? {} : { limits }),
     connections: openOf(tenant, openByRow),
-    endpoints: endpoints.map(({ name: endpoint, weight, row }) => ({ endpoint, weight, active: row === undefined ? 0 : activeInRow(active, row) })),
+    endpoints: endpoints.map((endpoint) => endpointView(endpoint, byName.get(endpoint.name))),
     ...(drain === undefined ? {} : { drain }),
   }
+}
+
+/** @param status undefined: nobody counts its connections, nor knows its state */
+function endpointView({ name, weight }: Endpoint, status: EndpointStatus | undefined): EndpointView {
+  const [own] = status?.tenants ?? []
+  if (status === undefined || own === undefined) return { endpoint: name, weight, state: 'ready', by: 'checks', why: 'more endpoints than states are kept for', share: 1, active: 0 }
+  return { endpoint: name, weight, state: own.state, by: own.by, why: status.health.why, share: status.health.share, active: own.activeConnections }
 }
