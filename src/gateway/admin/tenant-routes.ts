@@ -3,6 +3,7 @@
 import type { EndpointStatus } from '../../core/balance/endpoint-register.ts'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import { pageByName } from '../../core/page-by-name.ts'
+import type { TenantLimits } from '../../core/limit/limits.ts'
 import type { TenantSpec } from '../../core/snapshot.ts'
 import type { AdminAnswer, AdminRoute } from '../../observe/admin/routes.ts'
 import type { Drains, DrainStatus } from '../drains.ts'
@@ -26,11 +27,19 @@ export interface TenantView {
   readonly scheduler: TenantSpec['scheduler']
   readonly attempts: number
   readonly allowedSources?: readonly string[]
-  readonly limits?: TenantSpec['limits']
+  /** By the words of the configuration; those that there are not are absent. */
+  readonly limits?: LimitsView
   /** Open now, streams of its agents too. */
   readonly connections: number
   readonly endpoints: readonly EndpointView[]
   readonly drain?: DrainStatus
+}
+
+interface LimitsView {
+  readonly connections?: number
+  readonly connectionsPerSource?: number
+  readonly connectionsPerSecond?: number
+  readonly connectionsBurst?: number
 }
 
 interface EndpointView {
@@ -105,10 +114,18 @@ function viewOf(tenant: TenantSpec, { endpoints: states, openByRow, drains }: Te
   return {
     name, hostnames, scheduler, attempts: attemptsMax,
     ...(allowedSources === undefined ? {} : { allowedSources }),
-    ...(limits === undefined ? {} : { limits }),
+    ...(limits === undefined ? {} : { limits: limitsView(limits) }),
     connections: openOf(tenant, openByRow),
     endpoints: endpoints.map((endpoint) => endpointView(endpoint, byName.get(endpoint.name))),
     ...(drain === undefined ? {} : { drain }),
+  }
+}
+
+function limitsView({ connectionsMax, connectionsPerSourceMax, rate }: TenantLimits): LimitsView {
+  return {
+    ...(connectionsMax === undefined ? {} : { connections: connectionsMax }),
+    ...(connectionsPerSourceMax === undefined ? {} : { connectionsPerSource: connectionsPerSourceMax }),
+    ...(rate === undefined ? {} : { connectionsPerSecond: rate.perSecond, connectionsBurst: rate.burst }),
   }
 }
 
