@@ -21,7 +21,15 @@ export interface Settings {
   /** Empty: API servers can't ask for connections to their nodes. */
   readonly egress: readonly EgressConfig[]
   readonly state: StateConfig
-  readonly admin: { readonly address: SocketAddress }
+  readonly admin: AdminConfig
+}
+
+/** Paths as written. Off loopback `certificate` and `tokenFile` are both there, or neither is. */
+export interface AdminConfig {
+  readonly address: SocketAddress
+  readonly socket?: string
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string }
+  readonly tokenFile?: string
 }
 
 export interface TunnelConfig {

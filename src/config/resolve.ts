@@ -9,7 +9,7 @@ import { formatSocketAddress, type SocketAddress } from '../core/net/socket-addr
 import type { SentProxyHeader } from '../core/proxy-protocol/sent-header.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
-import type { Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
+import type { AdminConfig, Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import { stateDefaults, type ParsedConfig } from './schema.ts'
@@ -119,8 +119,12 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
     egress: parsed.egress.map(egressConfig),
     state: stateConfig(parsed.state),
-    admin: { address: parsed.admin.address.address },
+    admin: adminConfig(parsed.admin),
   }
+}
+
+function adminConfig({ address, socket, certificate, tokenFile }: ParsedConfig['admin']): AdminConfig {
+  return { address: address.address, ...written({ socket, certificate, tokenFile }) }
 }
 
 function tunnelConfig({ clientCaFile, peerAddress, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {

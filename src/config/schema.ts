@@ -10,6 +10,7 @@ import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/sc
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
+import { specialAddress } from '../core/net/special-ranges.ts'
 import { sentTlvKinds } from '../core/proxy-protocol/sent-header.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
@@ -30,6 +31,7 @@ const connectionsLimitMax = 1_000_000
 const burstSecondsMax = 60
 const rangesMax = 1_000
 const etcdEndpointsMax = 16
+export const tokenCharactersMin = 32
 const etcdPrefixCharactersMax = 256
 export const stateDefaults = { directory: '/var/lib/sluice', prefix: '/sluice' } as const
 /** Of the address of a Unix socket, its end included (sys/un.h); the folder leaves room for the name that it is bound under first. */
@@ -240,10 +242,6 @@ export const tenantSchema = z.strictObject({
   limits: limitsOf(ownLimits).optional(),
 }).meta({ description: 'one hosted control plane' })
 
-const adminSchema = z.strictObject({
-  address: bindAddress.prefault('127.0.0.1:9443'),
-}).meta({ description: 'where /healthz, /readyz, /metrics and /v1/snapshot are served' })
-
 const certificateSchema = z.strictObject({
   certFile: z.string().min(1).meta({ description: 'a file in PEM: the certificate, and those that lead to its authority' }),
   keyFile: z.string().min(1).meta({ description: 'a file in PEM: its private key' }),
@@ -317,6 +315,18 @@ const stateSchema = z.strictObject({
     if ((keys[one] === undefined) !== (keys[other] === undefined)) wrong(`${one} and ${other} need each other`)
   }
 }).meta({ description: 'where join tokens and enrolled nodes are kept: { kind: file, directory } or { kind: etcd, endpoints, prefix, caFile, certFile and keyFile, username and passwordFile }' })
+
+const adminSchema = z.strictObject({
+  address: bindAddress.prefault('127.0.0.1:9443'),
+  socket: socketPath.optional(),
+  certificate: certificateSchema.optional(),
+  tokenFile: z.string().min(1).optional().meta({ description: `a file with a token, one line of ${tokenCharactersMin} characters or more: who sends it as Authorization: Bearer may use the pages under /v1 of admin.address; read anew with each reload; absent: on loopback anybody may, elsewhere nobody` }),
+}).superRefine(({ address: { address }, certificate, tokenFile }, context) => {
+  const wrong = (message: string): void => void context.issues.push({ code: 'custom', message: `${formatSocketAddress(address)} is not on loopback, and ${message}`, input: undefined })
+  if (specialAddress(address.address) === 'loopback') return
+  if (tokenFile !== undefined && certificate === undefined) wrong('a token without a certificate would cross the network in the clear')
+  if (tokenFile === undefined && certificate !== undefined) wrong('with a certificate but no tokenFile nobody could use the pages under /v1')
+}).meta({ description: 'an address, with certificate and tokenFile together where it is not on loopback, and a socket: where /healthz, /readyz and /metrics are for anybody, and /v1 for those who run the gateway' })
 
 export const configSchema = z.strictObject({
   listeners: z.array(listenerSchema).min(1).max(listenersMax).meta({ description: 'at least one listener' }),

@@ -15,6 +15,8 @@ import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
+import type { LiveConnection, LivePhase } from './live/live-connection.ts'
+import { drainDeadlineMs } from './live/spread.ts'
 import type { AcceptRefusal, TenantRefusal } from './limit/admission.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
@@ -22,7 +24,7 @@ import type { ProxyTlvs } from './proxy-protocol/header.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
 import { sentProxyHeader } from './proxy-protocol/sent-header.ts'
 import { v2Signature } from './proxy-protocol/v2.ts'
-import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from './relayed.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, relayedPhase, withFin, withFinished, type Side } from './relayed.ts'
 import { decideRoute } from './route/decide.ts'
 import { normalizeHostname } from './route/hostname.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
@@ -49,6 +51,8 @@ export interface ConnectionAdmission {
 
 export interface ConnectionOrigin {
   readonly id: string
+  /** Among its thread's: 1, 2, … */
+  readonly number: number
   readonly listener: ListenerPolicy
   readonly snapshot: Snapshot
   /**
@@ -223,6 +227,49 @@ export class Connection {
       default: event satisfies never
     }
     return this.#takeEffects()
+  }
+
+  /** What is known of it while it lives. */
+  live(): Omit<LiveConnection, 'slot' | 'bytesFromDownstream' | 'bytesFromUpstream'> {
+    const { id, listener, acceptedAtMs } = this.#origin
+    return {
+      id,
+      phase: this.#phase(),
+      listener: listener.name,
+      client: this.#client,
+      ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
+      ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
+      ...(this.#node === undefined ? {} : { node: this.#node }),
+      ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
+      acceptedAtMs,
+    }
+  }
+
+  #phase(): LivePhase {
+    switch (this.#state) {
+      case 'relaying':
+      case 'ended': return relayedPhase(this.#relayBits)
+      case 'new': return 'hello'
+      default: return this.#state
+    }
+  }
+
+  get id(): string {
+    return this.#origin.id
+  }
+
+  get client(): SocketAddress {
+    return this.#client
+  }
+
+  /** Absent: it has found none yet. */
+  get tenant(): TenantPolicy | undefined {
+    return this.#tenant
+  }
+
+  /** Of the last attempt. */
+  get endpoint(): Endpoint | undefined {
+    return this.#endpoint
   }
 
   /** The access-log line's content; only once it has ended. */
@@ -609,7 +656,7 @@ export class Connection {
           this.#tellDialFailed()
           this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
         } else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
-        else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
+        else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainAtMs(), this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }
       default: break
@@ -629,10 +676,14 @@ export class Connection {
   }
 
   #relayDeadlineMs(): number {
-    return relayDeadlineMs(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits())
+    return relayDeadlineMs(this.#relayBits, this.#activityMs, this.#drainAtMs(), this.#relayLimits())
   }
 
-  #relayLimits(): RelayLimits {
+  #drainAtMs(): number {
+    return drainDeadlineMs(this.#drainSinceMs, this.#origin.number, this.#relayLimits())
+  }
+
+  #relayLimits(): TenantPolicy {
     if (this.#tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
     return this.#tenant
   }

@@ -41,6 +41,11 @@ export class GatewayEndpoints {
     return this.#register.list(place, max)
   }
 
+  /** As `EndpointRegister.page`. */
+  page(...asked: Parameters<EndpointRegister['page']>): ReturnType<EndpointRegister['page']> {
+    return this.#register.page(...asked)
+  }
+
   figures(): EndpointFigures {
     return this.#register.figures()
   }

@@ -7,6 +7,7 @@ import type { Admission as NodeAdmission, Claim } from '../core/identity/admissi
 import { Admission } from '../core/limit/admission.ts'
 import type { AdmissionTables } from '../core/limit/admission-tables.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
+import type { ConnectionRef, Scan, ScanRequest } from '../core/live/live-connection.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
@@ -62,6 +63,8 @@ export interface TunnelThreadMethods {
   gatewayGone(id: string): void
   linkThread(link: { readonly thread: number; readonly port: MessagePort; readonly role: 'client' | 'server' }): void
   closeSession(session: { readonly keyId: string; readonly id: string; readonly detail: string }): void
+  scan(request: ScanRequest): Scan
+  close(refs: readonly ConnectionRef[]): number
   figures(nothing: undefined): TunnelFigures
   drain(nothing: undefined): Promise<void>
   /** The thread ends by itself then. */
@@ -120,6 +123,8 @@ function run(): void {
     gatewaySeen: (other) => side.gatewaySeen(other),
     gatewayGone: (id) => side.gatewayGone(id),
     linkThread: ({ thread: other, port: to, role }) => side.linkThread(other, to, role),
+    scan: (request) => side.scan(request),
+    close: (refs) => side.close(refs),
     figures: () => side.figures(),
     drain: async () => await side.drain(),
     stop: async () => {

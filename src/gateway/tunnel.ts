@@ -4,12 +4,14 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
 import { SharedEndpointStates } from '../core/balance/endpoint-states.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { Admission } from '../core/limit/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
+import type { LiveThread } from '../core/live/live-connection.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -163,6 +165,20 @@ export class Tunnel {
 
   publish(change: SnapshotChange): void {
     this.#side?.publish(change)
+  }
+
+  /** Streams of agents, by the thread that has them. */
+  get live(): readonly LiveThread[] {
+    const side = this.#side
+    if (side === undefined) return []
+    if (side instanceof TunnelThreads) return side.live
+    return [{
+      scan: async (request) => {
+        await nextTurn()
+        return side.scan(request)
+      },
+      close: async (refs) => await Promise.resolve(side.close(refs)),
+    }]
   }
 
   /** From a driver of this thread. */

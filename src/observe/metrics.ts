@@ -48,6 +48,12 @@ export class Metrics {
     new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
   }
 
+  /** Once: drains that the admin API has begun. */
+  observeDrains(figures: () => { readonly running: number; readonly connectionsLeft: number }): void {
+    this.#gauge('sluice_drains', 'Drains of tenants and endpoints that are under way', () => figures().running)
+    this.#gauge('sluice_drain_connections_left', 'Connections that they have yet to close; some may have ended by themselves', () => figures().connectionsLeft)
+  }
+
   reloaded(result: 'reloaded' | 'kept'): void {
     this.#reloads.inc({ result })
   }

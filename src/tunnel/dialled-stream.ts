@@ -73,6 +73,28 @@ export class DialledStream implements StreamHandler {
     else this.#end('abandoned', 'the other side reset it, or its session ended')
   }
 
+  get phase(): 'hello' | 'dialing' | 'relaying' | 'half-closed' {
+    if (this.#phase === 'head') return 'hello'
+    if (this.#phase === 'dialling') return 'dialing'
+    return this.#finished ? 'half-closed' : 'relaying'
+  }
+
+  /** So far. */
+  get moved(): { readonly toUpstreamBytes: number; readonly fromUpstreamBytes: number } {
+    const { toSocketBytes = 0, fromSocketBytes = 0 } = this.#relay?.totals ?? {}
+    return { toUpstreamBytes: toSocketBytes, fromUpstreamBytes: fromSocketBytes }
+  }
+
+  /** Resets it on both sides. @returns whether it was open */
+  close(): boolean {
+    if (this.#phase === 'ended') return false
+    this.#dial?.abandon()
+    this.#end('closed-by-operator', '')
+    this.#options.stream.reset()
+    this.#relay?.reset()
+    return true
+  }
+
   writable(): void {
     this.#relay?.writable()
   }
@@ -130,7 +152,6 @@ export class DialledStream implements StreamHandler {
     this.#phase = 'ended'
     const { stream, ended } = this.#options
     stream.release()
-    const totals = this.#relay?.totals
-    ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: totals?.toSocketBytes ?? 0, fromUpstreamBytes: totals?.fromSocketBytes ?? 0 })
+    ended({ target: this.#target, status: this.#status, end, detail, ...this.moved })
   }
 }

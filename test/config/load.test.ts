@@ -108,6 +108,15 @@ function egressWith(...entries: readonly string[]): string {
   return `${minimal}${tunnel}${acme}egress:\n${entries.map((entry) => `  - ${entry}\n`).join('')}`
 }
 
+void test('the admin server needs a token for the network, and TLS for the token, but nothing on loopback', (t) => {
+  const admin = (text: string): unknown => parse(`${minimal}admin: ${text}\n`).admin
+  t.same(admin('{ socket: /run/sluice/admin.sock }'), { address: { address: '127.0.0.1', port: 9_443 }, socket: '/run/sluice/admin.sock' })
+  t.same(admin('{ address: "[::1]:1", tokenFile: token }'), { address: { address: '::1', port: 1 }, tokenFile: 'token' })
+  t.same(admin('{ address: 0.0.0.0:9443 }'), { address: { address: '0.0.0.0', port: 9_443 } }, 'health and metrics need neither')
+  t.same(admin('{ address: 0.0.0.0:9443, certificate: { certFile: a, keyFile: b }, tokenFile: token }'), { address: { address: '0.0.0.0', port: 9_443 }, certificate: { certFile: 'a', keyFile: 'b' }, tokenFile: 'token' })
+  t.end()
+})
+
 void test('an egress is a socket of a tenant’s, or an address for all who have a certificate', async (t) => {
   const [longName, longFolder] = [`/${'s'.repeat(106)}`, `/${'d'.repeat(95)}/${'s'.repeat(10)}`]
   t.same(parse(egressWith('{ tenant: acme, socket: run/acme.sock }', `{ tenant: acme, socket: ${longName} }`, `{ tenant: acme, socket: ${longFolder} }`, '{ address: "[::]:8132", certificate: { certFile: a, keyFile: b }, clientCaFile: c }')).egress, [
@@ -166,6 +175,8 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a listener on a hostname', 'listeners: [{ address: localhost:6443 }]\n', /listeners\[0\]\.address/],
   ['two listeners on one address', 'listeners: [{ address: 127.0.0.1:1 }, { address: 127.0.0.1:1 }]\n', /listeners\[1\]\.address: listener address 127\.0\.0\.1:1 is claimed by listeners\[0\]\.address \(line 1\) already/],
   ['two listeners of one name, whatever port each would get', 'listeners: [{ address: 127.0.0.1:0, proxyProtocol: { trustedSources: [10.0.0.0/8] } }, { address: 127.0.0.1:0 }]\n', /listeners\[1\]\.address: listener address 127\.0\.0\.1:0 is claimed by/],
+  ['an admin token that would cross the network in the clear', `${minimal}admin: { address: 0.0.0.0:9443, tokenFile: token }\n`, /2:8: admin: 0\.0\.0\.0:9443 is not on loopback, and a token without a certificate would cross the network in the clear; expected an address, with certificate and tokenFile together where it is not on loopback/],
+  ['an admin certificate with nobody to use it', `${minimal}admin: { address: "[::]:9443", certificate: { certFile: a, keyFile: b } }\n`, /2:8: admin: \[::\]:9443 is not on loopback, and with a certificate but no tokenFile nobody could use the pages under \/v1; expected/],
   ['one address of a pool twice', `${minimal}pools: { admin: { addresses: [10.1.0.11, 10.1.0.11] } }\n`, /pools\.admin\.addresses\[1\]: pool address 10\.1\.0\.11 is claimed by pools\.admin\.addresses\[0\]/],
   ['a name with an empty part', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'name: a..b'), /tenants\[0\]\.name: "a\.\.b"; expected a name: lower-case/],
   ['a pool of a wrong name', `${minimal}pools: { Admin: { addresses: [10.1.0.11] } }\n`, /pools\.Admin: "Admin" is no name; expected lower-case letters/],

@@ -60,7 +60,7 @@ function machine(options: MachineOptions = {}): Connection {
   if (policy === undefined) throw new Error('no listener')
   const acme = snapshot.tenants.get('acme')
   const its = options.withoutHello === true && acme !== undefined ? { ...policy, withoutHello: true, defaultTenant: acme } : policy
-  return new Connection({ id: 'c1', listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), ...(options.admission === undefined ? {} : { admission: options.admission }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
+  return new Connection({ id: 'c1', number: 0, listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), ...(options.admission === undefined ? {} : { admission: options.admission }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -160,6 +160,7 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
   'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', reason: 'gateway-stopped', nowMs: 4 }] },
   'system-limit': { connection: relaying, events: [{ kind: 'stop', reason: 'system-limit', nowMs: 4 }] },
   'worker-failed': { connection: relaying, events: [{ kind: 'stop', reason: 'worker-failed', nowMs: 4 }] },
+  'closed-by-operator': { connection: relaying, events: [{ kind: 'stop', reason: 'closed-by-operator', nowMs: 4 }] },
   'node-revoked': { connection: relaying, events: [{ kind: 'stop', reason: 'node-revoked', nowMs: 4 }] },
   'ticket-refused': {
     connection: () => started({ judgeTicket: () => ({ kind: 'refused', detail: 'none of ours' }) }),

@@ -13,9 +13,10 @@ import { provePeer, type OwnIdentity } from '../../src/tunnel/egress/peer-identi
 import { openTcp, openTls } from '../../src/tunnel/open-connection.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { freePort } from '../support/free-port.ts'
+import { socketFolder } from '../support/socket-folder.ts'
 import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
-import { ask, nodeHere, openSocket, reaching, socketFolder, type Answer } from './egress-lab.ts'
+import { ask, nodeHere, openSocket, reaching, type Answer } from './egress-lab.ts'
 import { serverCertificate, tunnelLab, type Lab, type TestGateway } from './tunnel-lab.ts'
 
 /** The session of the gateway's that began last. */

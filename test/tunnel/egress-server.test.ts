@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'tap'
 import { EgressServer } from '../../src/tunnel/egress/egress-server.ts'
+import { socketFolder } from '../support/socket-folder.ts'
 import { until } from '../support/sockets.ts'
-import { openSocket, socketFolder } from './egress-lab.ts'
+import { openSocket } from './egress-lab.ts'
 
 void test('a thousand connections that come before one is accepted are all let in', async (t) => {
   // A test's own folder has too long a path for a socket.

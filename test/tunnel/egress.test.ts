@@ -11,9 +11,10 @@ import { connectHeadBytesMax } from '../../src/core/tunnel/connect-head.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { freePort } from '../support/free-port.ts'
+import { socketFolder } from '../support/socket-folder.ts'
 import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
-import { ask, nodeHere, openSocket, reaching, socketFolder, statusLine } from './egress-lab.ts'
+import { ask, nodeHere, openSocket, reaching, statusLine } from './egress-lab.ts'
 import { tunnelLab, type Lab, type TestGateway } from './tunnel-lab.ts'
 
 interface Place {

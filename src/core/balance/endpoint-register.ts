@@ -8,6 +8,7 @@
 // later.
 
 import type { HealthSpec } from '../health/health-spec.ts'
+import { pageByName } from '../page-by-name.ts'
 import type { SnapshotChange, TenantSpec } from '../snapshot.ts'
 import { activeInRow, type ActiveCells } from './active-counts.ts'
 import { failedBit, heldBit, shareParts, startingSlowly } from './endpoint-states.ts'
@@ -235,14 +236,36 @@ export class EndpointRegister {
 
   /** Each endpoint once, in the order of their names. @param place those of it @param max the first ones */
   list(place: Partial<EndpointPlace> = {}, max = Infinity): EndpointStatus[] {
+    return this.#targetsAt(place).toSorted((left, right) => left.key < right.key ? -1 : 1).slice(0, max).map((target) => this.#statusOf(target, place.tenant))
+  }
+
+  /**
+   * The same, some at a time.
+   * @param state only those that are in it for a tenant, or for the one that is asked for
+   * @param after `next` of the page before
+   */
+  page(place: Partial<EndpointPlace>, { limit, after, state }: { readonly limit: number; readonly after?: string | undefined; readonly state?: EndpointState | undefined }): { readonly endpoints: readonly EndpointStatus[]; readonly next?: string } {
+    const targets = this.#targetsAt(place).filter((target) => state === undefined || this.#isIn(target, state, place.tenant))
+    const { names, next } = pageByName(targets.map(({ key }) => key), { limit, after })
+    const endpoints = names.flatMap((key) => {
+      const target = this.#targets.get(key)
+      return target === undefined ? [] : [this.#statusOf(target, place.tenant)]
+    })
+    return next === undefined ? { endpoints } : { endpoints, next }
+  }
+
+  #targetsAt(place: Partial<EndpointPlace>): Target[] {
     const { address, port } = place
     const targets = address === undefined ? [...this.#targets.values()] : [...this.#byAddress.get(address) ?? []]
     const ofTenant = place.tenant === undefined ? undefined : new Set(this.#tenants.get(place.tenant)?.endpoints.map(({ row = none }) => this.#rows[row]?.target))
-    return targets
-      .filter((target) => (port === undefined || target.port === port) && (ofTenant === undefined || ofTenant.has(target)))
-      .toSorted((left, right) => left.key < right.key ? -1 : 1)
-      .slice(0, max)
-      .map((target) => this.#statusOf(target, place.tenant))
+    return targets.filter((target) => (port === undefined || target.port === port) && (ofTenant === undefined || ofTenant.has(target)))
+  }
+
+  #isIn(target: Target, state: EndpointState, ofTenant: string | undefined): boolean {
+    for (let row = this.#rows[target.firstRow]; row !== undefined; row = this.#rows[row.next]) {
+      if (row.state === state && (ofTenant ?? row.tenant.name) === row.tenant.name) return true
+    }
+    return false
   }
 
   /** Once: the next call has what is new since this one. */

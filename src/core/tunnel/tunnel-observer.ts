@@ -28,7 +28,7 @@ export type RelayEnd =
   /** The stream was reset, or its session has ended. */
   | 'stream-reset'
 
-export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned'] as const
+export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned', 'closed-by-operator'] as const
 
 /** A stream that the other side of a session had opened: an agent's to its API server, or a gateway's to what is behind an agent. */
 export interface DialledRecord {
@@ -38,7 +38,10 @@ export interface DialledRecord {
   readonly target: string | undefined
   /** What was answered; undefined: nothing. */
   readonly status: ConnectStatus | undefined
-  /** refused: it was answered that nobody could be reached · abandoned: the other side left before there was an answer */
+  /**
+   * refused: it was answered that nobody could be reached · abandoned: the other side left before there was an answer ·
+   * closed-by-operator: as of connections, and never on an agent
+   */
   readonly end: (typeof dialledEnds)[number]
   /** Of a refusal: which endpoint, and what the system said. */
   readonly detail: string

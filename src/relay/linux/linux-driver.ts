@@ -9,6 +9,7 @@ import { clearActiveOf, type ActiveCells } from '../../core/balance/active-count
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { releaseThread } from '../../core/limit/holds.ts'
 import type { ListenerTable } from '../../core/listener-table.ts'
+import type { LiveThread } from '../../core/live/live-connection.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
 import type { RelayCounters } from '../../core/relay-observer.ts'
@@ -21,7 +22,7 @@ import { sharedLookup } from '../node/shared-lookup.ts'
 import { pipesMax, pipesOfAllMax } from './descriptors.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
-import type { FromWorker, WorkerRequest } from './worker-protocol.ts'
+import type { FromWorker, WorkerAnswer, WorkerRequest } from './worker-protocol.ts'
 
 /**
  * A worker that dies again and again is replaced ever later: after 1, 2, 4 … times this, but not over `restartDelayMsMax`,
@@ -77,6 +78,8 @@ interface WorkerSeat {
 
 export class LinuxDriver implements RelayDriver {
   readonly kind = 'linux'
+  /** By worker. */
+  readonly live: readonly LiveThread[]
   readonly #options: LinuxDriverOptions
   readonly #cells: readonly RelayCells[]
   readonly #slotsUsed: Int32Array<SharedArrayBuffer>
@@ -97,6 +100,10 @@ export class LinuxDriver implements RelayDriver {
     this.#slotsUsed = new Int32Array(new SharedArrayBuffer(options.workers * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.workers }, (_, worker) => ({
       worker, handle: this.#start(worker), startedMs: performance.now(), deaths: 0, replacing: undefined,
+    }))
+    this.live = this.#seats.map((seat) => ({
+      scan: async (request) => await this.#unlessDead(seat, { kind: 'scan', request }) ?? { connections: [] },
+      close: async (refs) => await this.#unlessDead(seat, { kind: 'close', refs }) ?? 0,
     }))
     process.on('exit', this.#stopAtExit)
   }
@@ -165,6 +172,16 @@ export class LinuxDriver implements RelayDriver {
         if (!(error instanceof WorkerDiedError)) throw error
         if (this.#stopping || this.#listening.size === 0) return
       }
+    }
+  }
+
+  /** @returns undefined: it has died, and its connections with it */
+  async #unlessDead<Request extends WorkerRequest>({ handle }: WorkerSeat, request: Request): Promise<WorkerAnswer<Request['kind']> | undefined> {
+    try {
+      return await handle.request(request)
+    } catch (error) {
+      if (!(error instanceof WorkerDiedError)) throw error
+      return undefined
     }
   }
 

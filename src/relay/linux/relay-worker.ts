@@ -174,6 +174,12 @@ export class RelayWorker {
           this.#stopped = true
           break
         case 'revoke': this.#connections.revoke(request.node); break
+        case 'scan':
+          this.#post({ kind: 'answer', number, value: this.#connections.scan(request.request) })
+          return
+        case 'close':
+          this.#post({ kind: 'answer', number, value: this.#connections.close(request.refs) })
+          return
         case 'crash': throw new Error('told to crash')
         default: request satisfies never
       }

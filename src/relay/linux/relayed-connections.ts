@@ -4,7 +4,9 @@
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from '../../core/connection-record.ts'
 import type { RelayedFacts } from '../../core/connection.ts'
-import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type Side } from '../../core/relayed.ts'
+import type { LiveConnection } from '../../core/live/live-connection.ts'
+import { drainDeadlineMs } from '../../core/live/spread.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, relayedPhase, withFin, withFinished, type Side } from '../../core/relayed.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { TerminationReason } from '../../core/termination.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
@@ -98,8 +100,8 @@ export class RelayedConnections implements RelayEvents {
     const tenant = this.#tenant(slot)
     const activityMs = table.activityMs[slot] ?? 0
     const bits = table.relayBits[slot] ?? 0
-    if (clock.nowMs >= relayDeadlineMs(bits, activityMs, this.#drainSinceMs, tenant)) {
-      this.#abort(slot, relayDeadlineReason(bits, activityMs, this.#drainSinceMs, tenant), 'gateway')
+    if (clock.nowMs >= relayDeadlineMs(bits, activityMs, this.#drainAtMs(slot), tenant)) {
+      this.#abort(slot, relayDeadlineReason(bits, activityMs, this.#drainAtMs(slot), tenant), 'gateway')
       return
     }
     const gone = peerWatch.look(slot)
@@ -119,9 +121,33 @@ export class RelayedConnections implements RelayEvents {
     }
   }
 
+  live(slot: number): LiveConnection {
+    const { table, clock, connectionId } = this.#parts
+    const [serverName, node] = [table.serverNames[slot], table.nodes.get(slot)]
+    return {
+      id: connectionId(table.number[slot] ?? 0),
+      slot,
+      phase: relayedPhase(table.relayBits[slot] ?? 0),
+      listener: table.listenerNames[slot] ?? '',
+      tenant: this.#tenant(slot).name,
+      ...(serverName === undefined ? {} : { serverName }),
+      client: table.clients.get(slot) ?? table.downstreamAddress(slot),
+      ...(node === undefined ? {} : { node }),
+      endpoint: table.endpoints[slot]?.name ?? '',
+      acceptedAtMs: Date.now() - (clock.nowMs - (table.acceptedMs[slot] ?? 0)),
+      bytesFromDownstream: table.readBytes[2 * slot] ?? 0,
+      bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0,
+    }
+  }
+
   stop(slot: number, reason: StopReason): void {
     this.#record(slot, reason, 'gateway')
     this.#parts.closer.abortSlot(slot)
+  }
+
+  /** Its peers are sent what they are owed first. */
+  abort(slot: number, reason: TerminationReason): void {
+    this.#abort(slot, reason, 'gateway')
   }
 
   #lost(token: number, reason: TerminationReason, side: Side): void {
@@ -140,7 +166,11 @@ export class RelayedConnections implements RelayEvents {
 
   #deadlineMs(slot: number): number {
     const { table } = this.#parts
-    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainSinceMs, this.#tenant(slot))
+    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainAtMs(slot), this.#tenant(slot))
+  }
+
+  #drainAtMs(slot: number): number {
+    return drainDeadlineMs(this.#drainSinceMs, this.#parts.table.number[slot] ?? 0, this.#tenant(slot))
   }
 
   #tenant(slot: number): TenantPolicy {

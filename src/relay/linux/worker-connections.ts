@@ -14,6 +14,7 @@ import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
+import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
 import { ticketFor, TicketJudge } from '../tickets.ts'
@@ -157,6 +158,7 @@ export class WorkerConnections {
     this.#add(relayCell.openByListener + row, 1)
     const machine = new Connection({
       id: this.#idOf(this.#connections),
+      number: this.#connections,
       listener,
       snapshot,
       handsOver: data.handsOver,
@@ -225,6 +227,36 @@ export class WorkerConnections {
   revoke(node: string): void {
     this.#tickets?.revoke(node)
     for (const [slot, its] of this.#table.nodes) if (its === node) this.#endSlot(slot, 'node-revoked')
+  }
+
+  scan(request: ScanRequest): Scan {
+    const matcher = new ConnectionMatcher(request.query)
+    return scanSlots(request, this.#table.used, (slot) => this.#liveAt(slot, matcher))
+  }
+
+  /** @returns how many of them there were still */
+  close(refs: readonly ConnectionRef[]): number {
+    let closed = 0
+    for (const { slot, id } of refs) {
+      const state = this.#table.state[slot]
+      if ((state !== slotState.relaying && state !== slotState.setup) || this.#idOf(this.#table.number[slot] ?? 0) !== id) continue
+      if (state === slotState.relaying) this.#relayed.abort(slot, 'closed-by-operator')
+      else this.#setup.stop(slot, 'closed-by-operator')
+      closed += 1
+    }
+    return closed
+  }
+
+  #liveAt(slot: number, matcher: ConnectionMatcher): LiveConnection | undefined {
+    const table = this.#table
+    const id = (): string => this.#idOf(table.number[slot] ?? 0)
+    if (table.state[slot] === slotState.relaying) {
+      const client = (): string => (table.clients.get(slot) ?? table.downstreamAddress(slot)).address
+      return matcher.matches({ tenant: table.tenants[slot]?.name, endpoint: table.endpoints[slot], id, client }) ? this.#relayed.live(slot) : undefined
+    }
+    const machine = table.state[slot] === slotState.setup ? this.#setup.machine(slot) : undefined
+    if (machine === undefined || !matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id, client: () => machine.client.address })) return undefined
+    return { ...machine.live(), slot, bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }
   }
 
   resolved({ dial, answer }: ToWorker & { readonly kind: 'resolved' }): void {

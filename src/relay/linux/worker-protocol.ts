@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ActiveCells } from '../../core/balance/active-counts.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
+import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
@@ -15,12 +16,17 @@ export type WorkerRequest =
   | { readonly kind: 'listen'; readonly listener: string; readonly fd: number }
   | { readonly kind: 'unlisten'; readonly listener: string }
   | { readonly kind: 'revoke'; readonly node: string }
+  | { readonly kind: 'scan'; readonly request: ScanRequest }
+  | { readonly kind: 'close'; readonly refs: readonly ConnectionRef[] }
   /** Answered once no connection is left. */
   | { readonly kind: 'drain' }
   /** Answered once everything is closed; the worker then ends. */
   | { readonly kind: 'stop' }
   /** Throws, as a bug would: for tests of what happens then. */
   | { readonly kind: 'crash' }
+
+/** What is answered to each kind of request. */
+export type WorkerAnswer<Kind extends WorkerRequest['kind'] = WorkerRequest['kind']> = Kind extends 'scan' ? Scan : Kind extends 'close' ? number : undefined
 
 /** Which dial waits for a name's address: its slot may be another connection's when the answer comes. */
 export interface Dial {
@@ -35,7 +41,7 @@ export type ToWorker =
   | { readonly kind: 'resolved'; readonly dial: Dial; readonly answer: { readonly address: string } | { readonly failure: string } }
 
 export type FromWorker =
-  | { readonly kind: 'answer'; readonly number: number; readonly error?: string }
+  | { readonly kind: 'answer'; readonly number: number; readonly error?: string; readonly value?: WorkerAnswer }
   | { readonly kind: 'resolve'; readonly dial: Dial; readonly hostname: string }
   /** A failure that belongs to no connection. */
   | { readonly kind: 'failed'; readonly error: Error; readonly context: string }

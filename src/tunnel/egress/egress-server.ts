@@ -1,14 +1,12 @@
 // One entry of an egress: where API servers connect, and whose they are.
 //
-// A Unix socket belongs to one tenant: who may open it is the file system's to say. It appears under its name when it already
-// listens, so that a gateway that takes another's place leaves no moment without one.
+// A Unix socket belongs to one tenant: who may open it is the file system's to say.
 
-import { randomBytes, type X509Certificate } from 'node:crypto'
-import { access, chmod, link, lstat, rename, rm } from 'node:fs/promises'
+import type { X509Certificate } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
-import { dirname, join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
+import { NamedSocket } from '../../system/named-socket.ts'
 import { certificateFacts } from '../certificate-facts.ts'
 
 /** Owner and group: the folder says who else gets there. */
@@ -42,7 +40,7 @@ export class EgressServer {
   readonly #handler: EgressServerHandler
   readonly #server: Server
   #entry: EgressEntry
-  #inode: number | undefined
+  #name: NamedSocket | undefined
   #bound: SocketAddress | undefined
 
   private constructor(entry: EgressEntry, handler: EgressServerHandler) {
@@ -59,7 +57,7 @@ export class EgressServer {
   static async open(entry: EgressEntry, handler: EgressServerHandler): Promise<EgressServer> {
     const server = new EgressServer(entry, handler)
     try {
-      if (entry.kind === 'socket') await server.#bindSocket(entry.path)
+      if (entry.kind === 'socket') server.#name = await NamedSocket.bind({ path: entry.path, mode: socketMode, listen: async (draft) => await server.#listen({ path: draft }) })
       else await server.#listen({ host: entry.address.address, port: entry.address.port })
     } catch (error) {
       server.#server.close()
@@ -86,18 +84,7 @@ export class EgressServer {
   /** Accepts nothing more; its name is removed, if it is still this one's. */
   async close(): Promise<void> {
     this.#server.close()
-    if (this.#entry.kind !== 'socket' || this.#inode === undefined) return
-    const { path } = this.#entry
-    if (!await this.#isOwn(path)) return
-    // Between a look and a removal another gateway may take the name: so it is taken away first, and looked at where nobody else comes.
-    const away = draftOf(path)
-    await rename(path, away).catch(() => undefined)
-    if (!await this.#isOwn(away)) await link(away, path).catch(() => undefined)
-    await rm(away, { force: true })
-  }
-
-  async #isOwn(path: string): Promise<boolean> {
-    return (await lstat(path).catch(() => undefined))?.ino === this.#inode
+    await this.#name?.remove()
   }
 
   #createTlsServer(entry: EgressEntry & { readonly kind: 'tls' }): Server {
@@ -124,18 +111,6 @@ export class EgressServer {
     return server
   }
 
-  async #bindSocket(path: string): Promise<void> {
-    const there = await lstat(path).catch(() => undefined)
-    if (there !== undefined && !there.isSocket()) throw new Error('something is there that is no socket')
-    // Bound to a folder that is missing, a socket would have EACCES for it.
-    await access(dirname(path))
-    const draft = draftOf(path)
-    await this.#listen({ path: draft })
-    await chmod(draft, socketMode)
-    this.#inode = (await lstat(draft)).ino
-    await rename(draft, path)
-  }
-
   async #listen(where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject)
@@ -147,11 +122,6 @@ export class EgressServer {
     const bound = this.#server.address()
     if (typeof bound === 'object' && bound !== null) this.#bound = { address: bound.address, port: bound.port }
   }
-}
-
-/** Beside it, under a name that nobody looks for. */
-function draftOf(path: string): string {
-  return join(dirname(path), `.${randomBytes(4).toString('hex')}`)
 }
 
 function contextOf({ certPem, keyPem, clientCaPem }: EgressEntry & { readonly kind: 'tls' }): { readonly cert: string; readonly key: string; readonly ca: string; readonly minVersion: 'TLSv1.2' } {

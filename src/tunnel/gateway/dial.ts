@@ -43,6 +43,11 @@ export class Dial {
     this.#next()
   }
 
+  /** Of the last attempt; undefined: there was none. */
+  get endpoint(): Endpoint | undefined {
+    return this.#tried.at(-1)
+  }
+
   /** Nobody waits for it any more. */
   abandon(): void {
     clearTimeout(this.#timer)

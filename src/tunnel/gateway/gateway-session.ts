@@ -6,6 +6,7 @@ import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
 import type { Admission } from '../../core/limit/admission.ts'
 import { noHold } from '../../core/limit/holds.ts'
+import type { Slots } from '../../core/live/slots.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -15,6 +16,7 @@ import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/con
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { DialledStream } from '../dialled-stream.ts'
+import { AgentStream } from './agent-stream.ts'
 import { Dial } from './dial.ts'
 import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
@@ -32,6 +34,8 @@ export interface GatewaySessionOptions {
   readonly admission: Admission | undefined
   /** As `DialOptions.watchPeer`. */
   readonly watchPeer: ((socket: Socket) => void) | undefined
+  /** Of this thread's sessions. */
+  readonly streams: Slots<AgentStream>
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
 }
@@ -42,7 +46,7 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, watchPeer, observer, ended }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, agent, gateway, tenant, admission, watchPeer, streams, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
@@ -53,7 +57,7 @@ export class GatewaySession {
       opened: (stream) => {
         let hold = noHold
         const id = `${facts.id}.${stream.id}`
-        return new DialledStream({
+        const dialled: DialledStream = new DialledStream({
           stream, tellsWhy: false,
           // To its tenant's API server, whatever it asks for.
           dial: (_target, result) => {
@@ -64,13 +68,18 @@ export class GatewaySession {
               return undefined
             }
             hold = admitted
-            return new Dial({ tenant: policy, source: agent.address, mayRetry: () => admission?.retry(policy) ?? true, watchPeer, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
+            seen.dial = new Dial({ tenant: policy, source: agent.address, mayRetry: () => admission?.retry(policy) ?? true, watchPeer, first: proxyHeader(policy, { source: agent, destination: gateway, id }) }, result)
+            return seen.dial
           },
           ended: (record) => {
             admission?.leave(hold)
+            streams.remove(slot)
             observer.streamEnded(this.#facts, { ...record, id })
           },
         })
+        const seen = new AgentStream({ id, session: this.#facts, agent, stream: () => dialled })
+        const slot = streams.add(seen)
+        return dialled
       },
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,

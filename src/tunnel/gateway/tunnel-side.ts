@@ -4,6 +4,7 @@
 
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
+import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
@@ -62,6 +63,14 @@ export class TunnelSide {
 
   revoke(keyId: string): void {
     this.#gateway.revoke(keyId)
+  }
+
+  scan(request: ScanRequest): Scan {
+    return this.#gateway.scan(request)
+  }
+
+  close(refs: readonly ConnectionRef[]): number {
+    return this.#gateway.close(refs)
   }
 
   closeSession(session: Parameters<TunnelGateway['closeSession']>[0]): void {
