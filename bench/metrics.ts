@@ -9,7 +9,9 @@ export type MetricName =
   | 'beforeP50Us' | 'beforeP99Us' | 'newStreamMs' | 'megabytesPerSecond' | 'logMegabytesPerSecond' | 'stalledStreams' | 'stalledMib' | 'stalledKibPerStream'
   | 'answered504' | 'answeredOther' | 'closedUnanswered' | 'unanswered' | 'slowestAnswerMs' | 'pendingMib'
   | 'firstBroadcasts' | 'broadcastsPerMinute' | 'copiesPerMinute' | 'probesPerMinute' | 'nodeEntries' | 'apiServerEntries' | 'gatewayEntries' | 'entries'
-  | 'memoryMib' | 'idleKibPerConnection' | 'idleCpuPercent'
+  | 'timesP50' | 'timesP99' | 'halfInMs' | 'mostInMs' | 'allInMs' | 'alerts' | 'resets' | 'timeouts'
+  | 'newcomerP50Ms' | 'newcomerP99Ms' | 'newcomersFailed' | 'attackers' | 'attackersAnswered'
+  | 'memoryMib' | 'peakMib' | 'idleKibPerConnection' | 'idleCpuPercent'
   | 'relayCores' | 'generatorCores' | 'backendCores' | 'otherCores'
 
 /** Absent: it makes no sense there (a direct connection has no relay), or could not be read. */

@@ -59,6 +59,12 @@ export function pssBytes(pids: readonly number[]): number | undefined {
   return sum
 }
 
+/** What each had resident at most, together. @returns undefined when there is no such process any more */
+export function peakBytes(pids: readonly number[]): number | undefined {
+  const kibibytes = pids.map((pid) => /^VmHWM:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`) ?? '')?.[1])
+  return kibibytes.includes(undefined) ? undefined : kibibytes.reduce((sum, each) => sum + Number(each) * 1024, 0)
+}
+
 export interface MachineCpu {
   /** What processes used, and what the hypervisor took. */
   readonly usedSeconds: number

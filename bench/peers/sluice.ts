@@ -29,10 +29,10 @@ export function sluiceLaunch(facts: Omit<PeerFacts, 'connectionsMax'>, listenAdd
   }
 }
 
-function render({ listenPort, adminPort, routes }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string): string {
+function render({ listenPort, adminPort, routes, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string): string {
   return `listeners:
   - address: ${listenAddress}:${listenPort}
-tenants:
+${perSourcePerSecond === undefined ? '' : `    limits: { connectionsPerSourcePerSecond: ${perSourcePerSecond} }\n`}${connectionsPerSecond === undefined ? '' : `defaults: { limits: { processConnectionsPerSecond: ${connectionsPerSecond} } }\n`}tenants:
 ${routes.map(({ serverName, endpoint }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]
     apiServer: { endpoints: ["${endpoint}"] }`).join('\n')}

@@ -20,10 +20,11 @@ export const relayCell = {
   acceptErrors: 5,
   acceptPauses: 6,
   splices: 7,
-  openConnections: 8,
-  openConnectionsBeforeHello: 9,
+  pacedAccepts: 8,
+  openConnections: 9,
+  openConnectionsBeforeHello: 10,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 10,
+  openByListener: 11,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -52,5 +53,6 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
     acceptErrors: sum(relayCell.acceptErrors),
     acceptPauses: sum(relayCell.acceptPauses),
     splices: sum(relayCell.splices),
+    pacedAccepts: sum(relayCell.pacedAccepts),
   }
 }

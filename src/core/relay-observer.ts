@@ -34,6 +34,8 @@ export interface RelayCounters {
   readonly acceptErrors: number
   /** Times that accepting was paused for want of descriptors. This and what follows: absent in drivers that have none. */
   readonly acceptPauses?: number
+  /** Connections that were taken in slices of time, because more waited than could be taken at once. */
+  readonly pacedAccepts?: number
   /** Directions of connections that were moved into splice. */
   readonly splices?: number
   /** Worker threads that are alive; a gauge. */

@@ -96,6 +96,7 @@ export class Metrics {
     this.#counter('sluice_backpressure_pauses_total', 'Times that a reader was stopped because the other side was full', () => relay().backpressurePauses)
     this.#counter('sluice_accept_errors_total', 'Connections that the system could not hand over', () => relay().acceptErrors)
     this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
+    this.#counter('sluice_paced_accepts_total', 'Connections that waited for their accept in a storm, so that those that are relayed did not', () => relay().pacedAccepts ?? 0)
     this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
     this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
   }

@@ -18,7 +18,7 @@ import { holdField, processCell, takeBelow, type AdmissionTables } from './admis
 import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
 import { dialBegins, mayRetry } from './retry-budget.ts'
-import { paceOf, takePaced, type Pace } from './shared-pace.ts'
+import { aheadNs, paceOf, takePaced, type Pace } from './shared-pace.ts'
 import { SourceKey } from '../net/source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
 
@@ -33,6 +33,8 @@ const helloShareMin = 64
 const helloPerSourceShare = 4
 const helloPerSourceMin = 16
 const reservedShare = 8
+/** Of one who waits before the accept: less than he would after a refusal or two, and than clients bear. */
+const queueNsMax = 3_000_000_000n
 /** A count that no source reaches: it is counted all the same. */
 const counted = 2 ** 31 - 1
 
@@ -99,6 +101,22 @@ export class Admission {
     this.#holds.set(hold, holdField.isBeforeHello, 1)
     if (limitRow === undefined || limits?.pace === undefined || takePaced({ cells: listenersDue, index: limitRow }, limits.pace, this.#nowNs())) return hold
     return this.#refuse(hold, 'listener-rate-limit')
+  }
+
+  /** Whether `holdsBack` can be true. */
+  get isPaced(): boolean {
+    return this.#pace !== undefined
+  }
+
+  /**
+   * In a storm: whether a connection is better left in its listener's queue. That is so while the process's pace would refuse some
+   * of those that come, but not once the queue is so long that the last in it would have to wait for too long.
+   * @param queued in the queue, which is one thread's
+   */
+  holdsBack(queued: number): boolean {
+    const pace = this.#pace
+    if (pace === undefined || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) <= pace.toleranceNs / 2n) return false
+    return BigInt(queued * this.#tables.holds.length) * pace.intervalNs < queueNsMax
   }
 
   /** For the connection's machine. */

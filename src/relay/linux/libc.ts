@@ -272,6 +272,15 @@ export function overdueMs(fd: number): number {
   return tcpInfoInts[lastAckReceivedInt] ?? 0
 }
 
+/** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
+const unackedInt = 2 + 4
+
+/** Connections in a listener's queue. 0 where the socket can't tell. */
+export function queuedConnections(fd: number): number {
+  tcpInfoLength[0] = tcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1 ? 0 : tcpInfoInts[unackedInt] ?? 0
+}
+
 /** A pipe's two ends, or undefined where the system has none left. */
 export function createPipe(): { readonly readFd: number; readonly writeFd: number } | undefined {
   if (pipe2(scratch.address, O_NONBLOCK | O_CLOEXEC) === -1) return undefined

@@ -82,9 +82,11 @@ export class RelayWorker {
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,
+      nowMs: () => performance.now(),
       firstToken: 2 * data.slots,
       hasRoom: () => this.#connections.hasRoom,
       accepted: (fd, listener, peer) => this.#connections.accept({ fd, listener, peer, snapshot: this.#publisher.snapshot }),
+      holdsBack: (fd) => this.#connections.holdsBack(fd),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })
     libc.check(epoll.add(data.wakeFd, libc.EPOLLIN, wakeToken), 'epoll_ctl on the eventfd')
@@ -122,7 +124,7 @@ export class RelayWorker {
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
     this.#connections.finishTurn()
-    this.#acceptor.resumeIfDue()
+    this.#acceptor.finishTurn()
     this.#publisher.step()
     if (woken) this.#readMessages()
     this.#connections.performDeferred()

@@ -123,19 +123,22 @@ export class WorkerConnections {
     return this.#queue.isEmpty ? this.#wheel.waitMs(this.#parts.clock.nowMs) : 0
   }
 
-  /** @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog */
-  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
+  /**
+   * @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog
+   * @returns false: it was refused at once
+   */
+  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): boolean {
     const listener = snapshot?.listeners.get(name)
     if (snapshot === undefined || listener === undefined) {
       libc.setResetOnClose(fd)
       libc.close(fd)
-      return
+      return false
     }
     const admission = this.#admission
     const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#sourceOf(peer) : undefined)
     if (typeof admitted === 'string' && admitted !== 'connection-limit') {
       this.#refuse(fd, { reason: admitted, listener: name }, { peer, snapshot })
-      return
+      return false
     }
     const hold = typeof admitted === 'number' ? admitted : noHold
     const table = this.#table
@@ -172,6 +175,12 @@ export class WorkerConnections {
     })
     this.#setup.begin(slot, machine, { atConnectionLimit })
     if (this.#draining) this.#setup.drain(slot)
+    return true
+  }
+
+  /** Those in this listening descriptor's queue are better left there for now. */
+  holdsBack(fd: number): boolean {
+    return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd))
   }
 
   /** For those that are accepted from now on. */
