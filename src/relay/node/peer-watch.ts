@@ -1,7 +1,7 @@
 // Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent connection and
 // a quarter of an hour for one with bytes in flight.
 //
-//   nothing in flight ─▶ keepalive: probes after 5 to 8 s of silence, seven of them a second apart
+//   nothing in flight ─▶ keepalive: probes after 4 to 6 s of silence, seven of them a second apart
 //   bytes in flight   ─▶ on Linux: its table of sockets is looked at every few seconds; sent again, and nothing heard
 //                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
 //
@@ -19,11 +19,11 @@ import { canonicalAddress } from '../../core/net/ip-address.ts'
 import { socketPair } from '../../core/net/proc-net-tcp.ts'
 import { readWaitingSockets } from './waiting-sockets.ts'
 
-/** The first probe after this much silence, plus a second for each of `turns`: 5 to 8 s. */
-const initialDelayMs = 5_000
-const turns = 4
+/** The first probe after this much silence, plus a second for each of `turns`: 4 to 6 s. */
+const initialDelayMs = 4_000
+const turns = 3
 const turnMs = 1_000
-/** Between probes; after `count` without an answer the peer is gone: 12 to 15 s. Node before 26.4 has ten: 15 to 18 s. */
+/** Between probes; after `count` without an answer the peer is gone: 11 to 13 s, and what the system's timers take. Node before 26.4 has ten: 14 to 16 s. */
 const intervalMs = 1_000
 const count = 7
 
