@@ -207,6 +207,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
     retryBudget: { percent: tenant.retries?.budgetPercent ?? defaults.retries.budgetPercent, ...tenantRetries },
+    ...healthOf(tenant.health ?? {}, defaults.health),
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),
@@ -216,6 +217,25 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
 
 function sentHeader(written: NonNullable<ParsedTenant['sendProxyProtocol']>): SentProxyHeader {
   return typeof written === 'object' ? written : written === 'v1' ? { version: 'v1' } : { version: 'v2', tlvs: [] }
+}
+
+function healthOf(own: NonNullable<ParsedTenant['health']>, defaults: ParsedConfig['defaults']['health']): Pick<TenantSpec, 'health'> {
+  const kind = own.kind ?? defaults.kind
+  if (kind === 'none') return {}
+  // Of kind tcp nobody is asked for a name: tenants with other names still share a check.
+  const { serverName, caFile } = kind === 'tcp' ? {} : { serverName: own.serverName ?? defaults.serverName, caFile: own.caFile ?? defaults.caFile }
+  return {
+    health: {
+      kind,
+      intervalMs: own.interval ?? defaults.interval,
+      timeoutMs: own.timeout ?? defaults.timeout,
+      fall: own.fall ?? defaults.fall,
+      rise: own.rise ?? defaults.rise,
+      slowStartMs: own.slowStart ?? defaults.slowStart,
+      ...(serverName === undefined ? {} : { serverName }),
+      ...(caFile === undefined ? {} : { caFile }),
+    },
+  }
 }
 
 function endpointsOf({ pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools']): readonly Endpoint[] {

@@ -5,6 +5,7 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
+import { healthKinds } from '../core/health/health-spec.ts'
 import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
@@ -124,6 +125,7 @@ export const poolSchema = z.strictObject({
 const scheduler = z.enum(schedulerKinds).meta({ description: schedulerKinds.map((kind) => `${kind} (${schedulerMeanings[kind]})`).join(', ') })
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
 const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole number from 1 to 1500: of 100 connections, those that may be dialled for once more on average; 1500: all that attempts allows' })
+const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 const reverse = z.strictObject({
@@ -142,8 +144,30 @@ const processTimeouts = {
   drainGrace: duration('0s', '10m', 'between SIGTERM, when readiness fails, and the close of the listeners; only in defaults'),
 }
 
+export const exactHostname = text('a hostname, no wildcard', undefined, (value) => {
+  const parsed = parseHostnamePattern(value)
+  if (parsed.kind !== 'pattern') return new Wrong(parsed.detail)
+  return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
+})
+
+const healthKind = z.enum([...healthKinds, 'none']).meta({ description: 'tcp (a connection is accepted), tls (and a handshake ends well), readyz (and GET /readyz is answered with 200), none (not checked, and always ready)' })
+const healthIntervals = {
+  interval: duration('1s', '10m', 'from one check of an endpoint to the next; ten times as often while it is about to change'),
+  timeout: duration('50ms', '1m', 'for the whole of a check'),
+  slowStart: duration('0s', '1h', 'from its return until an endpoint has all of its weight again'),
+}
+const checksInARow = (meaning: string): z.ZodInt => z.int().min(1).max(100).meta({ description: `a whole number from 1 to 100: checks in a row that ${meaning}` })
+const healthCounts = {
+  fall: checksInARow('fail until an endpoint gets no new connection'),
+  rise: checksInARow('succeed until it is ready again'),
+}
+const healthNames = {
+  serverName: exactHostname.optional().meta({ description: 'of kind tls and readyz: the name to ask for, and that the certificate must be for; absent: the endpoint’s address' }),
+  caFile: z.string().min(1).optional().meta({ description: 'of kind tls and readyz: a file in PEM, the authorities of the API server’s certificate, read anew each minute; absent: any certificate will do' }),
+}
+
 const defaultsSchema = z.strictObject({
-  scheduler: scheduler.default('rr'),
+  scheduler: scheduler.default('wlc'),
   timeouts: z.strictObject({
     hello: processTimeouts.hello.prefault('5s'),
     connect: tenantTimeouts.connect.prefault('3s'),
@@ -154,6 +178,15 @@ const defaultsSchema = z.strictObject({
     drainGrace: processTimeouts.drainGrace.prefault('5s'),
   }).meta({ description: 'how long each wait may take' }).prefault({}),
   retries: z.strictObject({ attempts: attempts.default(3), budgetPercent: budgetPercent.default(20) }).meta(retriesMeaning).prefault({}),
+  health: z.strictObject({
+    kind: healthKind.default('tcp'),
+    interval: healthIntervals.interval.prefault('10s'),
+    timeout: healthIntervals.timeout.prefault('3s'),
+    fall: healthCounts.fall.default(3),
+    rise: healthCounts.rise.default(2),
+    slowStart: healthIntervals.slowStart.prefault('30s'),
+    ...healthNames,
+  }).meta(healthMeaning).prefault({}),
   reverse: reverse.prefault({}),
   limits: limitsOf({ ...tenantLimits, ...processLimits }).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
@@ -194,6 +227,15 @@ export const tenantSchema = z.strictObject({
     drain: tenantTimeouts.drain.optional(),
   }).optional().meta({ description: 'instead of those in defaults' }),
   retries: z.strictObject({ attempts: attempts.optional(), budgetPercent: budgetPercent.optional() }).meta(retriesMeaning).optional(),
+  health: z.strictObject({
+    kind: healthKind.optional(),
+    interval: healthIntervals.interval.optional(),
+    timeout: healthIntervals.timeout.optional(),
+    fall: healthCounts.fall.optional(),
+    rise: healthCounts.rise.optional(),
+    slowStart: healthIntervals.slowStart.optional(),
+    ...healthNames,
+  }).meta(healthMeaning).optional(),
   reverse: reverse.optional(),
   limits: limitsOf(ownLimits).optional(),
 }).meta({ description: 'one hosted control plane' })
@@ -206,12 +248,6 @@ const certificateSchema = z.strictObject({
   certFile: z.string().min(1).meta({ description: 'a file in PEM: the certificate, and those that lead to its authority' }),
   keyFile: z.string().min(1).meta({ description: 'a file in PEM: its private key' }),
 }).meta({ description: 'read anew with each reload; relative paths begin at the configuration file' })
-
-export const exactHostname = text('a hostname, no wildcard', undefined, (value) => {
-  const parsed = parseHostnamePattern(value)
-  if (parsed.kind !== 'pattern') return new Wrong(parsed.detail)
-  return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
-})
 
 const gatewayAddress = text('a gateway as agents reach it: wss://HOST:PORT', '^wss://', gatewayUrl)
 

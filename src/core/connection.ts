@@ -198,7 +198,9 @@ export class Connection {
       case 'downstream-lost': this.#onDownstreamLost(event.how, event.nowMs); break
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
-        if (this.#state === 'dialing') this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
+        if (this.#state !== 'dialing') break
+        if (event.failure !== 'error') this.#tellDialFailed()
+        this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
         break
       case 'upstream-answered':
         this.#activityMs = event.nowMs
@@ -444,6 +446,11 @@ export class Connection {
     else this.#dial(next, this.#tenant, nowMs)
   }
 
+  /** What lies here, such as descriptors that are used up, is not told: it says nothing of the endpoint. */
+  #tellDialFailed(): void {
+    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.dialFailed(this.#endpoint)
+  }
+
   #uncount(): void {
     if (!this.#isCounted || this.#tenant === undefined || this.#endpoint === undefined) return
     this.#isCounted = false
@@ -592,6 +599,7 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+        this.#tellDialFailed()
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break
       case 'awaiting-answer':

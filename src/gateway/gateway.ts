@@ -168,7 +168,7 @@ export class Gateway {
     this.#tunnel = tunnel
     tunnel?.begin({ observation, driver, active, admission })
     this.#rows = new EndpointRows(active)
-    this.endpoints = new GatewayEndpoints({ cells: active, logger: options.logger })
+    this.endpoints = new GatewayEndpoints({ cells: active, logger: options.logger, metrics: observation.metrics, folder: dirname(options.configFile) })
     this.#limitRows = new LimitRows(admission.tables)
     this.#options = options
     this.#thread = thread
@@ -256,6 +256,7 @@ export class Gateway {
     this.#store?.close()
     await this.#closeAdmin()
     this.#thread.close()
+    await this.endpoints.close()
     this.#observation.close()
     this.#logger.info({}, 'drained')
   }
@@ -273,6 +274,7 @@ export class Gateway {
     this.#store?.close()
     await this.#closeAdmin()
     this.#thread.close()
+    await this.endpoints.close()
     this.#observation.close()
   }
 
@@ -284,6 +286,7 @@ export class Gateway {
   async crashWorker(): Promise<boolean> {
     if (this.#driver.crashWorker === undefined) return false
     this.#tunnel?.crashThread(this.#crashes)
+    this.endpoints.crashThread()
     await this.#driver.crashWorker(this.#crashes++)
     return true
   }

@@ -62,7 +62,7 @@ tenants:
 `
   const [acme, globex] = parse(text).tenants
   t.match(acme, {
-    name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'rr',
+    name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'wlc',
     endpoints: [{ name: '10.1.0.11:31443', address: '10.1.0.11', port: 31443, weight: 1 }, { name: '10.1.0.12:31443' }],
     connectTimeoutMs: 1_000, answerTimeoutMs: 9_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5, retryBudget: { percent: 30, reserve: 500, floorPerSecond: 1 },
   })
@@ -72,6 +72,22 @@ tenants:
     connectTimeoutMs: 250, answerTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1, retryBudget: { percent: 1_500 },
     allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: { version: 'v2', tlvs: [] },
   })
+})
+
+void test('endpoints are checked as the defaults say, or the tenant, key by key; none are none, and names are of TLS', async (t) => {
+  const text = `${minimal}
+pools: { admin: { addresses: [10.1.0.11] } }
+defaults: { health: { interval: 5s, serverName: kubernetes.default.svc } }
+tenants:
+  - { name: acme, hostnames: [acme.example.com], apiServer: { pool: admin, nodePort: 31443 } }
+  - { name: globex, hostnames: [globex.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: readyz, fall: 1, caFile: globex-ca.crt } }
+  - { name: initech, hostnames: [initech.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: none } }
+`
+  const tcp = { kind: 'tcp', intervalMs: 5_000, timeoutMs: 3_000, fall: 3, rise: 2, slowStartMs: 30_000 }
+  t.same(parse(text).tenants.map(({ health }) => health), [tcp, { ...tcp, kind: 'readyz', fall: 1, serverName: 'kubernetes.default.svc', caFile: 'globex-ca.crt' }, undefined])
+  for (const [wrong, path] of [['kind: http', 'kind'], ['interval: 10ms', 'interval'], ['timeout: 2m', 'timeout'], ['fall: 0', 'fall'], ['rise: 1.5', 'rise'], ['serverName: "*.example.com"', 'serverName'], ['path: /healthz', 'path']] as const) {
+    t.match(errorsOf(`${minimal}defaults: { health: { ${wrong} } }\n`).join('\n'), new RegExp(`health\\.?.*${path}`), wrong)
+  }
 })
 
 void test('a scheduler is one of IPVS’s, a tenant’s own in place of that of the defaults; weights go from 0 to 65,535', async (t) => {

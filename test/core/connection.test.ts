@@ -26,7 +26,7 @@ const local = { address: '192.0.2.1', port: 6443 }
 const active = {
   connections: 0,
   of: () => 0,
-  began: () => {
+  dialFailed: () => undefined, began: () => {
     active.connections += 1
   },
   ended: () => {

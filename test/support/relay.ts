@@ -135,6 +135,6 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     publish: async (tenants) => await driver.publish(withRows({ ...change, version: change.version + 1, tenants, removedTenants: [] })),
     activeOn: (tenantName, at) => activeInRow(active, rowOf.get(`${tenantName} ${at}`) ?? -1),
     register,
-    checked: (at, result) => register.setHealth(targets.get(at) ?? -1, { isDown: result === 'down', parts: shareParts, why: result, sinceMs: Date.now() }),
+    checked: (at, result) => void register.setHealth(targets.get(at) ?? -1, { isDown: result === 'down', parts: shareParts, why: result }, Date.now()),
   }
 }

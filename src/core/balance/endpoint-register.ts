@@ -40,8 +40,6 @@ export interface TargetHealth {
   readonly parts: number
   /** The last check's result, in words. */
   readonly why: string
-  /** Since when it is ready or down, by the wall clock. */
-  readonly sinceMs: number
 }
 
 /** An address, a port and how they are checked. */
@@ -52,6 +50,12 @@ export interface CheckTarget {
   readonly port: number
   /** Absent: it is not checked, and is ready. */
   readonly health?: HealthSpec
+}
+
+export interface TargetFacts {
+  readonly name: string
+  readonly address: string
+  readonly tenants: number
 }
 
 /** For whoever checks. */
@@ -66,6 +70,7 @@ export interface EndpointStatus {
   readonly address: string
   readonly port: number
   readonly check: HealthSpec['kind'] | 'none'
+  /** `sinceMs`: since when it is ready or down, by the wall clock. */
   readonly health: { readonly state: 'ready' | 'down'; readonly share: number; readonly why: string; readonly sinceMs: number }
   readonly activeConnections: number
   readonly tenantCount: number
@@ -107,6 +112,7 @@ interface Target extends CheckTarget {
   readonly key: string
   readonly name: string
   current: TargetHealth
+  sinceMs: number
   firstRow: number
   rows: number
 }
@@ -182,14 +188,28 @@ export class EndpointRegister {
     return { added, removed }
   }
 
-  /** What checks say of a target, by its id; one that is gone meanwhile is passed over. */
-  setHealth(id: number, health: TargetHealth): void {
+  /**
+   * What checks say of a target, by its id.
+   * @param nowMs by the wall clock
+   * @returns who it is, and of how many tenants; undefined: it is gone meanwhile
+   */
+  setHealth(id: number, health: TargetHealth, nowMs: number): TargetFacts | undefined {
     const target = this.#byId.get(id)
-    if (target === undefined) return
+    if (target === undefined) return undefined
     const before = target.current
     target.current = health
-    if (before.isDown === health.isDown && before.parts === health.parts) return
+    if (before.isDown !== health.isDown) target.sinceMs = nowMs
+    if (before.isDown !== health.isDown || before.parts !== health.parts) this.#writeAll(target)
+    return { name: target.name, address: target.address, tenants: target.rows }
+  }
+
+  #writeAll(target: Target): void {
     for (let row = target.firstRow; row !== none; row = this.#rows[row]?.next ?? none) this.#write(row)
+  }
+
+  /** The target behind a row. */
+  targetOf(row: number): number | undefined {
+    return this.#rows[row]?.target.id
   }
 
   /**
@@ -236,7 +256,7 @@ export class EndpointRegister {
   }
 
   #statusOf(target: Target, ofTenant: string | undefined): EndpointStatus {
-    const { name, address, port, health, current: { isDown, parts, why, sinceMs } } = target
+    const { name, address, port, health, sinceMs, current: { isDown, parts, why } } = target
     const tenants: TenantEndpointStatus[] = []
     let activeConnections = 0
     for (let at = target.firstRow; at !== none;) {
@@ -278,7 +298,7 @@ export class EndpointRegister {
 
   #create(key: string, { name, address, port }: Endpoint, health: HealthSpec | undefined, nowMs: number): Target {
     const why = health === undefined ? 'it is not checked' : 'it was not checked yet'
-    const target: Target = { id: ++this.#lastId, key, name, address, port, ...(health === undefined ? {} : { health }), current: { isDown: false, parts: shareParts, why, sinceMs: nowMs }, firstRow: none, rows: 0 }
+    const target: Target = { id: ++this.#lastId, key, name, address, port, ...(health === undefined ? {} : { health }), current: { isDown: false, parts: shareParts, why }, sinceMs: nowMs, firstRow: none, rows: 0 }
     this.#targets.set(key, target)
     this.#byId.set(target.id, target)
     const ofAddress = this.#byAddress.get(address)

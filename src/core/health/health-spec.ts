@@ -14,8 +14,8 @@ export interface HealthSpec {
   readonly slowStartMs: number
   /** Of kind tls and readyz: whom to ask for, and whose certificate it must be where authorities are given. */
   readonly serverName?: string
-  /** Authorities of its certificate, in PEM; absent: it is not verified. */
-  readonly ca?: string
+  /** A file in PEM, the authorities of its certificate; absent: that is not verified. */
+  readonly caFile?: string
 }
 
 export const healthKinds = ['tcp', 'tls', 'readyz'] as const

@@ -124,7 +124,7 @@ const MAP_SHARED_POPULATE = 0x8001
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
 
-export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
+export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST, EADDRNOTAVAIL } = constants.errno
 
 /** Why this thread's last call failed. Only right after a call that returned -1. */
 export const errno: () => number = koffi.errno

@@ -5,6 +5,9 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { DialFailure, DialResult } from '../dialled-stream.ts'
 
+/** Of our own process or machine: they say nothing of the endpoint. */
+const ownFaults: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EAGAIN'])
+
 export interface DialOptions {
   readonly tenant: TenantPolicy
   /** The client's address, as schedulers know it. */
@@ -68,6 +71,7 @@ export class Dial {
       socket.removeAllListeners('error').removeAllListeners('connect')
       socket.on('error', () => undefined)
       socket.destroy()
+      if (status === 504 || !ownFaults.has(detail)) active.dialFailed(endpoint)
       this.#failure = { status, detail: `${endpoint.name}: ${detail}` }
       this.#next()
     }

@@ -34,11 +34,11 @@ class Fixture {
   }
 
   fails(id: number): void {
-    this.register.setHealth(id, { isDown: true, parts: shareParts, why: 'connection refused', sinceMs: 2_000 })
+    this.register.setHealth(id, { isDown: true, parts: shareParts, why: 'connection refused' }, 2_000)
   }
 
   recovers(id: number, parts = shareParts): void {
-    this.register.setHealth(id, { isDown: false, parts, why: 'accepted in 1 ms', sinceMs: 3_000 })
+    this.register.setHealth(id, { isDown: false, parts, why: 'connection accepted' }, 3_000)
   }
 }
 
@@ -166,7 +166,7 @@ void test('whatever happens, each row is as its target and the operator say, and
         case 'health': {
           const id = ids.get(each.port)
           if (id === undefined) break
-          register.setHealth(id, { isDown: each.isDown, parts: each.parts, why: '', sinceMs: 0 })
+          register.setHealth(id, { isDown: each.isDown, parts: each.parts, why: '' }, 0)
           health.set(each.port, each.isDown ? failedBit : startingSlowly(each.parts))
           break
         }

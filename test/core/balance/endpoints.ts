@@ -49,6 +49,10 @@ export class Counts implements ActiveCounts {
   ended({ row = 0 }: Endpoint): void {
     this.rows[row] = (this.rows[row] ?? 0) - 1
   }
+
+  dialFailed(): void {
+    throw new Error('a scheduler tells of no dials')
+  }
 }
 
 /** By row, as `Counts`. */
