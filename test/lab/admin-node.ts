@@ -92,7 +92,7 @@ export class AdminNode {
     check(setIntOption(listener, SOL_SOCKET, SO_REUSEADDR, 1), 'setsockopt')
     check(bind(listener, cell.address, sockaddrInBytes), 'bind')
     check(listen(listener, 0), 'listen')
-    for (let filler = 0; filler < fillers; filler += 1) fds.push(dialFrom(this.host, { from: this.host.address, to: at }))
+    for (let filler = 0; filler < fillers; filler += 1) fds.push(dialFrom(this.host, { from: { address: this.host.address, port: 0 }, to: at }))
   }
 
   async stop(): Promise<void> {

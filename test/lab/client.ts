@@ -9,6 +9,8 @@ import { AF_INET, bind, check, close, connect, EINPROGRESS, errno, SOCK_CLOEXEC,
 import { SocketAddressCell } from '../../src/relay/linux/socket-address.ts'
 import { sourceOf, type LabHost } from './segment.ts'
 
+/** Each connection has a port of its own, by which the gateway's log is asked for it. */
+const firstPort = 10_000
 /** Far above every bound: who waits so long was forgotten. */
 const patienceMs = 60_000
 
@@ -101,7 +103,8 @@ export class Client {
   }
 
   /** A connection without a word. Readable: whatever it is told in the end. */
-  dial(to: SocketAddress, from = sourceOf(this.#index, ++this.#dials)): Socket {
+  dial(to: SocketAddress, address = sourceOf(this.#index, this.#dials)): Socket {
+    const from = { address, port: firstPort + this.#dials++ }
     const plain = new Socket({ fd: dialFrom(this.#host, { from, to }), allowHalfOpen: true })
     plain.on('error', () => undefined)
     return plain
@@ -126,11 +129,11 @@ async function responseOf(outgoing: ClientRequest): Promise<IncomingMessage> {
   })
 }
 
-/** @returns a descriptor whose connection is under way; whether it succeeds shows when it is used */
-export function dialFrom(host: LabHost, { from, to }: { readonly from: string; readonly to: SocketAddress }): number {
+/** @param from port 0: any @returns a descriptor whose connection is under way; whether it succeeds shows when it is used */
+export function dialFrom(host: LabHost, { from, to }: { readonly from: SocketAddress; readonly to: SocketAddress }): number {
   const fd = host.namespace.within(() => check(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), 'socket'))
   try {
-    cell.encode({ address: from, port: 0 })
+    cell.encode(from)
     check(bind(fd, cell.address, sockaddrInBytes), 'bind')
     cell.encode(to)
     if (connect(fd, cell.address, sockaddrInBytes) === -1 && errno() !== EINPROGRESS) throw new SystemError('connect', errno())

@@ -11,7 +11,7 @@ import { buildClientHello } from '../core/tls/hello-builder.ts'
 import type { Fault } from './api-servers-process.ts'
 import type { Outcome, Watch } from './client.ts'
 import type { LabGateway } from './gateway.ts'
-import { answerBoundMs, nodePortOf, place, serverNameOf, startLab, tenantsCount, timeouts, vanishedBoundMs, type Lab } from './lab.ts'
+import { answerBoundMs, health, nodePortOf, place, serverNameOf, startLab, tenantsCount, timeouts, vanishedBoundMs, type Lab } from './lab.ts'
 
 /** For a machine that others use. Without the bound they would wait for minutes. */
 const slackMs = 5_000
@@ -60,7 +60,7 @@ void test('faults between clients and API servers', { skip }, async (t) => {
   for (const [name, run] of tests) {
     await t.test(name, async (subtest) => await run(subtest, lab))
     // What a fault has left behind is another test's.
-    while ((await callEach(lab, 0)).some(({ status }) => status !== 200));
+    await downAtAll(lab, (down) => down === 0)
   }
 })
 
@@ -105,6 +105,7 @@ async function stoppedApiServer(t: Test, lab: Lab): Promise<void> {
   const watch = await watchOn(lab, { tenant: stopped, node: 0, path: '/ticks' })
   first?.signal('SIGSTOP', 'first')
   answered(t, await callEach(lab, stopped), 'stopped on one node')
+  await downAtAll(lab, (down) => down === 1)
   for (const node of lab.nodes) node.signal('SIGSTOP', 'first')
   await refused(t, await callEach(lab, stopped), /^answer-timeout$/)
   for (const node of lab.nodes) node.signal('SIGCONT', 'first')
@@ -124,15 +125,18 @@ async function stoppedNode(t: Test, lab: Lab): Promise<void> {
 
 async function vanishedNode(t: Test, lab: Lab): Promise<void> {
   const silent = await Promise.all(lab.gateways.map(async (gateway) => ({ gateway, watch: await watchOn(lab, { gateway, tenant: watched, node: 1, path: '/watch' }) })))
-  // With bytes in flight the portable driver has only what the system does by itself (docs/architecture.md).
-  const [gateway] = lab.gateways
-  if (gateway === undefined) throw new Error('unreachable')
-  const busy = { gateway, watch: await watchOn(lab, { gateway, tenant: watched, node: 1, path: '/ticks' }) }
+  const busy = await Promise.all(lab.gateways.map(async (gateway) => ({ gateway, watch: await watchOn(lab, { gateway, tenant: watched, node: 1, path: '/ticks' }) })))
   const startMs = performance.now()
   lab.nodes[1]?.host.vanish()
-  busy.watch.say()
+  for (const { watch } of busy) watch.say()
   answered(t, (await Promise.all([watched, stopped, mute].map(async (tenant) => await callEach(lab, tenant)))).flat(), 'new connections')
-  for (const each of [...silent, busy]) {
+  await downAtAll(lab, (down) => down === tenantsCount)
+  within(t, performance.now() - startMs, health.fall * health.intervalMs, 'down with all its NodePorts, at each gateway')
+  const calls = (await Promise.all(Array.from({ length: tenantsCount }, async (_, tenant) => await callEach(lab, tenant, 1)))).flat()
+  answered(t, calls, 'of all tenants')
+  const attempts = await Promise.all(calls.map(async ({ gateway, client }) => (await gateway.lineOf(client)).attempts))
+  t.same(new Set(attempts), new Set([1]), 'at the first attempt')
+  for (const each of [...silent, ...busy]) {
     await cut(t, each, { sinceMs: startMs, reason: 'upstream-unresponsive' })
   }
   lab.nodes[1]?.host.comeBack()
@@ -220,6 +224,11 @@ async function lostGateway(t: Test, lab: Lab): Promise<void> {
   }
 }
 
+/** Waits until each gateway has so many endpoints down. */
+async function downAtAll({ gateways }: Lab, isWanted: (down: number) => boolean): Promise<void> {
+  for (const gateway of gateways) while (!isWanted(await gateway.endpointsDown()));
+}
+
 /** So many by each gateway, all at once. */
 async function callEach({ gateways, kubectl }: Lab, tenant: number, count = callsEach): Promise<readonly Called[]> {
   return await Promise.all(Array.from({ length: count }, () => gateways).flat().map(async (gateway) =>
@@ -239,13 +248,17 @@ interface WatchWhere {
   readonly path: '/watch' | '/ticks'
 }
 
-/** Comes again until it has got that node. */
+/** Comes again until it has got that node; those before stay meanwhile, so that each scheduler takes another one. */
 async function watchOn({ gateways: [first], nodes, kubectl }: Lab, { gateway = first, tenant, node, path }: WatchWhere): Promise<Watch> {
   if (gateway === undefined) throw new Error('there is no gateway')
+  const others: Watch[] = []
   for (;;) {
     const watch = await kubectl.watch({ to: gateway.at, serverName: serverNameOf(tenant), path })
-    if (watch.server === `${nodes[node]?.host.name}:${nodePortOf(tenant)}`) return watch
-    watch.close()
+    if (watch.server === `${nodes[node]?.host.name}:${nodePortOf(tenant)}`) {
+      for (const other of others) other.close()
+      return watch
+    }
+    others.push(watch)
   }
 }
 

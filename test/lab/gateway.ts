@@ -83,7 +83,7 @@ ${config}`)
     return await new Promise((resolve, reject) => {
       const outgoing = get({
         path, host: admin.address,
-        createConnection: () => new Socket({ fd: dialFrom(this.host, { from: admin.address, to: admin }) }),
+        createConnection: () => new Socket({ fd: dialFrom(this.host, { from: { address: admin.address, port: 0 }, to: admin }) }),
       }, (incoming) => {
         let body = ''
         incoming.setEncoding('utf8').on('data', (chunk: string) => {
@@ -95,6 +95,11 @@ ${config}`)
       outgoing.setTimeout(adminPatienceMs, () => outgoing.destroy(new Error(`${this.host.name}: no answer within ${adminPatienceMs} ms`)))
       outgoing.once('error', reject)
     })
+  }
+
+  /** How many endpoints are down, of all tenants. */
+  async endpointsDown(): Promise<number> {
+    return Number(/^sluice_endpoints\{state="down"\} (\d+)$/m.exec((await this.ask('/metrics')).body)?.[1] ?? NaN)
   }
 
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {

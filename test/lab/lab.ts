@@ -21,6 +21,8 @@ const firstNodePort = 30_001
 const domain = 'k8s.example.test'
 
 export const timeouts = { helloMs: 2_000, connectMs: 700, answerMs: 1_000, attempts: 3 } as const
+/** As connections; the first tenant, whose API servers can be stopped, is asked whether it is ready. */
+export const health = { intervalMs: 2_000, timeoutMs: 1_000, fall: 2, rise: 2 } as const
 /** What a client waits at the most until it is answered by an API server, or told why not. */
 export const answerBoundMs = timeouts.attempts * (timeouts.connectMs + timeouts.answerMs)
 /** For a peer that has vanished (docs/failures.md). */
@@ -90,9 +92,10 @@ function configText(nodes: readonly string[]): string {
 defaults:
   timeouts: { hello: ${helloMs}ms, connect: ${connectMs}ms, answer: ${answerMs}ms, drainGrace: 0s }
   retries: { attempts: ${attempts} }
+  health: { kind: tcp, interval: ${health.intervalMs}ms, timeout: ${health.timeoutMs}ms, fall: ${health.fall}, rise: ${health.rise}, slowStart: 0s }
 tenants:
 ${Array.from({ length: tenantsCount }, (_, tenant) => `  - name: tenant-${tenant}
     hostnames: [${serverNameOf(tenant)}]
     apiServer: { pool: admin, nodePort: ${nodePortOf(tenant)} }
-`).join('')}`
+${tenant === 0 ? '    health: { kind: readyz }\n' : ''}`).join('')}`
 }

@@ -6,8 +6,8 @@
 //                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
 //
 // TCP_USER_TIMEOUT would do the second, but Node has no access to it, and it would also end a connection whose reader is alive and has
-// stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and never for more than a
-// fiftieth of the time.
+// stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and for no more than a
+// fiftieth of the time, unless that made looks too rare.
 //
 // Probes can get lost on our own machine: Linux collects timers of seconds into batches of up to half a second, so the probes
 // of thousands of connections that fell silent together leave at one moment, and a queue (net.core.netdev_max_backlog, 1,000
@@ -28,8 +28,10 @@ const intervalMs = 1_000
 const count = 7
 
 const lookIntervalMs = 3_000
-/** Of the time, that looks may take: one in so many. */
+/** Of the time, that looks may take: one in so many, */
 const lookShare = 50
+/** but no rarer than this, where a busy machine makes them take long: 15 s are what is promised. */
+const lookIntervalMsMax = 5_000
 /** Since anything was heard of a peer, while it is sent the same bytes again. */
 const silenceMsMax = 9_000
 
@@ -77,7 +79,7 @@ export class PeerWatch {
       else if (beganMs - watched.heardMs > silenceMsMax) socket.destroy(Object.assign(new Error('nothing was acknowledged any more'), { code: 'ETIMEDOUT' }))
     }
     if (this.#sockets.size === 0) this.#timer = undefined
-    else this.#wait(Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs)))
+    else this.#wait(Math.min(lookIntervalMsMax, Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs))))
   }
 }
 
