@@ -1,13 +1,13 @@
 // Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent connection and
 // a quarter of an hour for one with bytes in flight.
 //
-//   nothing in flight ─▶ keepalive: probes after 5 to 8 s of silence, seven of them a second apart
+//   nothing in flight ─▶ keepalive: probes after 4 to 6 s of silence, seven of them a second apart
 //   bytes in flight   ─▶ on Linux: its table of sockets is looked at every few seconds; sent again, and nothing heard
 //                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
 //
 // TCP_USER_TIMEOUT would do the second, but Node has no access to it, and it would also end a connection whose reader is alive and has
-// stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and never for more than a
-// fiftieth of the time.
+// stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and for no more than a
+// fiftieth of the time, unless that made looks too rare.
 //
 // Probes can get lost on our own machine: Linux collects timers of seconds into batches of up to half a second, so the probes
 // of thousands of connections that fell silent together leave at one moment, and a queue (net.core.netdev_max_backlog, 1,000
@@ -19,17 +19,19 @@ import { canonicalAddress } from '../../core/net/ip-address.ts'
 import { socketPair } from '../../core/net/proc-net-tcp.ts'
 import { readWaitingSockets } from './waiting-sockets.ts'
 
-/** The first probe after this much silence, plus a second for each of `turns`: 5 to 8 s. */
-const initialDelayMs = 5_000
-const turns = 4
+/** The first probe after this much silence, plus a second for each of `turns`: 4 to 6 s. */
+const initialDelayMs = 4_000
+const turns = 3
 const turnMs = 1_000
-/** Between probes; after `count` without an answer the peer is gone: 12 to 15 s. Node before 26.4 has ten: 15 to 18 s. */
+/** Between probes; after `count` without an answer the peer is gone: 11 to 13 s, and what the system's timers take. Node before 26.4 has ten: 14 to 16 s. */
 const intervalMs = 1_000
 const count = 7
 
 const lookIntervalMs = 3_000
-/** Of the time, that looks may take: one in so many. */
+/** Of the time, that looks may take: one in so many, */
 const lookShare = 50
+/** but no rarer than this, where a busy machine makes them take long: 15 s are what is promised. */
+const lookIntervalMsMax = 5_000
 /** Since anything was heard of a peer, while it is sent the same bytes again. */
 const silenceMsMax = 9_000
 
@@ -77,7 +79,7 @@ export class PeerWatch {
       else if (beganMs - watched.heardMs > silenceMsMax) socket.destroy(Object.assign(new Error('nothing was acknowledged any more'), { code: 'ETIMEDOUT' }))
     }
     if (this.#sockets.size === 0) this.#timer = undefined
-    else this.#wait(Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs)))
+    else this.#wait(Math.min(lookIntervalMsMax, Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs))))
   }
 }
 
