@@ -20,10 +20,15 @@ export const relayCell = {
   acceptErrors: 5,
   acceptPauses: 6,
   splices: 7,
-  openConnections: 8,
-  openConnectionsBeforeHello: 9,
+  kernelLaneEntries: 8,
+  kernelLaneLeavesBulky: 9,
+  kernelLaneLeavesEnding: 10,
+  kernelLaneLeavesSaturated: 11,
+  openConnections: 12,
+  openConnectionsBeforeHello: 13,
+  kernelLaneConnections: 14,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 10,
+  openByListener: 15,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -52,5 +57,12 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
     acceptErrors: sum(relayCell.acceptErrors),
     acceptPauses: sum(relayCell.acceptPauses),
     splices: sum(relayCell.splices),
+    kernelLaneConnections: sum(relayCell.kernelLaneConnections),
+    kernelLaneEntries: sum(relayCell.kernelLaneEntries),
+    kernelLaneLeaves: {
+      bulky: sum(relayCell.kernelLaneLeavesBulky),
+      ending: sum(relayCell.kernelLaneLeavesEnding),
+      saturated: sum(relayCell.kernelLaneLeavesSaturated),
+    },
   }
 }

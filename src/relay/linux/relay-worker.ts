@@ -13,6 +13,8 @@ import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
+import { LaneUnavailableError } from './kernel-lane/bpf.ts'
+import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
@@ -36,6 +38,7 @@ export interface WorkerObserver {
 
 const eventsPerWait = 512
 const wakeToken = -1
+const laneToken = -2
 
 export class RelayWorker {
   readonly #data: RelayWorkerData
@@ -72,6 +75,7 @@ export class RelayWorker {
       data, cells, clock, epoll, post,
       descriptors: this.#descriptors,
       ring: this.#openRing(),
+      laneMaps: this.#openLane(),
       ended: (record) => observer.connectionEnded(record),
       refused: (refusal, record) => {
         if (observer.connectionRefused === undefined) observer.connectionEnded(record())
@@ -116,6 +120,7 @@ export class RelayWorker {
     for (let index = 0; index < count; index++) {
       const token = this.#epoll.tokenAt(index)
       if (token === wakeToken) woken = true
+      else if (token === laneToken) this.#connections.readLaneNotices()
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
@@ -137,6 +142,20 @@ export class RelayWorker {
     }
     this.#descriptors.ring[0] = ring.fd + 1
     return ring
+  }
+
+  #openLane(): LaneMaps | undefined {
+    if (this.#data.kernelLane === 'off') return undefined
+    try {
+      const maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      for (const [index, fd] of maps.fds.entries()) this.#descriptors.lane[index] = fd + 1
+      libc.check(this.#epoll.add(maps.noticesFd, libc.EPOLLIN, laneToken), 'epoll_ctl on the kernel lane')
+      return maps
+    } catch (error) {
+      if (!(error instanceof LaneUnavailableError)) throw error
+      this.#post({ kind: 'without-lane', why: error.message })
+      return undefined
+    }
   }
 
   /** Whole milliseconds, rounded up: a wait that ends early would only be repeated. */
@@ -172,6 +191,7 @@ export class RelayWorker {
           this.#stopped = true
           break
         case 'revoke': this.#connections.revoke(request.node); break
+        case 'leave-lane': this.#connections.leaveLane(); break
         case 'crash': throw new Error('told to crash')
         default: request satisfies never
       }
