@@ -15,6 +15,7 @@ import { BatchRing } from './batch-ring.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
 import { LaneUnavailableError } from './kernel-lane/bpf.ts'
 import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
+import { selfTest } from './kernel-lane/self-test.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
@@ -146,13 +147,16 @@ export class RelayWorker {
 
   #openLane(): LaneMaps | undefined {
     if (this.#data.kernelLane === 'off') return undefined
+    let maps: LaneMaps | undefined
     try {
-      const maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      selfTest(maps)
       for (const [index, fd] of maps.fds.entries()) this.#descriptors.lane[index] = fd + 1
       libc.check(this.#epoll.add(maps.noticesFd, libc.EPOLLIN, laneToken), 'epoll_ctl on the kernel lane')
       return maps
     } catch (error) {
-      if (!(error instanceof LaneUnavailableError)) throw error
+      maps?.close()
+      if (!(error instanceof LaneUnavailableError || error instanceof libc.SystemError)) throw error
       this.#post({ kind: 'without-lane', why: error.message })
       return undefined
     }
