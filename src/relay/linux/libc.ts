@@ -84,10 +84,14 @@ export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_KEEPALIVE = 9
 const SO_SNDBUF = 7
+const SO_RCVBUF = 8
 const SO_LINGER = 13
 export const SO_REUSEPORT = 15
 export const SO_RCVLOWAT = 18
+const SO_RCVBUFFORCE = 33
 const SO_COOKIE = 57
+/** Since Linux 5.15: which buffers' sizes were set, rather than found by the system. */
+const SO_BUF_LOCK = 72
 
 // <netinet/tcp.h>, <netinet/in.h>
 export const IPPROTO_TCP = 6
@@ -337,6 +341,20 @@ export function sendBufferBytes(fd: number): number {
   scratchInts[0] = 0
   scratchInts[1] = 4
   return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** What the receive queue may hold, the system's overhead included. 0 where the socket can't tell. */
+export function receiveBufferBytes(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** Takes CAP_NET_ADMIN. The system goes on from there as it finds fit. */
+export function resizeReceiveBuffer(fd: number, bytes: number): void {
+  // It doubles what it is told.
+  setIntOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes / 2)
+  setIntOption(fd, SOL_SOCKET, SO_BUF_LOCK, 0)
 }
 
 /** Writes the number that names this socket, and no other since the system's start: 64 bits. @returns 0 or -1 */

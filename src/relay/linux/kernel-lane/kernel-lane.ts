@@ -252,14 +252,19 @@ export class KernelLane {
     for (const place of this.#members.slice()) this.leave(this.#slot[place] ?? 0, why)
   }
 
-  /** How many moved bytes since this was last asked, as far as has been seen. */
-  takeActive(): number {
+  /** Those that moved bytes since `forgetActive`, as far as has been seen: the others cost nobody anything. */
+  leaveActive(why: KernelLaneLeave): void {
+    for (const place of this.#members.filter((each) => this.#active[each] === 1)) this.leave(this.#slot[place] ?? 0, why)
+  }
+
+  get active(): number {
     let active = 0
-    for (const place of this.#members) {
-      active += this.#active[place] ?? 0
-      this.#active[place] = 0
-    }
+    for (const place of this.#members) active += this.#active[place] ?? 0
     return active
+  }
+
+  forgetActive(): void {
+    for (const place of this.#members) this.#active[place] = 0
   }
 
   /** One that leaves, as far as it gets. */
@@ -426,23 +431,20 @@ export class KernelLane {
 
   /** Nothing passed is left to read. */
   #takeOut(place: number, slot: number): void {
-    const fds = [this.#table.fdOf(2 * slot), this.#table.fdOf(2 * slot + 1)]
+    const [downstream, upstream] = [this.#table.fdOf(2 * slot), this.#table.fdOf(2 * slot + 1)]
+    const [downstreamBytes, upstreamBytes] = [libc.receiveBufferBytes(downstream), libc.receiveBufferBytes(upstream)]
     // Each call waits for the packet that is being handled, and the program is not run for the next.
-    for (const fd of fds) libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
-    if (!this.#isDone(place, 0) || !this.#isDone(place, 1)) {
-      if (this.#placeOf[slot] !== place) return
+    libc.setIntOption(downstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
+    libc.setIntOption(upstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
+    const isOut = this.#isOut(place, slot)
+    if (this.#placeOf[slot] !== place) return
+    if (!isOut) {
       this.#lookForBytes(slot)
       this.#retryLater(place)
-      return
     }
-    this.#removeVerdicts(place)
-    if (!this.#isRead(place, 0) || !this.#isRead(place, 1)) {
-      // This thread was held up between the two calls, and so much has come that the program was run: what it passed would be lost with the maps' hold.
-      for (const [side, fd] of fds.entries()) this.#maps.addVerdict(2 * place + side, fd)
-      this.#lookForBytes(slot)
-      this.#retryLater(place)
-      return
-    }
+    // The mark has made room for itself, which a reader that stops would fill.
+    for (const [fd, bytes] of [[downstream, downstreamBytes], [upstream, upstreamBytes]] as const) if (libc.receiveBufferBytes(fd) > bytes) libc.resizeReceiveBuffer(fd, bytes)
+    if (!isOut) return
     const errors: [number, number] = [this.#error[2 * place] ?? 0, this.#error[2 * place + 1] ?? 0]
     this.#refresh(place, slot)
     // What came for a peer that has gone was thrown away, uncounted.
@@ -450,6 +452,16 @@ export class KernelLane {
     this.#forget(place, slot)
     this.#lookForBytes(slot)
     this.#events.left(slot, leaves[this.#why[place] ?? 0] ?? 'ending', errors)
+  }
+
+  /** Whether the program is not run for it any more, and has passed nothing that was not read. */
+  #isOut(place: number, slot: number): boolean {
+    if (!this.#isDone(place, 0) || !this.#isDone(place, 1)) return false
+    this.#removeVerdicts(place)
+    if (this.#isRead(place, 0) && this.#isRead(place, 1)) return true
+    // This thread was held up between the two calls, and so much has come that the program was run: what it passed would be lost with the maps' hold.
+    for (let side = 0; side <= 1; side++) this.#maps.addVerdict(2 * place + side, this.#table.fdOf(2 * slot + side))
+    return false
   }
 
   #isDone(place: number, side: number): boolean {

@@ -2,7 +2,7 @@
 // `core/kernel-lane-policy.ts`.
 
 import { openSync, readSync } from 'node:fs'
-import { isBusy, isSaturated, mayEnter, type KernelLaneLeave, type KernelLaneMode } from '../../../core/kernel-lane-policy.ts'
+import { isBusy, isSaturated, mayEnter, type LaneCandidateFacts, type KernelLaneLeave, type KernelLaneMode } from '../../../core/kernel-lane-policy.ts'
 import { slotState, type ConnectionTable } from '../connection-table.ts'
 import type { Clock } from '../pending-bytes.ts'
 import type { KernelLane } from './kernel-lane.ts'
@@ -10,6 +10,10 @@ import type { KernelLane } from './kernel-lane.ts'
 const lookMs = 100
 /** At `always`: in as soon as can be, and in again. */
 const eagerLookMs = 2
+/** What the cores did before says nothing. */
+const staleMs = 1_000
+/** Of one look: going in takes some 30 µs, and relaying waits meanwhile. */
+const entriesMax = 32
 /** In the lane for so long: what it was before does not count any more. */
 const soundMs = 10_000
 
@@ -94,35 +98,48 @@ export class LaneCandidates {
     const elapsedMs = Math.max(1, nowMs - this.#lookedMs)
     this.#lookedMs = nowMs
     const slots = this.#slots
-    let active = this.#lane.takeActive()
+    let active = this.#lane.active
     for (const slot of slots) if (this.#bytesOf(slot) !== this.#seenBytes[slot]) active += 1
     if (this.#mode === 'auto') this.#judge(active)
-    let kept = 0
-    for (const slot of slots) {
-      const isKept = this.#isOpen(slot) && !this.#enter(slot, elapsedMs)
-      if (isKept) slots[kept++] = slot
-      else this.#isCandidate[slot] = 0
+    this.#lane.forgetActive()
+    this.#admit(elapsedMs)
+    const isOver = slots.length === 0 && (this.#mode === 'always' || this.#lane.size === 0)
+    this.#lookAtMs = isOver ? Infinity : nowMs + this.#lookMs
+  }
+
+  #admit(elapsedMs: number): void {
+    const slots = this.#slots
+    // Those that leave meanwhile are added behind.
+    const count = slots.length
+    let [kept, entered] = [0, 0]
+    for (let index = 0; index < count; index++) {
+      const slot = slots[index] ?? 0
+      const facts = this.#factsOf(slot, elapsedMs)
+      if (!this.#isOpen(slot)) {
+        this.#isCandidate[slot] = 0
+      } else if (entered < entriesMax && mayEnter(this.#mode, this.#saturated, facts) && this.#lane.enter(slot)) {
+        this.#isCandidate[slot] = 0
+        this.#enteredMs[slot] = this.#clock.nowMs
+        entered += 1
+      } else {
+        slots[kept++] = slot
+      }
     }
-    slots.length = kept
-    this.#lookAtMs = kept === 0 && (this.#mode === 'always' || this.#lane.size === 0) ? Infinity : nowMs + this.#lookMs
+    slots.splice(kept, count - kept)
   }
 
   #judge(active: number): void {
-    const idleShare = isBusy(active) ? this.#idle.read() : 1
-    const before = this.#saturated
-    this.#saturated = isSaturated(before, active, idleShare)
-    if (this.#saturated && !before) this.#lane.leaveAll('saturated')
+    const idleShare = isBusy(active) ? this.#idle.read(this.#clock.nowMs) : 1
+    this.#saturated = isSaturated(this.#saturated, active, idleShare)
+    if (this.#saturated) this.#lane.leaveActive('saturated')
   }
 
-  #enter(slot: number, elapsedMs: number): boolean {
+  #factsOf(slot: number, elapsedMs: number): LaneCandidateFacts {
     const { nowMs } = this.#clock
     const bytes = this.#bytesOf(slot)
     const bytesPerSecond = (bytes - (this.#seenBytes[slot] ?? 0)) * 1_000 / elapsedMs
     this.#seenBytes[slot] = bytes
-    const facts = { relayedMs: nowMs - (this.#beganMs[slot] ?? 0), bytesPerSecond, sinceLeftMs: nowMs - (this.#leftMs[slot] ?? 0), bulkyLeaves: this.#bulkyLeaves[slot] ?? 0 }
-    if (!mayEnter(this.#mode, this.#saturated, facts) || !this.#lane.enter(slot)) return false
-    this.#enteredMs[slot] = nowMs
-    return true
+    return { relayedMs: nowMs - (this.#beganMs[slot] ?? 0), bytesPerSecond, sinceLeftMs: nowMs - (this.#leftMs[slot] ?? 0), bulkyLeaves: this.#bulkyLeaves[slot] ?? 0 }
   }
 
   /** A half-closed connection has no use for the lane. */
@@ -144,23 +161,25 @@ export class LaneCandidates {
   }
 }
 
-/** Of all cores, since it was read last: /proc/stat, proc_stat(5). */
+/** Of all cores, since it was read last, or 1 where that is long ago: /proc/stat, proc_stat(5). */
 class IdleShare {
   #fd = -1
   readonly #text = Buffer.alloc(256)
   #idle = 0
   #total = 0
+  #readMs = -Infinity
 
-  read(): number {
+  read(nowMs: number): number {
     if (this.#fd === -1) this.#fd = openSync('/proc/stat', 'r')
     const length = readSync(this.#fd, this.#text, 0, this.#text.length, 0)
     // cpu user nice system idle iowait irq softirq steal guest guest_nice; guests are counted in user and nice too.
     const ticks = this.#text.toString('latin1', 0, length).split('\n', 1)[0]?.split(/ +/).slice(1, 9).map(Number) ?? []
     const total = ticks.reduce((sum, each) => sum + each, 0)
     const idle = (ticks[3] ?? 0) + (ticks[4] ?? 0)
-    const share = total === this.#total ? 1 : (idle - this.#idle) / (total - this.#total)
+    const share = total === this.#total || nowMs - this.#readMs > staleMs ? 1 : (idle - this.#idle) / (total - this.#total)
     this.#idle = idle
     this.#total = total
+    this.#readMs = nowMs
     return share
   }
 }
