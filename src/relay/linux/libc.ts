@@ -327,13 +327,19 @@ export function receivedBytes(fd: number): number {
   return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
 }
 
-/**
- * Bytes that were given to the send queue by whomever; only differences mean something. Never too many: what is acknowledged
- * between the two calls is missing. -1 where the socket can't tell.
- */
+/** An acknowledgement may come between two calls, but not between every two. */
+const givenLooksMax = 16
+
+/** Bytes that were given to the send queue by whomever; only differences mean something. -1 where the socket can't tell. */
 export function givenBytes(fd: number): number {
-  const acknowledged = acknowledgedBytes(fd)
-  return acknowledged === -1 ? -1 : acknowledged + unacknowledgedBytes(fd)
+  let acknowledged = acknowledgedBytes(fd)
+  for (let look = 0; look < givenLooksMax; look++) {
+    const given = acknowledged + unacknowledgedBytes(fd)
+    const before = acknowledged
+    acknowledged = acknowledgedBytes(fd)
+    if (acknowledged === before) return given
+  }
+  return -1
 }
 
 /** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */

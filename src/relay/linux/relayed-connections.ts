@@ -106,7 +106,8 @@ export class RelayedConnections implements RelayEvents {
   }
 
   due(slot: number): void {
-    const { table, clock, wheel, peerWatch } = this.#parts
+    const { table, clock, wheel, peerWatch, lane } = this.#parts
+    lane?.look(slot)
     const tenant = this.#tenant(slot)
     const activityMs = table.activityMs[slot] ?? 0
     const bits = table.relayBits[slot] ?? 0

@@ -28,8 +28,9 @@ const budgetBytesMin = 4 * 1024
 /** What one read of a connection that leaves may bring, and what it may move before the others have their turn. */
 const readBytesMax = 64 * 1024
 const turnBytesMax = 256 * 1024
-/** Counts of connections in the lane are read so often, for metrics and deadlines. */
+/** Counts of connections in the lane are read so often, for metrics and the policy; ever less often while nobody moves a byte. */
 const sweepMs = 100
+const sweepMsMax = 800
 /** A connection that leaves and waits for the kernel is looked at after 1, 2, 4 … of these. */
 const retryMs = 1
 const retryMsMax = 64
@@ -122,6 +123,7 @@ export class KernelLane {
   #retries: number[] = []
   #retriesBefore: number[] = []
   #sweepAtMs = Infinity
+  #sweepEveryMs = sweepMs
 
   constructor({ table, cells, clock, epoll, pending, maps, relayEvents, events }: KernelLaneParts) {
     this.#table = table
@@ -192,7 +194,8 @@ export class KernelLane {
     this.#members.push(place)
     this.#count(relayCell.kernelLaneEntries, 1)
     this.#count(relayCell.kernelLaneConnections, 1)
-    if (this.#sweepAtMs === Infinity) this.#sweepAtMs = this.#clock.nowMs + sweepMs
+    this.#sweepEveryMs = sweepMs
+    this.#sweepAtMs = Math.min(this.#sweepAtMs, this.#clock.nowMs + sweepMs)
     for (const token of [downstream, upstream]) {
       const fd = this.#table.fdOf(token)
       if (!this.#maps.addVerdict(2 * place + (token & 1), fd)) {
@@ -295,6 +298,17 @@ export class KernelLane {
     this.#everIn[slot] = 0
   }
 
+  /** Before its deadlines are judged: what it has moved by now counts. */
+  look(slot: number): void {
+    const place = this.#placeOf[slot] ?? none
+    if (place !== none) this.#refresh(place, slot)
+  }
+
+  /** Between two sweeps. */
+  get sweepEveryMs(): number {
+    return this.#sweepEveryMs
+  }
+
   /** At the end of `token`'s stream: whether all that its peer has sent was moved, by whomever. */
   isWhole(token: number): boolean {
     if (this.#everIn[token >> 1] === 0) return true
@@ -306,14 +320,16 @@ export class KernelLane {
   run(): void {
     this.#retry()
     if (this.#clock.nowMs < this.#sweepAtMs) return
-    this.#sweepAtMs = this.#members.length === 0 ? Infinity : this.#clock.nowMs + sweepMs
+    let isQuiet = true
     for (let index = this.#members.length - 1; index >= 0; index--) {
       const place = this.#members[index] ?? 0
       const slot = this.#slot[place] ?? 0
-      this.#refresh(place, slot)
+      if (this.#refresh(place, slot)) isQuiet = false
       // A notice that found no room in the ring.
       if (this.#stay[place] === stay.in && (this.#maps.stopped(2 * place) || this.#maps.stopped(2 * place + 1))) this.leave(slot, 'bulky')
     }
+    this.#sweepEveryMs = isQuiet ? Math.min(sweepMsMax, 2 * this.#sweepEveryMs) : sweepMs
+    this.#sweepAtMs = this.#members.length === 0 ? Infinity : this.#clock.nowMs + this.#sweepEveryMs
   }
 
   readonly #noticed = (mark: number): void => this.noticed(mark)
@@ -414,14 +430,14 @@ export class KernelLane {
     this.#countRedirected(mark, token, this.#maps.redirected(mark))
     const given = libc.givenBytes(this.#table.fdOf(token ^ 1))
     const missing = (this.#givenBefore[mark ^ 1] ?? 0) + (this.#moved[mark] ?? 0) - given
-    if (given === -1 || missing === 0) {
+    if (given !== -1 && missing === 0) {
       this.#ordered[mark] = 1
       this.#stuckSinceMs[place] = 0
       return true
     }
     const { nowMs } = this.#clock
     if (this.#stuckSinceMs[place] === 0) this.#stuckSinceMs[place] = nowMs
-    if (missing < 0 || nowMs - (this.#stuckSinceMs[place] ?? 0) > stuckMsMax) {
+    if ((given !== -1 && missing < 0) || nowMs - (this.#stuckSinceMs[place] ?? 0) > stuckMsMax) {
       this.#events.corrupted(token >> 1, `${Math.abs(missing)} bytes ${missing < 0 ? 'too many' : 'are missing'} behind ${this.#moved[mark]} redirected ones`)
       return false
     }
@@ -510,17 +526,21 @@ export class KernelLane {
     this.#count(relayCell.kernelLaneConnections, -1)
   }
 
-  #refresh(place: number, slot: number): void {
-    for (let side = 0; side <= 1; side++) this.#countRedirected(2 * place + side, 2 * slot + side, this.#maps.redirected(2 * place + side))
+  /** @returns whether bytes have moved since */
+  #refresh(place: number, slot: number): boolean {
+    const downstream = this.#countRedirected(2 * place, 2 * slot, this.#maps.redirected(2 * place))
+    const upstream = this.#countRedirected(2 * place + 1, 2 * slot + 1, this.#maps.redirected(2 * place + 1))
+    return downstream || upstream
   }
 
-  #countRedirected(mark: number, token: number, redirected: number): void {
+  #countRedirected(mark: number, token: number, redirected: number): boolean {
     const more = (redirected - (this.#seen[mark] ?? 0)) >>> 0
-    if (more === 0) return
+    if (more === 0) return false
     this.#seen[mark] = redirected
     this.#active[mark >> 1] = 1
     this.#moved[mark] = (this.#moved[mark] ?? 0) + more
     this.#countRead(token, more)
+    return true
   }
 
   #countRead(token: number, bytes: number): void {
