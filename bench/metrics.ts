@@ -4,7 +4,7 @@ import type { LoadSpec } from './load/load.ts'
 
 export type MetricName =
   | 'requestsPerSecond' | 'connectionsPerSecond' | 'gigabytesPerSecond'
-  | 'cpuUsPerRequest' | 'cpuUsPerConnection' | 'cpuSecondsPerGigabyte'
+  | 'cpuUsPerRequest' | 'machineCpuUsPerRequest' | 'cpuUsPerConnection' | 'cpuSecondsPerGigabyte'
   | 'p50Us' | 'p90Us' | 'p99Us' | 'p999Us' | 'maxUs' | 'generatorLateP50Us' | 'generatorLateP99Us'
   | 'beforeP50Us' | 'beforeP99Us' | 'newStreamMs' | 'megabytesPerSecond' | 'logMegabytesPerSecond' | 'stalledStreams' | 'stalledMib' | 'stalledKibPerStream'
   | 'answered504' | 'answeredOther' | 'closedUnanswered' | 'unanswered' | 'slowestAnswerMs' | 'pendingMib'
@@ -39,6 +39,7 @@ export const columnsOf: Readonly<Record<LoadSpec['kind'], readonly Column[]>> = 
   echo: [
     { metric: 'requestsPerSecond', title: 'requests/s', digits: 0, compared: 'more' },
     { metric: 'cpuUsPerRequest', title: 'CPU µs/request', digits: 1, compared: 'less' },
+    { metric: 'machineCpuUsPerRequest', title: 'of the whole machine', digits: 1 },
     microseconds('p50Us', 'p50'), microseconds('p99Us', 'p99'), microseconds('p999Us', 'p99.9'),
     memory, ...cores,
   ],

@@ -1,6 +1,7 @@
 // The configuration after it has been read: plain data, every default resolved, every reference checked. Nothing that
 // gets one of these checks it again. It can be cloned between threads.
 
+import type { KernelLaneMode } from '../core/kernel-lane-policy.ts'
 import type { ListenerLimits, ProcessLimits } from '../core/limit/limits.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
@@ -80,6 +81,8 @@ export interface RelayConfig {
   readonly workers: 'auto' | number
   /** Of the Linux driver's threads, before they accept. */
   readonly warmUpMs: number
+  /** Of the Linux driver: whether the kernel moves bytes by itself. */
+  readonly kernelLane: KernelLaneMode
 }
 
 /** Those that no tenant can override: the tenant is not known before the hello. */

@@ -21,10 +21,15 @@ export const relayCell = {
   acceptPauses: 6,
   splices: 7,
   pacedAccepts: 8,
-  openConnections: 9,
-  openConnectionsBeforeHello: 10,
+  kernelLaneEntries: 9,
+  kernelLaneLeavesBulky: 10,
+  kernelLaneLeavesEnding: 11,
+  kernelLaneLeavesSaturated: 12,
+  openConnections: 13,
+  openConnectionsBeforeHello: 14,
+  kernelLaneConnections: 15,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 11,
+  openByListener: 16,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -54,5 +59,12 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
     acceptPauses: sum(relayCell.acceptPauses),
     splices: sum(relayCell.splices),
     pacedAccepts: sum(relayCell.pacedAccepts),
+    kernelLaneConnections: sum(relayCell.kernelLaneConnections),
+    kernelLaneEntries: sum(relayCell.kernelLaneEntries),
+    kernelLaneLeaves: {
+      bulky: sum(relayCell.kernelLaneLeavesBulky),
+      ending: sum(relayCell.kernelLaneLeavesEnding),
+      saturated: sum(relayCell.kernelLaneLeavesSaturated),
+    },
   }
 }

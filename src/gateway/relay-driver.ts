@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
 import { createActiveCells, type ActiveCells } from '../core/balance/active-counts.ts'
 import { admissionFigures, createAdmissionTables, type AdmissionTables } from '../core/limit/admission-tables.ts'
+import type { KernelLaneMode } from '../core/kernel-lane-policy.ts'
 import { listenerRowsMax } from '../core/listener-table.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
@@ -60,7 +61,7 @@ interface LinuxModule {
  * @throws {DriverUnavailableError}
  */
 export async function createRelay(
-  { driver, workers, warmUpMs }: RelayConfig,
+  { driver, workers, warmUpMs, kernelLane }: RelayConfig,
   { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay' | 'limits'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
@@ -80,7 +81,7 @@ export async function createRelay(
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
     const admission = admissionFor(count)
     const active = createActiveCells(count + (tunnel?.threads ?? 0))
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, kernelLane, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
     return { driver: relay, observation, active, admission }
   }
   let connections = 0
@@ -97,9 +98,10 @@ export async function createRelay(
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; kernelLane: KernelLaneMode; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
 ): RelayDriver {
   let told = false
+  let toldOfLane = false
   return new linux.LinuxDriver({
     ...options,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, fd: number) => tunnel.takeDescriptor(connection, fd) }),
@@ -115,6 +117,10 @@ function linuxDriver(
       // All workers find the same, and so do those that replace them.
       if (!told) logger.info({ why }, 'io_uring is not to be had: the relay makes one system call for each read and write')
       told = true
+    },
+    withoutLane: (why) => {
+      if (!toldOfLane) logger.warn({ why }, 'there is no kernel lane: every byte goes through the relay\'s threads')
+      toldOfLane = true
     },
     failed: (error, context) => observation.driverError(error, context),
   })

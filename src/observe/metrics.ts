@@ -98,6 +98,15 @@ export class Metrics {
     this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
     this.#counter('sluice_paced_accepts_total', 'Connections that waited for their accept in a storm, so that those that are relayed did not', () => relay().pacedAccepts ?? 0)
     this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
+    this.#gauge('sluice_kernel_lane_connections', 'Connections whose bytes the kernel moves by itself', () => relay().kernelLaneConnections ?? 0)
+    this.#counter('sluice_kernel_lane_entries_total', 'Times that a connection entered the kernel lane', () => relay().kernelLaneEntries ?? 0)
+    const leaves = new Counter({
+      name: 'sluice_kernel_lane_leaves_total', help: 'Times that a connection left the kernel lane: more than its budget at once, a FIN or RST, or cores that are full', labelNames: ['reason'], registers,
+      collect: () => {
+        leaves.reset()
+        for (const [reason, count] of Object.entries(relay().kernelLaneLeaves ?? {})) leaves.inc({ reason }, count)
+      },
+    })
     this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
   }
 

@@ -62,6 +62,8 @@ const munmap = call<[address: number, bytes: number]>('munmap', int, [pointer, s
 const systemCall = call<[number: number, a: number, b: number, c: number, d: number, e: number, f: number]>('syscall', 'long', ['long', pointer, pointer, pointer, pointer, pointer, pointer])
 const SYS_io_uring_setup = 425
 const SYS_io_uring_enter = 426
+/** Older than that, so each architecture has its own. */
+const SYS_bpf = process.arch === 'x64' ? 321 : 280
 
 export const AF_INET = 2
 export const AF_INET6 = 10
@@ -81,8 +83,15 @@ export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_KEEPALIVE = 9
+const SO_SNDBUF = 7
+const SO_RCVBUF = 8
 const SO_LINGER = 13
 export const SO_REUSEPORT = 15
+export const SO_RCVLOWAT = 18
+const SO_RCVBUFFORCE = 33
+const SO_COOKIE = 57
+/** Since Linux 5.15: which buffers' sizes were set, rather than found by the system. */
+const SO_BUF_LOCK = 72
 
 // <netinet/tcp.h>, <netinet/in.h>
 export const IPPROTO_TCP = 6
@@ -108,6 +117,7 @@ const SIOCOUTQ = 0x5411
 
 export const EPOLL_CTL_ADD = 1
 const EPOLL_CTL_DEL = 2
+const EPOLL_CTL_MOD = 3
 export const EPOLLIN = 0x1
 export const EPOLLPRI = 0x2
 export const EPOLLOUT = 0x4
@@ -117,7 +127,9 @@ export const EPOLLRDHUP = 0x2000
 export const EPOLLET = 2 ** 31
 const EPOLL_CLOEXEC = 0o2000000
 
+const PROT_READ = 0x1
 const PROT_READ_WRITE = 0x3
+const MAP_SHARED = 0x1
 const MAP_PRIVATE_ANONYMOUS = 0x22
 const MAP_SHARED_POPULATE = 0x8001
 
@@ -219,6 +231,21 @@ export function mapRing(fd: number, offset: number, byteLength: number): Int32Ar
   return new Int32Array(koffi.view(BigInt(address), byteLength))
 }
 
+/** bpf(2). @param attributes the address of a union bpf_attr, of so many bytes. @returns a descriptor or 0, or -1 */
+export function bpf(command: number, attributes: number, byteLength: number): number {
+  return systemCall(SYS_bpf, command, attributes, byteLength, 0, 0, 0)
+}
+
+/**
+ * A part of a BPF map, shared with the kernel and its programs; it keeps the map until it is unmapped.
+ * @throws {SystemError}
+ */
+export function mapShared(fd: number, { offset, byteLength, writable }: { readonly offset: number; readonly byteLength: number; readonly writable: boolean }): NativeMemory {
+  const address = check(mmap(0, byteLength, writable ? PROT_READ_WRITE : PROT_READ, MAP_SHARED, fd, offset), 'mmap of a BPF map')
+  mapped.set(address, byteLength)
+  return { address, bytes: new Uint8Array(koffi.view(BigInt(address), byteLength)) }
+}
+
 const scratch = allocate(4096)
 const scratchInts = new Int32Array(scratch.bytes.buffer, 0, 4)
 
@@ -281,6 +308,76 @@ export function queuedConnections(fd: number): number {
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1 ? 0 : tcpInfoInts[unackedInt] ?? 0
 }
 
+/** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */
+const bytesAckedInt = 120 / 4
+const bytesReceivedInt = 128 / 4
+const longTcpInfoBytes = 136
+const longTcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, longTcpInfoBytes / 4)
+const longTcpInfoLengthAt = 256
+const longTcpInfoLength = new Int32Array(scratch.bytes.buffer, longTcpInfoLengthAt, 1)
+
+/** @returns false where the socket can't tell */
+function readLongTcpInfo(fd: number): boolean {
+  longTcpInfoLength[0] = longTcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + longTcpInfoLengthAt) !== -1
+}
+
+function longTcpInfo(int: number): number {
+  return (longTcpInfoInts[int] ?? 0) + (longTcpInfoInts[int + 1] ?? 0) * 2 ** 32
+}
+
+/** Bytes that the peer has acknowledged; its SYN may count as one. -1 where the socket can't tell. */
+export function acknowledgedBytes(fd: number): number {
+  return readLongTcpInfo(fd) ? longTcpInfo(bytesAckedInt) : -1
+}
+
+/** Bytes that have come in order; FIN counts as one. -1 where the socket can't tell. */
+export function receivedBytes(fd: number): number {
+  return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
+}
+
+/** An acknowledgement may come between two calls, but not between every two. */
+const givenLooksMax = 16
+
+/** Bytes that were given to the send queue by whomever; only differences mean something. -1 where the socket can't tell. */
+export function givenBytes(fd: number): number {
+  let acknowledged = acknowledgedBytes(fd)
+  for (let look = 0; look < givenLooksMax; look++) {
+    const given = acknowledged + unacknowledgedBytes(fd)
+    const before = acknowledged
+    acknowledged = acknowledgedBytes(fd)
+    if (acknowledged === before) return given
+  }
+  return -1
+}
+
+/** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */
+export function sendBufferBytes(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** What the receive queue may hold, the system's overhead included. 0 where the socket can't tell. */
+export function receiveBufferBytes(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** Takes CAP_NET_ADMIN. The system goes on from there as it finds fit. */
+export function resizeReceiveBuffer(fd: number, bytes: number): void {
+  // It doubles what it is told.
+  setIntOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes / 2)
+  setIntOption(fd, SOL_SOCKET, SO_BUF_LOCK, 0)
+}
+
+/** Writes the number that names this socket, and no other since the system's start: 64 bits. @returns 0 or -1 */
+export function readCookie(fd: number, to: number): number {
+  scratchInts[0] = 8
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, to, scratch.address)
+}
+
 /** A pipe's two ends, or undefined where the system has none left. */
 export function createPipe(): { readonly readFd: number; readonly writeFd: number } | undefined {
   if (pipe2(scratch.address, O_NONBLOCK | O_CLOEXEC) === -1) return undefined
@@ -335,6 +432,13 @@ export class Epoll {
     scratchInts[0] = events
     scratchInts[epollTokenInt] = token
     return epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, scratch.address)
+  }
+
+  /** Of one that was added; what is there already is told of again. @returns 0 or -1 */
+  modify(fd: number, events: number, token: number): number {
+    scratchInts[0] = events
+    scratchInts[epollTokenInt] = token
+    return epoll_ctl(this.fd, EPOLL_CTL_MOD, fd, scratch.address)
   }
 
   remove(fd: number): void {

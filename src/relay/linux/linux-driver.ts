@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clearActiveOf, type ActiveCells } from '../../core/balance/active-counts.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { releaseThread } from '../../core/limit/holds.ts'
+import type { KernelLaneMode } from '../../core/kernel-lane-policy.ts'
 import type { ListenerTable } from '../../core/listener-table.ts'
 import type { LiveThread } from '../../core/live/live-connection.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -51,6 +52,8 @@ export interface LinuxDriverOptions {
   readonly active?: ActiveCells
   /** How long workers rehearse before the first connection (warm-up.ts); those that replace one do not: connections wait for them. */
   readonly warmUpMs: number
+  /** Whether the kernel moves bytes by itself (kernel-lane/). */
+  readonly kernelLane: KernelLaneMode
   /**
    * Takes connections to tunnel hostnames, in the main thread and until `stop` has resolved: `fd` is the taker's, who closes
    * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
@@ -62,6 +65,8 @@ export interface LinuxDriverOptions {
   readonly observed: (message: unknown, worker: number) => void
   /** A worker has no io_uring, and why: it makes one system call for each read and write. */
   readonly withoutRing: (why: string) => void
+  /** A worker has no kernel lane, or no longer, and why: every byte goes through the worker. */
+  readonly withoutLane: (why: string) => void
   /** A failure that belongs to no connection. */
   readonly failed: (error: Error, context: string) => void
 }
@@ -161,6 +166,11 @@ export class LinuxDriver implements RelayDriver {
     await seat?.replacing
   }
 
+  /** Everybody leaves the kernel lane, and may go in again: for tests of that. */
+  async leaveKernelLane(): Promise<void> {
+    await this.#all(() => ({ kind: 'leave-lane' }))
+  }
+
   /** A worker that dies meanwhile has lost its connections, but its successor accepts others while there is a listener. */
   async #drain(seat: WorkerSeat): Promise<void> {
     for (;;) {
@@ -199,7 +209,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets, active, admission } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, handOver, tickets, active, admission } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -208,6 +218,7 @@ export class LinuxDriver implements RelayDriver {
         pipes: Math.max(1, Math.min(pipesMax, Math.floor(pipesOfAllMax / workers))),
         connectionsMax,
         handsOver: handOver !== undefined,
+        kernelLane,
         ...(tickets === undefined ? {} : { tickets }),
         ...(active === undefined ? {} : { active }),
         ...(admission === undefined ? {} : { admission }),
@@ -228,6 +239,7 @@ export class LinuxDriver implements RelayDriver {
     switch (message.kind) {
       case 'observed': this.#options.observed(message.message, worker); break
       case 'without-ring': this.#options.withoutRing(message.why); break
+      case 'without-lane': this.#options.withoutLane(message.why); break
       case 'failed': this.#options.failed(message.error, message.context); break
       // Also while the driver stops: who takes it closes it.
       case 'handed-over': this.#options.handOver?.(message.connection, message.fd); break

@@ -14,6 +14,9 @@ import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
+import { LaneUnavailableError } from './kernel-lane/bpf.ts'
+import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
+import { selfTest } from './kernel-lane/self-test.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
@@ -37,6 +40,7 @@ export interface WorkerObserver {
 
 const eventsPerWait = 512
 const wakeToken = -1
+const laneToken = -2
 
 export class RelayWorker {
   readonly #data: RelayWorkerData
@@ -74,6 +78,7 @@ export class RelayWorker {
       data, cells, clock, epoll, post,
       descriptors: this.#descriptors,
       ring: this.#openRing(),
+      laneMaps: this.#openLane(),
       ended: (record) => observer.connectionEnded(record),
       refused: (refusal, record) => {
         if (observer.connectionRefused === undefined) observer.connectionEnded(record())
@@ -120,6 +125,7 @@ export class RelayWorker {
     for (let index = 0; index < count; index++) {
       const token = this.#epoll.tokenAt(index)
       if (token === wakeToken) woken = true
+      else if (token === laneToken) this.#connections.readLaneNotices()
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
@@ -141,6 +147,23 @@ export class RelayWorker {
     }
     this.#descriptors.ring[0] = ring.fd + 1
     return ring
+  }
+
+  #openLane(): LaneMaps | undefined {
+    if (this.#data.kernelLane === 'off') return undefined
+    let maps: LaneMaps | undefined
+    try {
+      maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      selfTest(maps)
+      for (const [index, fd] of maps.fds.entries()) this.#descriptors.lane[index] = fd + 1
+      libc.check(this.#epoll.add(maps.noticesFd, libc.EPOLLIN, laneToken), 'epoll_ctl on the kernel lane')
+      return maps
+    } catch (error) {
+      maps?.close()
+      if (!(error instanceof LaneUnavailableError || error instanceof libc.SystemError)) throw error
+      this.#post({ kind: 'without-lane', why: error.message })
+      return undefined
+    }
   }
 
   /** Whole milliseconds, rounded up: a wait that ends early would only be repeated. */
@@ -182,6 +205,7 @@ export class RelayWorker {
         case 'close':
           this.#post({ kind: 'answer', number, value: this.#connections.close(request.refs) })
           return
+        case 'leave-lane': this.#connections.leaveLane(); break
         case 'crash': throw new Error('told to crash')
         default: request satisfies never
       }

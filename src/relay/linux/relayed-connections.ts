@@ -13,6 +13,8 @@ import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { BatchRelay } from './batch-relay.ts'
 import type { ByteRelay, RelayEvents } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
+import type { KernelLane } from './kernel-lane/kernel-lane.ts'
+import type { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import { SHUT_WR, shutdown } from './libc.ts'
 import type { PeerWatch } from './peer-watch.ts'
 import type { Clock } from './pending-bytes.ts'
@@ -26,6 +28,11 @@ export interface RelayedParts {
   readonly batch: BatchRelay
   readonly closer: SocketCloser
   readonly peerWatch: PeerWatch
+  /** Absent: there is none. */
+  readonly lane: KernelLane | undefined
+  readonly candidates: LaneCandidates | undefined
+  /** What `side` has sent is not what was moved. */
+  readonly corrupted: (slot: number, what: string) => void
   readonly connectionId: (number: number) => string
   readonly ended: (slot: number, record: ConnectionRecord) => void
 }
@@ -53,6 +60,8 @@ export class RelayedConnections implements RelayEvents {
     table.connectMs[slot] = facts.connectMs
     table.activityMs[slot] = clock.nowMs
     peerWatch.begin(slot)
+    this.#parts.lane?.begin(slot)
+    this.#parts.candidates?.begin(slot)
     wheel.set(slot, Math.min(this.#deadlineMs(slot), peerWatch.nextLookMs(slot)))
   }
 
@@ -75,6 +84,10 @@ export class RelayedConnections implements RelayEvents {
     const { table, clock, wheel, closer } = this.#parts
     const bits = table.relayBits[slot] ?? 0
     if (hasFin(bits, side)) return
+    if (this.#parts.lane?.isWhole(side === 'downstream' ? 2 * slot : 2 * slot + 1) === false) {
+      this.#parts.corrupted(slot, `the ${side} side has sent more, or less, than was moved`)
+      return
+    }
     const other = side === 'downstream' ? 2 * slot + 1 : 2 * slot
     shutdown(table.fdOf(other), SHUT_WR)
     const now = withFinished(withFin(bits, side), side === 'downstream' ? 'upstream' : 'downstream')
@@ -96,7 +109,8 @@ export class RelayedConnections implements RelayEvents {
   }
 
   due(slot: number): void {
-    const { table, clock, wheel, peerWatch } = this.#parts
+    const { table, clock, wheel, peerWatch, lane } = this.#parts
+    lane?.look(slot)
     const tenant = this.#tenant(slot)
     const activityMs = table.activityMs[slot] ?? 0
     const bits = table.relayBits[slot] ?? 0
@@ -181,6 +195,7 @@ export class RelayedConnections implements RelayEvents {
 
   #record(slot: number, reason: TerminationReason, closedBy: ClosedBy): void {
     const { table, clock, connectionId, ended } = this.#parts
+    this.#parts.lane?.release(slot)
     const endpoint = table.endpoints[slot]
     if (endpoint !== undefined) this.#tenant(slot).active.ended(endpoint)
     const downstream = table.downstreamAddress(slot)

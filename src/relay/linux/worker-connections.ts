@@ -12,6 +12,7 @@ import type { ProcessLimits } from '../../core/limit/limits.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { KernelLaneLeave } from '../../core/kernel-lane-policy.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
 import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
@@ -25,6 +26,9 @@ import { ConnectionSetup } from './connection-setup.ts'
 import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
 import { DeferredCalls } from './deferred-calls.ts'
 import type { WorkerDescriptors } from './descriptors.ts'
+import { KernelLane } from './kernel-lane/kernel-lane.ts'
+import { LaneCandidates } from './kernel-lane/lane-candidates.ts'
+import type { LaneMaps } from './kernel-lane/lane-maps.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { PendingBytes, type Clock } from './pending-bytes.ts'
@@ -46,6 +50,8 @@ export interface WorkerConnectionsParts {
   readonly epoll: libc.Epoll
   readonly descriptors: WorkerDescriptors
   readonly ring: BatchRing | undefined
+  /** Absent: every byte goes through this thread. */
+  readonly laneMaps: LaneMaps | undefined
   readonly post: (message: FromWorker) => void
   readonly ended: (record: ConnectionRecord) => void
   readonly refused: (refusal: RefusedAtAccept, record: () => ConnectionRecord) => void
@@ -66,6 +72,8 @@ export class WorkerConnections {
   readonly #closer: SocketCloser
   readonly #relayed: RelayedConnections
   readonly #setup: ConnectionSetup
+  readonly #lane: KernelLane | undefined
+  readonly #candidates: LaneCandidates | undefined
   readonly #listenerTable: ListenerTable
   readonly #local = new SocketAddressCell()
   readonly #event = { readable: false, writable: false, ending: false }
@@ -73,7 +81,7 @@ export class WorkerConnections {
   #draining = false
 
   constructor(parts: WorkerConnectionsParts) {
-    const { data, cells, clock, epoll, descriptors, ring, post } = parts
+    const { data, cells, clock, epoll, descriptors, ring, laneMaps, post } = parts
     this.#parts = parts
     this.#listenerTable = new ListenerTable(data.listenerTable)
     const table = new ConnectionTable(descriptors.connections)
@@ -95,8 +103,17 @@ export class WorkerConnections {
     })
     this.#batch = new BatchRelay({ table, bytes: this.#bytes, pending, ring })
     this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
+    if (laneMaps !== undefined) {
+      const lane = new KernelLane({
+        table, cells, clock, epoll, pending, relayEvents: connectionEvents, maps: laneMaps,
+        events: { left: (slot, why, errors) => this.#leftLane(slot, why, errors), corrupted: (slot, what) => this.#corrupted(slot, what) },
+      })
+      this.#lane = lane
+      this.#candidates = new LaneCandidates({ table, clock, lane, mode: data.kernelLane })
+    }
     this.#relayed = new RelayedConnections({
       table, wheel, clock, bytes: this.#bytes, batch: this.#batch, closer: this.#closer, peerWatch: new PeerWatch(table, clock), ended,
+      lane: this.#lane, candidates: this.#candidates, corrupted: (slot, what) => this.#corrupted(slot, what),
       connectionId: (number) => this.#idOf(number),
     })
     this.#setup = new ConnectionSetup({
@@ -120,7 +137,8 @@ export class WorkerConnections {
 
   /** Until something is due, in milliseconds; Infinity where nothing is. */
   get waitMs(): number {
-    return this.#queue.isEmpty ? this.#wheel.waitMs(this.#parts.clock.nowMs) : 0
+    if (!this.#queue.isEmpty) return 0
+    return Math.min(this.#wheel.waitMs(this.#parts.clock.nowMs), this.#lane?.waitMs ?? Infinity, this.#candidates?.waitMs ?? Infinity)
   }
 
   /**
@@ -189,6 +207,10 @@ export class WorkerConnections {
   }
 
   ready(token: number, events: number): void {
+    if (this.#lane?.holds(token >> 1) === true) {
+      this.#lane.ready(token, events)
+      return
+    }
     const event = this.#event
     event.readable = (events & libc.EPOLLIN) !== 0
     event.writable = (events & libc.EPOLLOUT) !== 0
@@ -206,8 +228,18 @@ export class WorkerConnections {
   finishTurn(): void {
     this.#batch.pump()
     this.#queue.run(this.#pump)
+    this.#lane?.run()
+    this.#candidates?.run()
     const { nowMs } = this.#parts.clock
     for (let slot = this.#wheel.takeDue(nowMs); slot !== -1; slot = this.#wheel.takeDue(nowMs)) this.#due(slot)
+  }
+
+  leaveLane(): void {
+    this.#lane?.leaveAll('saturated')
+  }
+
+  readLaneNotices(): void {
+    this.#lane?.readNotices()
   }
 
   /** Before the next wait. */
@@ -274,7 +306,31 @@ export class WorkerConnections {
 
   /** A turn of one that used up its last. */
   readonly #pump = (token: number): void => {
-    if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+    if (this.#lane?.holds(token >> 1) === true) this.#lane.step(token >> 1)
+    else if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+  }
+
+  #leftLane(slot: number, why: KernelLaneLeave, errors: readonly [number, number]): void {
+    this.#candidates?.left(slot, why)
+    for (const [side, error] of errors.entries()) {
+      const token = 2 * slot + side
+      if (this.#table.state[slot] !== slotState.relaying) return
+      if (error !== 0) {
+        this.#bytes.readNothing(token, error)
+        continue
+      }
+      this.#table.set(token, tokenBit.readable)
+      this.#queue.add(token)
+    }
+  }
+
+  /** Its peers must not take what they got for whole. Never seen; and nobody goes into the lane after it. */
+  #corrupted(slot: number, what: string): void {
+    const error = new Error(`bytes were lost or doubled in the kernel: ${what}`)
+    this.#parts.post({ kind: 'failed', error, context: `connection ${this.#idOf(this.#table.number[slot] ?? 0)} is reset, and the kernel lane closed` })
+    this.#candidates?.close()
+    this.#endSlot(slot, 'worker-failed')
+    this.#lane?.leaveAll('saturated')
   }
 
   #due(slot: number): void {

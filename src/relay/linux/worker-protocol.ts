@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ActiveCells } from '../../core/balance/active-counts.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
+import type { KernelLaneMode } from '../../core/kernel-lane-policy.ts'
 import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
@@ -22,6 +23,8 @@ export type WorkerRequest =
   | { readonly kind: 'drain' }
   /** Answered once everything is closed; the worker then ends. */
   | { readonly kind: 'stop' }
+  /** Everybody leaves the kernel lane, and may go in again: for tests of that. */
+  | { readonly kind: 'leave-lane' }
   /** Throws, as a bug would: for tests of what happens then. */
   | { readonly kind: 'crash' }
 
@@ -49,6 +52,8 @@ export type FromWorker =
   | { readonly kind: 'handed-over'; readonly fd: number; readonly connection: HandedOver }
   /** It has no io_uring: one system call for each read and write. */
   | { readonly kind: 'without-ring'; readonly why: string }
+  /** Its connections have no kernel lane, and why. */
+  | { readonly kind: 'without-lane'; readonly why: string }
   /** From the worker's observer, to whoever made it. */
   | { readonly kind: 'observed'; readonly message: unknown }
 
@@ -68,6 +73,7 @@ export interface RelayWorkerData {
   readonly handsOver: boolean
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
   readonly tickets?: TicketSecrets
+  readonly kernelLane: KernelLaneMode
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
   /** To rehearse for before it is there for others (warm-up.ts); 0: not at all. */
