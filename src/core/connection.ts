@@ -11,6 +11,7 @@
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
+import type { DialFailureKind } from './balance/dial-failures.ts'
 import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
@@ -199,7 +200,7 @@ export class Connection {
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
         if (this.#state !== 'dialing') break
-        if (event.failure !== 'error') this.#tellDialFailed()
+        if (event.failure !== 'error') this.#tellFailed('dial')
         this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
         break
       case 'upstream-answered':
@@ -447,8 +448,8 @@ export class Connection {
   }
 
   /** What lies here, such as descriptors that are used up, is not told: it says nothing of the endpoint. */
-  #tellDialFailed(): void {
-    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.dialFailed(this.#endpoint)
+  #tellFailed(kind: DialFailureKind): void {
+    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.failed(this.#endpoint, kind)
   }
 
   #uncount(): void {
@@ -565,6 +566,7 @@ export class Connection {
   #onNoAnswer(reason: TerminationReason, detail: string, nowMs: number): void {
     this.#connectMs = undefined
     this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+    this.#tellFailed('answer')
     this.#onAttemptFailed(reason, detail, nowMs)
   }
 
@@ -599,7 +601,7 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-        this.#tellDialFailed()
+        this.#tellFailed('dial')
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break
       case 'awaiting-answer':

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
+import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
@@ -26,13 +27,18 @@ const local = { address: '192.0.2.1', port: 6443 }
 const active = {
   connections: 0,
   of: () => 0,
-  dialFailed: () => undefined, began: () => {
+  began: () => {
     active.connections += 1
   },
   ended: () => {
     active.connections -= 1
   },
+  failed: ({ port }: Endpoint, kind: string) => {
+    told.push(`${kind} ${port}`)
+  },
 }
+/** Of endpoints, for who checks them. */
+const told: string[] = []
 
 interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
@@ -244,8 +250,14 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }
 
+/** All others say nothing of an endpoint. */
+const tellings: Partial<Record<TerminationReason, string>> = {
+  'dial-refused': 'dial', 'dial-timeout': 'dial', 'dial-unreachable': 'dial', 'retry-budget': 'dial', 'answer-timeout': 'answer', 'reset-before-answer': 'answer',
+}
+
 for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Object.entries(endings)) {
   void test(`a connection ends with ${reason}, once, and the client is told what it can understand`, async (t) => {
+    told.length = 0
     const connection = make()
     let effects = connection.start({ atConnectionLimit: reason === 'connection-limit' })
     for (const event of events) {
@@ -256,6 +268,8 @@ for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Objec
     t.ok(end, 'ended')
     t.equal(effects.at(-1), end, 'nothing behind the end')
     t.equal(reasonOf(connection), reason)
+    const telling = tellings[reason as TerminationReason]
+    t.same(told, telling === undefined ? [] : [`${telling} 31443`], 'who checks endpoints is told')
     t.equal(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).closedBy, closedBy)
     const alert = alerts[reason as TerminationReason]
     if (alert === undefined) t.not(end?.downstream.how, 'send')
