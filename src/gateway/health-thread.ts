@@ -58,6 +58,7 @@ export class HealthThread {
     if (worker === undefined) return
     this.#post({ kind: 'stop' })
     this.#worker = undefined
+    worker.ref()
     await new Promise<void>((resolve) => {
       worker.once('exit', () => resolve())
     })
