@@ -9,7 +9,7 @@ import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
-import { dial, readBytes, startEcho, until } from '../support/sockets.ts'
+import { dial, readBytes, startBackend, startEcho, until } from '../support/sockets.ts'
 
 /** An API server that can come and go, on one port. */
 class ComesAndGoes {
@@ -59,12 +59,12 @@ interface Started {
 const health = '{ kind: tcp, interval: 1s, timeout: 3s, fall: 2, rise: 1, slowStart: 0s }'
 
 /** @param tenants endpoints by name */
-async function start(t: Test, tenants: Readonly<Record<string, readonly string[]>>, { driver = 'auto', kind = health } = {}): Promise<Started> {
+async function start(t: Test, tenants: Readonly<Record<string, readonly string[]>>, { driver = 'auto', kind = health, answer = '5s' } = {}): Promise<Started> {
   const file = join(t.testdir(), 'sluice.yaml')
   const lines: Readonly<Record<string, unknown>>[] = []
   const textOf = (its: typeof tenants): string => `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver} }
-defaults: { health: ${kind}, timeouts: { drainGrace: 0s } }
+defaults: { health: ${kind}, timeouts: { drainGrace: 0s, answer: ${answer} } }
 tenants:
 ${Object.entries(its).map(([name, endpoints]) => `  - { name: ${name}, hostnames: [${name}.example.test], apiServer: { endpoints: [${endpoints.join(', ')}] } }`).join('\n')}
 admin: { address: 127.0.0.1:0 }
@@ -129,6 +129,18 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     await relayed(t, gateway, 2)
     await until(() => stateOf(name) === 'down')
     t.ok(await metric('sluice_endpoint_client_marks_total{how="dial"}') >= 1)
+  })
+
+  void test(`${driver}: one whose process hangs accepts and does not answer: it is down, though it passes checks of kind tcp`, async (t) => {
+    const [silent, echo] = [await startBackend(t), await startEcho(t)]
+    const name = `127.0.0.1:${silent.port}`
+    const { gateway, metric, lines, stateOf } = await start(t, { acme: [name, `127.0.0.1:${echo.port}`] }, { driver, kind: '{ kind: tcp, interval: 1s, timeout: 200ms, fall: 2, slowStart: 0s }', answer: '250ms' })
+    await until(() => gateway.endpoints.list().every((each) => each.health.why === 'connection accepted'))
+    // The emptiest is the one that does not answer.
+    await relayed(t, gateway, 2)
+    await until(() => stateOf(name) === 'down')
+    t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint down')), { endpoint: name, why: 'no TLS handshake in 200 ms' })
+    t.ok(await metric('sluice_endpoint_client_marks_total{how="answer"}') >= 1)
   })
 }
 
