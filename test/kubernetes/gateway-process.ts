@@ -117,6 +117,11 @@ export class GatewayProcess {
     return lines.filter(({ acceptedAt }) => Date.parse(acceptedAt) >= epochMs)
   }
 
+  /** Of the admin API. @returns the answer's status */
+  async admin(method: 'POST' | 'DELETE', path: string, body: object = {}): Promise<number> {
+    return (await fetch(this.#adminUrl(path), { method, ...(method === 'POST' ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}) })).status
+  }
+
   /** SIGHUP with the file as it is. Resolves when a newer snapshot is published. */
   async reload(): Promise<void> {
     await this.#newSnapshot('SIGHUP', async () => this.#process.signal('SIGHUP'))

@@ -6,10 +6,12 @@
 
 import type { Endpoint } from '../balance/endpoint.ts'
 import { CidrSet } from '../net/cidr.ts'
+import type { IpAddress } from '../net/ip-address.ts'
 import type { SocketAddress } from '../net/socket-address.ts'
 
-/** Slots that a thread looks through at one time: over in a millisecond. */
+/** Slots that a thread looks through at one time, and connections that it then tells of at the most: over in a millisecond. */
 export const slotsPerScan = 1_000
+export const foundPerScan = 100
 
 /** half-closed: one side has sent FIN */
 export type LivePhase = 'proxy-header' | 'hello' | 'ticket' | 'dialing' | 'awaiting-answer' | 'relaying' | 'half-closed'
@@ -50,7 +52,7 @@ export interface ScanRequest {
   readonly query: ConnectionQuery
   /** The first slot that is looked at. */
   readonly from: number
-  /** Connections that are answered at the most, ≥1. */
+  /** Connections that are answered at the most, ≥1; never more than `foundPerScan`. */
   readonly max: number
 }
 
@@ -80,8 +82,9 @@ export interface LiveThread {
 export function scanSlots({ from, max }: ScanRequest, used: number, at: (slot: number) => LiveConnection | undefined): Scan {
   const connections: LiveConnection[] = []
   const end = Math.min(used, from + slotsPerScan)
+  const foundMax = Math.min(max, foundPerScan)
   let slot = from
-  for (; slot < end && connections.length < max; slot++) {
+  for (; slot < end && connections.length < foundMax; slot++) {
     const connection = at(slot)
     if (connection !== undefined) connections.push(connection)
   }
@@ -92,8 +95,8 @@ export interface Candidate {
   readonly tenant: string | undefined
   readonly endpoint: Pick<Endpoint, 'address' | 'port'> | undefined
   readonly id: () => string
-  /** Its address. */
-  readonly client: () => string
+  /** Its address; undefined: it has none that is known. */
+  readonly client: () => IpAddress | undefined
 }
 
 export class ConnectionMatcher {
@@ -111,6 +114,8 @@ export class ConnectionMatcher {
     if (query.tenant !== undefined && tenant !== query.tenant) return false
     if (query.endpoint !== undefined && (endpoint?.address !== query.endpoint.address || endpoint.port !== (query.endpoint.port ?? endpoint.port))) return false
     if (query.id !== undefined && id() !== query.id) return false
-    return this.#sources === undefined || this.#sources.contains(client())
+    if (this.#sources === undefined) return true
+    const address = client()
+    return address !== undefined && this.#sources.has(address)
   }
 }

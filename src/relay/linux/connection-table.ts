@@ -8,7 +8,7 @@
 // is touched slot by slot: what no connection has used takes none.
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
-import { formatIpAddress, ipAddressOf } from '../../core/net/ip-address.ts'
+import { formatIpAddress, ipAddressOf, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { ProxyTlvs } from '../../core/proxy-protocol/header.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
@@ -209,8 +209,11 @@ export class ConnectionTable {
   }
 
   downstreamAddress(slot: number): SocketAddress {
+    return { address: formatIpAddress(this.downstreamIp(slot)), port: this.#downstreamPort[slot] ?? 0 }
+  }
+
+  downstreamIp(slot: number): IpAddress {
     const at = slot * addressBytes
-    const bytes = this.#downstreamAddress.subarray(at, at + addressBytes)
-    return { address: formatIpAddress(ipAddressOf(bytes)), port: this.#downstreamPort[slot] ?? 0 }
+    return ipAddressOf(this.#downstreamAddress.subarray(at, at + addressBytes))
   }
 }

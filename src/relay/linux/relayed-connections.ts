@@ -136,7 +136,8 @@ export class RelayedConnections implements RelayEvents {
   }
 
   live(slot: number): LiveConnection {
-    const { table, clock, connectionId } = this.#parts
+    const { table, clock, lane, connectionId } = this.#parts
+    lane?.look(slot)
     const [serverName, node] = [table.serverNames[slot], table.nodes.get(slot)]
     return {
       id: connectionId(table.number[slot] ?? 0),

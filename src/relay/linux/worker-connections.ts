@@ -11,6 +11,7 @@ import { noHold } from '../../core/limit/holds.ts'
 import type { ProcessLimits } from '../../core/limit/limits.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
+import { parseIpAddress, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { KernelLaneLeave } from '../../core/kernel-lane-policy.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
@@ -292,11 +293,14 @@ export class WorkerConnections {
     const table = this.#table
     const id = (): string => this.#idOf(table.number[slot] ?? 0)
     if (table.state[slot] === slotState.relaying) {
-      const client = (): string => (table.clients.get(slot) ?? table.downstreamAddress(slot)).address
+      const client = (): IpAddress | undefined => {
+        const told = table.clients.get(slot)
+        return told === undefined ? table.downstreamIp(slot) : parseIpAddress(told.address)
+      }
       return matcher.matches({ tenant: table.tenants[slot]?.name, endpoint: table.endpoints[slot], id, client }) ? this.#relayed.live(slot) : undefined
     }
     const machine = table.state[slot] === slotState.setup ? this.#setup.machine(slot) : undefined
-    if (machine === undefined || !matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id, client: () => machine.client.address })) return undefined
+    if (machine === undefined || !matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id, client: () => parseIpAddress(machine.client.address) })) return undefined
     return { ...machine.live(), slot, bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }
   }
 

@@ -13,7 +13,7 @@ import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
-import { canonicalAddress } from '../../core/net/ip-address.ts'
+import { canonicalAddress, parseIpAddress } from '../../core/net/ip-address.ts'
 import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type LiveThread } from '../../core/live/live-connection.ts'
 import { Slots } from '../../core/live/slots.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -261,7 +261,7 @@ export class NodeDriver implements RelayDriver {
     const connection = this.#slots.at(slot)
     if (connection === undefined) return undefined
     const { machine, bytesFromDownstream, bytesFromUpstream } = connection
-    const found = matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => machine.client.address })
+    const found = matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => parseIpAddress(machine.client.address) })
     return found ? { ...machine.live(), slot, bytesFromDownstream, bytesFromUpstream } : undefined
   }
 

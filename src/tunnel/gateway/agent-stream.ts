@@ -1,6 +1,7 @@
 // A stream that an agent has opened, as those who run the gateway see it: one of its tenant's connections.
 
 import type { Candidate, LiveConnection } from '../../core/live/live-connection.ts'
+import { parseIpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { SessionFacts } from '../../core/tunnel/tunnel-observer.ts'
 import type { DialledStream } from '../dialled-stream.ts'
@@ -23,7 +24,7 @@ export class AgentStream {
   }
 
   get candidate(): Candidate {
-    return { tenant: this.#session.tenant, endpoint: this.dial?.endpoint, id: () => this.id, client: () => this.#agent.address }
+    return { tenant: this.#session.tenant, endpoint: this.dial?.endpoint, id: () => this.id, client: () => parseIpAddress(this.#agent.address) }
   }
 
   live(slot: number): LiveConnection {
