@@ -2,8 +2,8 @@
 // allows in a storm, or until there is nothing to take them with. Then accepting pauses, is counted and told of, and begins again
 // by itself.
 //
-//   watched ─two full turns─▶ in a storm: not watched, a slice now and then ─empty─▶ watched
-//      └────────── no descriptor ──────────┴──▶ none is watched for `pauseMs`
+//   watched ─two full turns, or held back─▶ in a storm: not watched, a slice now and then ─empty─▶ watched
+//      └───────────────── no descriptor ────────────────┴──▶ none is watched for `pauseMs`
 
 import { AcceptPace, acceptsPerTurnMax, refusedCost } from '../../core/limit/accept-pace.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
@@ -30,7 +30,7 @@ export interface AcceptorParts {
    * @returns false: it was refused at once
    */
   readonly accepted: (fd: number, listener: string, peer: SocketAddressCell) => boolean
-  /** In a storm: connections are better left in the queue of this descriptor for now. */
+  /** Connections are better left in the queue of this descriptor for now. */
   readonly holdsBack: (fd: number) => boolean
   readonly failed: (error: Error, context: string) => void
 }
@@ -89,6 +89,10 @@ export class Acceptor {
   ready(token: number): void {
     const listening = this.#listening[token - this.#parts.firstToken]
     if (listening === undefined) return
+    if (this.#parts.holdsBack(listening.fd)) {
+      this.#beginStorm(listening)
+      return
+    }
     for (let accepts = 0; accepts < acceptsPerTurnMax;) {
       const cost = this.#acceptOne(listening)
       if (cost === 0) return
