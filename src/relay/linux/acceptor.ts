@@ -11,6 +11,8 @@ import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SocketAddressCell } from './socket-address.ts'
 
+/** Taken from a listener that leaves, all at once: for half a second nothing is relayed. The system resets the others. */
+const acceptsAtLeaveMax = 4_096
 /** Descriptors are given back as connections end; until then asking again and again would only burn time. */
 const pauseMs = 100
 
@@ -72,13 +74,13 @@ export class Acceptor {
     if (this.#resumeAtMs === Infinity) this.#watch(index, fd)
   }
 
-  /** What its backlog still holds is accepted first: those connections are complete, and closing would reset them. */
+  /** What its queue still holds is accepted first, within bounds: those connections are complete, and closing would reset them. */
   remove(name: string): void {
     const index = this.#listening.findIndex((each) => each?.name === name)
     const listening = this.#listening[index]
     if (listening === undefined) return
     if (this.#resumeAtMs === Infinity) {
-      while (this.#acceptOne(listening) > 0);
+      for (let accepts = 0; accepts < acceptsAtLeaveMax && this.#acceptOne(listening) > 0; accepts++);
       this.#parts.epoll.remove(listening.fd)
     }
     if (listening.inStorm) this.#calm(listening)
