@@ -39,7 +39,7 @@ defaults
   timeout server 1h
 
 frontend edge
-  bind 127.0.0.1:${listenPort} backlog 4096
+  bind 127.0.0.1:${listenPort} backlog 16384
 ${connectionsPerSecond === undefined ? '' : `  rate-limit sessions ${connectionsPerSecond}\n`}${perSourcePerSecond === undefined ? '' : `  stick-table type ip size 100k expire 30s store conn_rate(1s)
   tcp-request connection track-sc0 src
   tcp-request connection reject if { sc_conn_rate(0) gt ${perSourcePerSecond} }

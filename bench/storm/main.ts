@@ -4,6 +4,7 @@ import { runCommand, save, tell } from '../command.ts'
 import { describeMachine } from '../machine.ts'
 import { duration, progressLine } from '../report.ts'
 import { inWorkFolder } from '../work-folder.ts'
+import { prepareNetwork } from './network.ts'
 import { allModes, parseStormOptions, type StormOptions, stormUsage } from './options.ts'
 import { renderStormPlot } from './plot.ts'
 import { columnsOf, renderStorm, type StormResult } from './report.ts'
@@ -14,7 +15,9 @@ async function bench(options: StormOptions): Promise<number> {
   const [startedAt, startedMs] = [new Date().toISOString(), performance.now()]
   const measurements: StormMeasurement[] = []
   const modes = allModes.filter((mode) => options.modes.includes(mode)).map((mode) => findTargets(options, mode))
+  let queueMax: number
   try {
+    queueMax = prepareNetwork()
     for (const { mode, found, absent } of modes) tell(`${mode}: ${options.runs} runs × ${found.map(({ name }) => name).join(', ')}${absent.map((each) => `; not ${each}`).join('')}`)
     await inWorkFolder(async (directory) => await runStormSession(options, {
       directory,
@@ -29,7 +32,7 @@ async function bench(options: StormOptions): Promise<number> {
     tell(`bench:storm: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
-  const result: StormResult = { startedAt, tookSeconds: (performance.now() - startedMs) / 1000, machine: describeMachine(), options, modes, measurements }
+  const result: StormResult = { startedAt, tookSeconds: (performance.now() - startedMs) / 1000, machine: describeMachine(), queueMax, options, modes, measurements }
   save({ prefix: 'storm-', startedAt, result, report: renderStorm(result), ...(options.modes.includes('storm') ? { plot: renderStormPlot(result) } : {}), ...options })
   return measurements.some(({ failure }) => failure !== undefined) ? 1 : 0
 }

@@ -13,6 +13,8 @@ export interface StormResult {
   readonly startedAt: string
   readonly tookSeconds: number
   readonly machine: Machine
+  /** Places of a listener's queue, at the most. */
+  readonly queueMax: number
   readonly options: StormOptions
   readonly modes: readonly ModeTargets[]
   readonly measurements: readonly StormMeasurement[]
@@ -58,7 +60,7 @@ export function columnsOf(workload: string): readonly Column[] {
 }
 
 /** @returns Markdown, a line a line */
-export function renderStorm({ startedAt, tookSeconds, machine, options, modes, measurements }: StormResult): string {
+export function renderStorm({ startedAt, tookSeconds, machine, queueMax, options, modes, measurements }: StormResult): string {
   const { runs, durationMs, clients, tenants, steady, requestsPerSecond, attackPerSecond } = options
   const titles: Readonly<Record<Mode, string>> = {
     storm: `${clients.toLocaleString('en')} clients of ${tenants} tenants connect at once`,
@@ -67,7 +69,7 @@ export function renderStorm({ startedAt, tookSeconds, machine, options, modes, m
   return [
     `# Storm, ${startedAt.slice(0, 16).replace('T', ' ')} UTC`,
     '',
-    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. ${runs} runs, took ${duration(tookSeconds)}. `
+    `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. ${runs} runs, took ${duration(tookSeconds)}; net.core.somaxconn is ${queueMax.toLocaleString('en')}. `
     + `Latencies are of ${requestsPerSecond.toLocaleString('en')} requests/s, due at fixed times, over ${steady} connections of a tenant of their own, in windows of ${durationMs / 1000} s: one before, and one that begins with the storm or the attack. `
     + 'Cells are medians over the runs, with (least–most). **× ↓** is the multiple of a direct connection in the same run, less is better.',
     ...modes.flatMap(({ mode, found, absent }) => [

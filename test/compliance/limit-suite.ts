@@ -117,6 +117,26 @@ function acceptRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.ok(await isAnswered(client(t, relay.port)))
   })
 
+  compliance('a storm of connections is let in whole, and one that is relayed goes on meanwhile', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])] })
+    const relayed = client(t, relay.port)
+    t.ok(await isAnswered(relayed))
+    const storm = Array.from({ length: 400 }, async () => await isAnswered(client(t, relay.port)))
+    const over = new AbortController()
+    const pings = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        relayed.write('ping')
+        t.equal((await readBytes(relayed, 4)).toString(), 'ping')
+      }
+    }
+    const pinging = pings()
+    t.ok((await Promise.all(storm)).every(Boolean))
+    over.abort()
+    await pinging
+    t.equal(relay.driver.counters().openConnections, storm.length + 1)
+  })
+
   compliance('a process at its configured cap refuses with an alert, and a reload moves it without touching anybody', async (t) => {
     const echo = await startEcho(t)
     const tenants = [tenant('acme', [endpoint(echo.port)])]

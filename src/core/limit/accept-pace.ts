@@ -7,12 +7,14 @@
 // Those that wait are in the kernel's queue, which is bounded, and nobody there is refused. The pace is counted in connections and
 // not in the time they take: a thread that the system lets run now and then would else think that each took long.
 
-/** Taken in one turn of one listener while it is calm; and in one slice, after a turn that was long. */
+/** Taken in one turn of one listener while it is calm. */
 export const acceptsPerTurnMax = 16
 /** Half a core of a machine of 2025, with what they need afterwards. */
 const acceptsPerMs = 4
 /** A thread that waits for the next slice waits for as many, and not for one after the other. */
 const acceptsPerSlice = 4
+/** In a slice after a turn that was long, or in which the system ran somebody else: a quarter of that time. */
+const acceptsPerSliceMax = 64
 /** Of one that its limit refuses at once: nothing is set up for it. */
 export const refusedCost = 1 / 4
 
@@ -33,7 +35,7 @@ export class AcceptPace {
 
   /** @returns what may be taken now, in connections; less than one: none */
   budget(nowMs: number): number {
-    this.#left = Math.min(acceptsPerTurnMax, this.#left + Math.max(0, nowMs - this.#filledMs) * acceptsPerMs)
+    this.#left = Math.min(acceptsPerSliceMax, this.#left + Math.max(0, nowMs - this.#filledMs) * acceptsPerMs)
     this.#filledMs = nowMs
     return this.#left
   }

@@ -9,8 +9,8 @@
 //
 // - Half of the process's connections at most are before their hello, unless that would be very few; once half of that budget is
 //   taken, a source may have a quarter of it.
-// - The last eighth of the process's connections, and half of the burst of its pace, are for tenants with no more connections than the
-//   average of those that have any. In a storm those go first: the others get what these leave, and all of it once the storm is over.
+// - The last eighth of the process's connections, and half of the burst of its pace, are for tenants with no more connections than a
+//   quarter over the average of those that have any. In a storm those go first: the others get what these leave, and all of it once the storm is over.
 
 import type { ConnectionAdmission } from '../connection.ts'
 import type { ListenerPolicy, TenantPolicy } from '../snapshot.ts'
@@ -33,8 +33,10 @@ const helloShareMin = 64
 const helloPerSourceShare = 4
 const helloPerSourceMin = 16
 const reservedShare = 8
-/** Of one who waits before the accept: less than he would after a refusal or two, and than clients bear. */
-const queueNsMax = 3_000_000_000n
+/** Of the average: of tenants that are alike half are over it, and in a storm it changes with each that comes. */
+const shareTolerance = 1.25
+/** Of one who waits before the accept: less than he would after two refusals, and far less than clients bear. */
+const queueNsMax = 2_000_000_000n
 /** A count that no source reaches: it is counted all the same. */
 const counted = 2 ** 31 - 1
 
@@ -109,13 +111,13 @@ export class Admission {
   }
 
   /**
-   * In a storm: whether a connection is better left in its listener's queue. That is so while the process's pace would refuse some
-   * of those that come, but not once the queue is so long that the last in it would have to wait for too long.
+   * Whether a connection is better left in its listener's queue: while the process's pace would refuse some of those that come, but
+   * not once the queue is so long that the last in it would have to wait for too long.
    * @param queued in the queue, which is one thread's
    */
   holdsBack(queued: number): boolean {
     const pace = this.#pace
-    if (pace === undefined || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) <= pace.toleranceNs / 2n) return false
+    if (pace === undefined || queued === 0 || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) <= pace.toleranceNs / 2n) return false
     return BigInt(queued * this.#tables.holds.length) * pace.intervalNs < queueNsMax
   }
 
@@ -143,7 +145,7 @@ export class Admission {
       if (row === sourceOutcome.atOpenMax) return 'tenant-source-limit'
       if (row !== sourceOutcome.untracked) this.#holds.set(hold, holdField.tenantSource, row + 1)
     }
-    const isOverShare = before * Atomics.load(process, processCell.tenants) > Atomics.load(process, processCell.ofTenants)
+    const isOverShare = before * Atomics.load(process, processCell.tenants) > shareTolerance * Atomics.load(process, processCell.ofTenants)
     const reserved = Math.floor(this.#connectionsMax / reservedShare)
     if (isOverShare && Atomics.load(process, processCell.open) > this.#connectionsMax - reserved) return 'share-limit'
     if (limits?.pace !== undefined && !takePaced({ cells: tenantsDue, index: limitRow }, limits.pace, this.#nowNs())) return 'tenant-rate-limit'

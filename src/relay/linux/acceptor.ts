@@ -2,8 +2,8 @@
 // allows in a storm, or until there is nothing to take them with. Then accepting pauses, is counted and told of, and begins again
 // by itself.
 //
-//   watched ─two full turns─▶ in a storm: not watched, a slice now and then ─empty─▶ watched
-//      └────────── no descriptor ──────────┴──▶ none is watched for `pauseMs`
+//   watched ─two full turns, or held back─▶ in a storm: not watched, a slice now and then ─empty─▶ watched
+//      └───────────────── no descriptor ────────────────┴──▶ none is watched for `pauseMs`
 
 import { AcceptPace, acceptsPerTurnMax, refusedCost } from '../../core/limit/accept-pace.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
@@ -11,6 +11,8 @@ import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SocketAddressCell } from './socket-address.ts'
 
+/** Taken from a listener that leaves, all at once: for half a second nothing is relayed. The system resets the others. */
+const acceptsAtLeaveMax = 4_096
 /** Descriptors are given back as connections end; until then asking again and again would only burn time. */
 const pauseMs = 100
 
@@ -30,7 +32,7 @@ export interface AcceptorParts {
    * @returns false: it was refused at once
    */
   readonly accepted: (fd: number, listener: string, peer: SocketAddressCell) => boolean
-  /** In a storm: connections are better left in the queue of this descriptor for now. */
+  /** Connections are better left in the queue of this descriptor for now. */
   readonly holdsBack: (fd: number) => boolean
   readonly failed: (error: Error, context: string) => void
 }
@@ -72,13 +74,13 @@ export class Acceptor {
     if (this.#resumeAtMs === Infinity) this.#watch(index, fd)
   }
 
-  /** What its backlog still holds is accepted first: those connections are complete, and closing would reset them. */
+  /** What its queue still holds is accepted first, within bounds: those connections are complete, and closing would reset them. */
   remove(name: string): void {
     const index = this.#listening.findIndex((each) => each?.name === name)
     const listening = this.#listening[index]
     if (listening === undefined) return
     if (this.#resumeAtMs === Infinity) {
-      while (this.#acceptOne(listening) > 0);
+      for (let accepts = 0; accepts < acceptsAtLeaveMax && this.#acceptOne(listening) > 0; accepts++);
       this.#parts.epoll.remove(listening.fd)
     }
     if (listening.inStorm) this.#calm(listening)
@@ -89,6 +91,10 @@ export class Acceptor {
   ready(token: number): void {
     const listening = this.#listening[token - this.#parts.firstToken]
     if (listening === undefined) return
+    if (this.#parts.holdsBack(listening.fd)) {
+      this.#beginStorm(listening)
+      return
+    }
     for (let accepts = 0; accepts < acceptsPerTurnMax;) {
       const cost = this.#acceptOne(listening)
       if (cost === 0) return

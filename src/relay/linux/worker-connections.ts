@@ -197,7 +197,7 @@ export class WorkerConnections {
     return true
   }
 
-  /** Those in this listening descriptor's queue are better left there for now. */
+  /** Connections in this listening descriptor's queue are better left there for now. */
   holdsBack(fd: number): boolean {
     return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd))
   }

@@ -27,8 +27,8 @@ import { sharedLookup } from './shared-lookup.ts'
 import { ticketFor, TicketJudge, type TicketSecrets } from '../tickets.ts'
 import { SocketCloser } from './socket-closer.ts'
 
-/** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
-const listenBacklog = 4096
+/** Connections that the system completes before we accept them: four seconds of a storm. It applies its own cap (net.core.somaxconn). */
+const listenBacklog = 16_384
 
 /** A peer that has left before it was asked for its address: the unspecified address stands for it. */
 const unknownPeer: SocketAddress = { address: '::', port: 0 }
