@@ -175,10 +175,13 @@ interface GatewayPlace {
   readonly tunnel: string
 }
 
+/** `SLUICE_LAB_KERNEL_LANE=always npm run test:kubernetes` has the Linux driver's bytes go through the kernel lane. */
+const kernelLane = process.env.SLUICE_LAB_KERNEL_LANE ?? 'off'
+
 function configText({ routes, idleTimeout = '1h', health = '{}' }: GatewayConfig, { port, adminPort, driver, tunnel }: GatewayPlace): string {
   return `listeners:
   - address: 127.0.0.1:${port}
-relay: { driver: ${driver} }
+relay: { driver: ${driver}, kernelLane: ${driver === 'linux' ? kernelLane : 'off'} }
 defaults:
   timeouts: { idle: ${idleTimeout}, drain: 2m }
   health: ${health}

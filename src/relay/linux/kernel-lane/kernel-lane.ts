@@ -180,6 +180,8 @@ export class KernelLane {
   enter(slot: number): boolean {
     const [downstream, upstream] = [2 * slot, 2 * slot + 1]
     if (!this.hasRoom || this.holds(slot) || !this.#isQuiet(downstream) || !this.#isQuiet(upstream)) return false
+    // Its pipe, which is empty, is others' now.
+    for (const token of [downstream, upstream]) this.#pending.discard(token)
     const place = this.#free.pop() ?? this.#placesUsed++
     for (const token of [downstream, upstream]) {
       if (this.#prepare(2 * place + (token & 1), token)) continue
@@ -336,8 +338,8 @@ export class KernelLane {
 
   #isQuiet(token: number): boolean {
     const table = this.#table
-    const quiet = tokenBit.readable | tokenBit.registered
-    return table.state[token >> 1] === slotState.relaying && table.relayBits[token >> 1] === 0 && table.pending[token] === 0
+    const quiet = tokenBit.readable | tokenBit.registered | tokenBit.spliced
+    return table.state[token >> 1] === slotState.relaying && table.relayBits[token >> 1] === 0 && !this.#pending.waiting(token)
       && table.has(token, tokenBit.registered) && !table.has(token, 0xffff & ~quiet)
   }
 
