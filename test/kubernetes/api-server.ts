@@ -80,7 +80,7 @@ export class ApiServer {
     this.#options = options
     const { replicaOf } = options
     this.#ca = replicaOf === undefined ? createCa(`${options.tenant} CA`) : replicaOf.#ca
-    this.#signingKey = replicaOf === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'sec1', format: 'pem' }).toString() : replicaOf.#signingKey
+    this.#signingKey = replicaOf === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'sec1', format: 'pem' }) : replicaOf.#signingKey
     this.adminName = `${options.tenant}-admin`
     this.admin = this.issueClient(this.adminName, 'system:masters')
   }
