@@ -11,7 +11,6 @@
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
-import type { DialFailureKind } from './balance/dial-failures.ts'
 import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
@@ -204,7 +203,7 @@ export class Connection {
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
         if (this.#state !== 'dialing') break
-        if (event.failure !== 'error') this.#tellFailed('dial')
+        if (event.failure !== 'error') this.#tellDialFailed()
         this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
         break
       case 'upstream-answered':
@@ -495,8 +494,8 @@ export class Connection {
   }
 
   /** What lies here, such as descriptors that are used up, is not told: it says nothing of the endpoint. */
-  #tellFailed(kind: DialFailureKind): void {
-    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.failed(this.#endpoint, kind)
+  #tellDialFailed(): void {
+    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.dialFailed(this.#endpoint)
   }
 
   #uncount(): void {
@@ -613,7 +612,6 @@ export class Connection {
   #onNoAnswer(reason: TerminationReason, detail: string, nowMs: number): void {
     this.#connectMs = undefined
     this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-    this.#tellFailed('answer')
     this.#onAttemptFailed(reason, detail, nowMs)
   }
 
@@ -648,14 +646,16 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-        this.#tellFailed('dial')
+        this.#tellDialFailed()
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        if (nowMs >= this.#answerDeadlineMs()) this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
-        else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
+        if (nowMs >= this.#answerDeadlineMs()) {
+          this.#tellDialFailed()
+          this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
+        } else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
         else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainAtMs(), this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }

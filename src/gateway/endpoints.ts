@@ -95,17 +95,14 @@ export class GatewayEndpoints {
   }
 
   #readDials(): void {
-    const failures = this.#dialFailures.take()
-    for (const how of ['dial', 'answer'] as const) {
-      const ids = new Set<number>()
-      for (const row of failures[how]) {
-        const id = this.#register.targetOf(row)
-        if (id !== undefined) ids.add(id)
-      }
-      if (ids.size === 0) continue
-      this.#metrics.clientsFailed(how, ids.size)
-      this.#thread.clientsFailed([...ids], how)
+    const ids = new Set<number>()
+    for (const row of this.#dialFailures.take()) {
+      const id = this.#register.targetOf(row)
+      if (id !== undefined) ids.add(id)
     }
+    if (ids.size === 0) return
+    this.#metrics.dialsFailed(ids.size)
+    this.#thread.dialsFailed([...ids])
   }
 
   #tellPanic(): void {

@@ -2,7 +2,6 @@
 // replaced by another, which begins anew with all targets: what is known of them stays until it knows better.
 
 import { Worker } from 'node:worker_threads'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
 import type { FromHealthThread, HealthWorkerData, ToHealthThread } from './health-worker.ts'
 
@@ -42,8 +41,8 @@ export class HealthThread {
     else if (this.#targets.size > 0 && this.#timer === undefined) this.#start()
   }
 
-  clientsFailed(ids: readonly number[], how: DialFailureKind): void {
-    this.#post({ kind: 'clients-failed', ids, how })
+  dialsFailed(ids: readonly number[]): void {
+    this.#post({ kind: 'dials-failed', ids })
   }
 
   /** It throws as a bug would, to see what happens then. */

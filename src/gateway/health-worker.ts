@@ -1,7 +1,6 @@
 // What the thread that checks endpoints runs: the loop, with the cheapest way to connect that this system has.
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { TargetChange } from '../core/balance/endpoint-register.ts'
 import type { HealthUpdate } from '../core/health/health-monitor.ts'
 import type { Prober } from '../core/health/prober.ts'
@@ -17,7 +16,7 @@ export type ToHealthThread =
   /** `down`: of those that are added, those that are known to be. */
   | ({ readonly kind: 'targets'; readonly down: readonly number[] } & TargetChange)
   /** Of targets, by id. */
-  | { readonly kind: 'clients-failed'; readonly how: DialFailureKind; readonly ids: readonly number[] }
+  | { readonly kind: 'dials-failed'; readonly ids: readonly number[] }
   | { readonly kind: 'stop' }
   /** Throws as a bug would, to see what happens then. */
   | { readonly kind: 'crash' }
@@ -38,12 +37,10 @@ async function serve(port: NonNullable<typeof parentPort>, { folder }: HealthWor
     ...(createTcpProber === undefined ? {} : { createTcpProber }),
     updated: (updates, made, unchecked) => port.postMessage({ updates, made, unchecked } satisfies FromHealthThread),
   })
-  // However it ends: the system does not know which descriptors were a thread's.
-  process.once('exit', () => loop.close())
   port.on('message', (message: ToHealthThread) => {
     switch (message.kind) {
       case 'targets': loop.change(message); break
-      case 'clients-failed': loop.clientsFailed(message.ids, message.how); break
+      case 'dials-failed': loop.dialsFailed(message.ids); break
       case 'stop':
         loop.close()
         port.close()

@@ -14,7 +14,7 @@ import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
-import type { kernelLaneFault, LinuxDriver } from '../relay/linux/linux-driver.ts'
+import type { LinuxDriver } from '../relay/linux/linux-driver.ts'
 import type { TicketSecrets } from '../relay/tickets.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 
@@ -47,14 +47,13 @@ const tenantRows = 2 ** 18
 /** Of one thread of the tunnel, at one time: for more there are not descriptors enough. */
 const streamsPerThreadMax = 65_536
 
-/** `relay.driver: linux`, or `relay.kernelLane: always`, was asked for, and does not run here. */
+/** `relay.driver: linux` was asked for, and it does not run here. */
 class DriverUnavailableError extends Error {
   readonly code = 'DRIVER_UNAVAILABLE'
 }
 
 interface LinuxModule {
   readonly LinuxDriver: typeof LinuxDriver
-  readonly kernelLaneFault: typeof kernelLaneFault
 }
 
 /**
@@ -69,10 +68,6 @@ export async function createRelay(
   if (typeof linux === 'string') {
     if (driver === 'linux') throw new DriverUnavailableError(`relay.driver: linux does not run here: ${linux}; expected auto or node`)
     logger.warn({ why: linux }, 'the Linux driver does not run here: the portable one relays, on one thread')
-  }
-  if (kernelLane === 'always') {
-    const fault = typeof linux === 'object' ? linux.kernelLaneFault() : 'it is of the Linux driver'
-    if (fault !== undefined) throw new DriverUnavailableError(`relay.kernelLane: always does not run here: ${fault}; expected auto or off`)
   }
   const idPrefix = randomBytes(6).toString('hex')
   const connectionsMax = connectionsMaxOfProcess()

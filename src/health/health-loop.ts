@@ -5,7 +5,6 @@
 // Checks that wait are bounded by the monitor's pace, those under way by `underWayMax`: what is over stays due.
 
 import { isIP } from 'node:net'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { CheckTarget } from '../core/balance/endpoint-register.ts'
 import type { HealthKind } from '../core/health/health-spec.ts'
 import { HealthMonitor, type HealthUpdate } from '../core/health/health-monitor.ts'
@@ -65,9 +64,9 @@ export class HealthLoop {
     this.#turnIn(0)
   }
 
-  clientsFailed(ids: readonly number[], kind: DialFailureKind): void {
+  dialsFailed(ids: readonly number[]): void {
     const nowMs = performance.now()
-    for (const id of ids) this.#monitor.clientFailed(id, kind, nowMs)
+    for (const id of ids) this.#monitor.dialFailed(id, nowMs)
     this.#turnIn(0)
   }
 

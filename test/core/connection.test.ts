@@ -26,19 +26,16 @@ const local = { address: '192.0.2.1', port: 6443 }
 /** Connections to any endpoint. */
 const active = {
   connections: 0,
+  failed: [] as string[],
   of: () => 0,
+  dialFailed: ({ name }: Endpoint) => void active.failed.push(name),
   began: () => {
     active.connections += 1
   },
   ended: () => {
     active.connections -= 1
   },
-  failed: ({ port }: Endpoint, kind: string) => {
-    told.push(`${kind} ${port}`)
-  },
 }
-/** Of endpoints, for who checks them. */
-const told: string[] = []
 
 interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
@@ -251,14 +248,8 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }
 
-/** All others say nothing of an endpoint. */
-const tellings: Partial<Record<TerminationReason, string>> = {
-  'dial-refused': 'dial', 'dial-timeout': 'dial', 'dial-unreachable': 'dial', 'retry-budget': 'dial', 'answer-timeout': 'answer', 'reset-before-answer': 'answer',
-}
-
 for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Object.entries(endings)) {
   void test(`a connection ends with ${reason}, once, and the client is told what it can understand`, async (t) => {
-    told.length = 0
     const connection = make()
     let effects = connection.start({ atConnectionLimit: reason === 'connection-limit' })
     for (const event of events) {
@@ -269,8 +260,6 @@ for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Objec
     t.ok(end, 'ended')
     t.equal(effects.at(-1), end, 'nothing behind the end')
     t.equal(reasonOf(connection), reason)
-    const telling = tellings[reason as TerminationReason]
-    t.same(told, telling === undefined ? [] : [`${telling} 31443`], 'who checks endpoints is told')
     t.equal(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).closedBy, closedBy)
     const alert = alerts[reason as TerminationReason]
     if (alert === undefined) t.not(end?.downstream.how, 'send')
@@ -500,6 +489,19 @@ void test('on a listener without hello the endpoint is dialled at once, and aske
   t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerTimeoutMs }])
   t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
   t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerTimeoutMs })), ['deadline'], 'an answer was all that was waited for')
+})
+
+void test('whoever checks endpoints is told of one that did not accept or said nothing, and of nothing that lies here', async (t) => {
+  const told = (fail: (connection: Connection) => void, connection: Connection): readonly string[] => {
+    active.failed = []
+    fail(connection)
+    return active.failed
+  }
+  const first = ['127.0.0.1:31443']
+  for (const failure of ['refused', 'unreachable', 'timeout'] as const) t.same(told((it) => it.step({ kind: 'dial-failed', attempt: 1, failure, detail: '', nowMs: 2 }), dialing()), first, failure)
+  t.same(told((it) => it.step({ kind: 'deadline', lastActivityMs: 1, nowMs: 3_001 }), dialing()), first)
+  t.same(told((it) => it.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs }), awaiting()), first, 'as one whose process is stopped')
+  t.same(told((it) => it.step({ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EMFILE', nowMs: 2 }), dialing()), [])
 })
 
 void test('on a listener without hello silence is no answer: the next endpoint is asked, and then it is handed over', async (t) => {

@@ -1,7 +1,7 @@
 // Endpoints of a running gateway: checks, failed dials, the operator's say, reloads, and a thread that dies.
 
 import { once } from 'node:events'
-import { readdirSync, renameSync, writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
@@ -128,7 +128,7 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     // The emptiest is the one that refuses: so it is tried, until it is down.
     await relayed(t, gateway, 2)
     await until(() => stateOf(name) === 'down')
-    t.ok(await metric('sluice_endpoint_client_marks_total{how="dial"}') >= 1)
+    t.ok(await metric('sluice_endpoint_dial_marks_total') >= 1)
   })
 }
 
@@ -194,8 +194,6 @@ void test('a thread that dies is replaced; states stay meanwhile, and checks go 
   const { gateway, lines, metric, stateOf } = await start(t, { acme: [first, second] })
   await one.go()
   await until(() => stateOf(first) === 'down')
-  const isOnLinux = process.platform === 'linux'
-  const descriptors = isOnLinux ? readdirSync('/proc/self/fd').length : 0
   gateway.endpoints.crashThread()
   await until(() => lines.some(({ msg }) => /thread that checks endpoints died/.test(String(msg))))
   t.equal(await metric('sluice_health_thread_restarts_total'), 1)
@@ -204,5 +202,4 @@ void test('a thread that dies is replaced; states stay meanwhile, and checks go 
   t.equal(stateOf(first), 'down', 'its successor knew')
   await one.come()
   await until(() => stateOf(first) === 'ready')
-  if (isOnLinux) t.ok(readdirSync('/proc/self/fd').length <= descriptors + 2, 'the one that died has left no descriptor')
 })

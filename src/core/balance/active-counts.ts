@@ -5,7 +5,7 @@
 //
 // Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells.
 
-import { addDialFailure, createDialFailureCells, type DialFailureCells, type DialFailureKind } from './dial-failures.ts'
+import { addDialFailure, createDialFailureCells, type DialFailureCells } from './dial-failures.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
@@ -18,8 +18,8 @@ export interface ActiveCounts {
   began(endpoint: Endpoint): void
   /** It has ended, or goes to another. */
   ended(endpoint: Endpoint): void
-  /** For who checks endpoints. */
-  failed(endpoint: Endpoint, kind: DialFailureKind): void
+  /** It was refused, unreachable or silent: for who checks endpoints. */
+  dialFailed(endpoint: Endpoint): void
 }
 
 /** Cloning it, as for `workerData`, shares its memory. */
@@ -73,8 +73,8 @@ export class SharedActiveCounts implements ActiveCounts {
     this.#add(row, -1)
   }
 
-  failed(endpoint: Endpoint, kind: DialFailureKind): void {
-    addDialFailure(this.#all.dialFailures, this.#thread, endpoint, kind)
+  dialFailed(endpoint: Endpoint): void {
+    addDialFailure(this.#all.dialFailures, this.#thread, endpoint)
   }
 
   #add(row: number | undefined, difference: number): void {
@@ -86,4 +86,4 @@ export class SharedActiveCounts implements ActiveCounts {
 }
 
 /** Where nobody counts: every endpoint is as empty as the others. */
-export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, failed: () => undefined }
+export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, dialFailed: () => undefined }

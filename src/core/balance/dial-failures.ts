@@ -1,6 +1,6 @@
-// Dials that failed, and connections that were not answered, told by all threads that dial to the one that has checks made: a ring for each thread, in shared memory.
+// Dials that failed, told by all threads that dial to the one that has checks made: a ring for each thread, in shared memory.
 //
-//   thread 0  [ written │ row × 2 + whether it was a dial that failed, … ]     thread 1  [ written │ … ]
+//   thread 0  [ written │ row, row, row, … ]     thread 1  [ written │ … ]
 //
 // Each ring has one writer, who waits for nobody: what the reader has not taken before the ring came round is lost. What is
 // lost of so many is no news.
@@ -18,15 +18,12 @@ export function createDialFailureCells(threads: number): DialFailureCells {
   return new Int32Array(new SharedArrayBuffer(threads * ringCells * Int32Array.BYTES_PER_ELEMENT))
 }
 
-/** dial: refused, unreachable or silent · answer: it was accepted, and closed or kept without a byte. */
-export type DialFailureKind = 'dial' | 'answer'
-
 /** @param thread whose ring it is: no two threads at one time have the same */
-export function addDialFailure(cells: DialFailureCells, thread: number, { row }: Endpoint, kind: DialFailureKind): void {
+export function addDialFailure(cells: DialFailureCells, thread: number, { row }: Endpoint): void {
   if (row === undefined) return
   const at = thread * ringCells
   const written = cells[at] ?? 0
-  cells[at + 1 + written % entries] = 2 * row + (kind === 'dial' ? 1 : 0)
+  cells[at + 1 + written % entries] = row
   // A reader that sees the count sees the row.
   Atomics.store(cells, at, (written + 1) & countMask)
 }
@@ -40,17 +37,14 @@ export class DialFailureReader {
     this.#read = Array.from({ length: cells.length / ringCells }, () => 0)
   }
 
-  /** Rows of what has happened since it was last asked, each once. */
-  take(): Readonly<Record<DialFailureKind, ReadonlySet<number>>> {
-    const rows = { dial: new Set<number>(), answer: new Set<number>() }
+  /** Rows whose endpoints could not be dialled since it was last asked, each once. */
+  take(): ReadonlySet<number> {
+    const rows = new Set<number>()
     for (const [thread, read] of this.#read.entries()) {
       const at = thread * ringCells
       const written = Atomics.load(this.#cells, at)
       const count = Math.min(entries, (written - read) & countMask)
-      for (let back = 1; back <= count; back++) {
-        const entry = this.#cells[at + 1 + ((written - back) & countMask) % entries] ?? 0
-        rows[(entry & 1) === 1 ? 'dial' : 'answer'].add(entry >> 1)
-      }
+      for (let back = 1; back <= count; back++) rows.add(this.#cells[at + 1 + ((written - back) & countMask) % entries] ?? 0)
       this.#read[thread] = written
     }
     return rows

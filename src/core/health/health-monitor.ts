@@ -8,9 +8,7 @@
 // about to change (a failure, or a success of one that is down) they come ten times as often.
 //
 // A dial that failed counts as a failure, and brings a check at once; but the last strike is always a check's own, so that no client
-// and no burst of connections can take an endpoint out. So does a connection that was accepted and not answered: the kernel of a
-// process that hangs accepts for it, and a check of kind tcp would say that all is well. It is checked by a TLS handshake then, until
-// one ends well.
+// and no burst of connections can take an endpoint out.
 //
 // Nodes. Where two ports of an address that had passed fail, and none has passed since, others are checked at once. Where so many as
 // `nodePortsDown` have (or all that had passed, where these are fewer), the address is taken to be gone with all its ports; but not
@@ -18,7 +16,6 @@
 // checks. The first success brings checks of the other ports at once; those that were only taken to be down need one success.
 
 import type { CheckTarget } from '../balance/endpoint-register.ts'
-import type { DialFailureKind } from '../balance/dial-failures.ts'
 import { shareParts } from '../balance/endpoint-states.ts'
 import { TokenBucket } from '../limit/token-bucket.ts'
 import { TimerWheel } from '../timer-wheel.ts'
@@ -29,7 +26,7 @@ import type { CheckResult } from './prober.ts'
 const targetsCheckedMax = 500_000
 /** Over which checks wait: then they come more rarely than their interval says. */
 const checksPerSecondMax = 5_000
-const checksBurst = 1_000
+const checksBurst = 500
 /** Part of an interval that a check comes earlier or later, at most. */
 const jitter = 0.1
 /** Of an interval: between checks of one that is about to change. */
@@ -66,10 +63,6 @@ interface Target extends CheckTarget {
   /** It was taken to be down with its address; its own checks have not failed as often as they must. */
   isDownByNode: boolean
   isUnderWay: boolean
-  /** Of kind tcp: it has accepted and not answered. */
-  needsHandshake: boolean
-  /** The check that is under way, or was last. */
-  isWithHandshake: boolean
   /** Something was heard of it while a check was under way, which may find what was before. */
   isDoubtful: boolean
   /** The first check has not come: those that follow are spread over the interval. */
@@ -142,7 +135,7 @@ export class HealthMonitor {
       const node = this.#nodeOf(address)
       const target: Target = {
         id, address, port, health, slot, node,
-        isDown: down.has(id), isDownByNode: false, isUnderWay: false, needsHandshake: false, isWithHandshake: false, isDoubtful: false, isNew: true, hasPassed: true, failures: 0, successes: 0, lastBegunMs: -Infinity, why: '', parts: shareParts, readySinceMs: -Infinity,
+        isDown: down.has(id), isDownByNode: false, isUnderWay: false, isDoubtful: false, isNew: true, hasPassed: true, failures: 0, successes: 0, lastBegunMs: -Infinity, why: '', parts: shareParts, readySinceMs: -Infinity,
       }
       node.targets.add(target)
       node.passing += 1
@@ -191,8 +184,7 @@ export class HealthMonitor {
       this.#mayBegin = false
       target.isUnderWay = true
       target.lastBegunMs = nowMs
-      target.isWithHandshake = target.needsHandshake
-      return target.needsHandshake ? { id: target.id, address: target.address, port: target.port, health: { ...target.health, kind: 'tls' } } : target
+      return target
     }
   }
 
@@ -206,23 +198,19 @@ export class HealthMonitor {
     const target = this.#targets.get(id)
     if (target === undefined) return
     target.isUnderWay = false
-    // One that began before the client's failure was heard of has asked too little.
-    const isEnough = target.isWithHandshake === target.needsHandshake
-    if (isEnough && kind === 'passed') target.needsHandshake = false
-    switch (isEnough || kind === 'failed' ? kind : 'void') {
+    switch (kind) {
       case 'passed': this.#passed(target, why, nowMs); break
       case 'failed': this.#failed(target, why, nowMs); break
       case 'void': this.#told(target, why); break
-      default: break
+      default: kind satisfies never
     }
     this.#schedule(target, nowMs)
   }
 
-  /** A client's connection found nobody, or nobody answered it. */
-  clientFailed(id: number, kind: DialFailureKind, nowMs: number): void {
+  /** A client's connection was refused, or found nobody. */
+  dialFailed(id: number, nowMs: number): void {
     const target = this.#targets.get(id)
     if (target === undefined || target.isDown) return
-    if (kind === 'answer' && target.health.kind === 'tcp') target.needsHandshake = true
     if (target.failures < target.health.fall - 1) {
       target.failures += 1
       target.successes = 0

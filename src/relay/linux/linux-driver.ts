@@ -21,8 +21,6 @@ import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { RevokedNodes, type TicketSecrets } from '../tickets.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
 import { pipesMax, pipesOfAllMax } from './descriptors.ts'
-import { LaneUnavailableError } from './kernel-lane/bpf.ts'
-import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
 import type { FromWorker, WorkerAnswer, WorkerRequest } from './worker-protocol.ts'
@@ -71,17 +69,6 @@ export interface LinuxDriverOptions {
   readonly withoutLane: (why: string) => void
   /** A failure that belongs to no connection. */
   readonly failed: (error: Error, context: string) => void
-}
-
-/** @returns why this process can have no kernel lane; undefined: it can */
-export function kernelLaneFault(): string | undefined {
-  try {
-    new LaneMaps(lanePlacesFor(1)).close()
-    return undefined
-  } catch (error) {
-    if (error instanceof LaneUnavailableError) return error.message
-    throw error
-  }
 }
 
 interface WorkerSeat {

@@ -76,7 +76,7 @@ export class Dial {
       socket.removeAllListeners('error').removeAllListeners('connect')
       socket.on('error', () => undefined)
       socket.destroy()
-      if (status === 504 || !ownFaults.has(detail)) active.failed(endpoint, 'dial')
+      if (status === 504 || !ownFaults.has(detail)) active.dialFailed(endpoint)
       this.#failure = { status, detail: `${endpoint.name}: ${detail}` }
       this.#next()
     }

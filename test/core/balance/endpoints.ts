@@ -50,7 +50,7 @@ export class Counts implements ActiveCounts {
     this.rows[row] = (this.rows[row] ?? 0) - 1
   }
 
-  failed(): void {
+  dialFailed(): void {
     throw new Error('a scheduler tells of no dials')
   }
 }

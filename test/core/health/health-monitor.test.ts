@@ -127,7 +127,7 @@ void test('a dial that failed brings a check at once; dials alone take nobody ou
   world.run(20_000)
   const before = world.begun.length
   for (let dial = 0; dial < 50; dial++) {
-    world.monitor.clientFailed(1, 'dial', world.nowMs)
+    world.monitor.dialFailed(1, world.nowMs)
     world.run(50)
   }
   t.same(world.transitions, [])
@@ -135,44 +135,10 @@ void test('a dial that failed brings a check at once; dials alone take nobody ou
   world.finds = () => refused
   const fellMs = world.nowMs
   for (let dial = 0; dial < 3; dial++) {
-    world.monitor.clientFailed(1, 'dial', world.nowMs)
+    world.monitor.dialFailed(1, world.nowMs)
     world.run(300)
   }
   t.ok((world.transitions[0]?.atMs ?? Infinity) - fellMs <= 500, 'two strikes of dials, the last one of a check')
-})
-
-void test('one that accepts and does not answer is asked for a handshake, and what a check of kind tcp says does not clear it', async (t) => {
-  const world = new World()
-  const stopped: CheckResult = { kind: 'failed', why: 'no TLS handshake in 3000 ms' }
-  const kinds: (string | undefined)[] = []
-  world.finds = ({ health }) => {
-    kinds.push(health?.kind)
-    return passed
-  }
-  world.run(20_000)
-  t.same(new Set(kinds), new Set(['tcp']))
-  world.finds = ({ health }) => health?.kind === 'tls' ? stopped : passed
-  const stoppedMs = world.nowMs
-  world.monitor.clientFailed(1, 'answer', world.nowMs)
-  world.run(60_000)
-  t.match(world.transitions, [{ isDown: true, why: 'no TLS handshake in 3000 ms' }])
-  t.ok((world.transitions[0]?.atMs ?? Infinity) - stoppedMs < 5_000)
-  world.finds = ({ health }) => {
-    kinds.push(health?.kind)
-    return passed
-  }
-  world.run(30_000)
-  t.match(world.transitions[1], { isDown: false })
-  t.equal(kinds.at(-1), 'tcp', 'and then as before')
-})
-
-void test('a client’s failure while a check was under way is not cleared by that check', async (t) => {
-  const world = new World()
-  const target = world.monitor.takeDue(200)
-  if (target === undefined) return
-  world.monitor.clientFailed(1, 'answer', 200)
-  world.monitor.checked(1, passed, 210)
-  t.equal(world.monitor.takeDue(2_000)?.health?.kind, 'tls')
 })
 
 void test('an address that is gone takes all its ports with it, as soon as eight of them have failed', async (t) => {
@@ -276,7 +242,7 @@ void test('whatever is found, what is told is what fall and rise say, and soon a
     for (const { afterMs, address, ports, result, dials } of changes) {
       made.run(Math.ceil(afterMs / stepMs) * stepMs)
       for (const { id, address: its, port } of made.targets) if (its === `192.0.2.${address}` && port < ports) state.set(id, result)
-      for (let dial = 0; dial < dials; dial++) made.monitor.clientFailed(1 + address, dials === 3 ? 'answer' : 'dial', made.nowMs)
+      for (let dial = 0; dial < dials; dial++) made.monitor.dialFailed(1 + address, made.nowMs)
     }
     made.run(30_000)
     const expected = made.targets.filter(({ id }) => (state.get(id) ?? passed) !== passed).map(({ id }) => id)

@@ -56,7 +56,6 @@ void test('what was accepted while nobody looked has passed, however late that i
 void test('hundreds at once leave no descriptor and no TIME_WAIT', async (t) => {
   const backend = await startBackend(t)
   const { probes, results, finished } = startProbes(t)
-  const before = timeWaitsAt(backend.port)
   const descriptors = readdirSync('/proc/self/fd').length
   for (let batch = 0; batch < 4; batch++) {
     // Within the backlog.
@@ -66,29 +65,10 @@ void test('hundreds at once leave no descriptor and no TIME_WAIT', async (t) => 
   }
   t.equal(results.size, 1_200)
   t.ok([...results.values()].every(({ kind }) => kind === 'passed'))
-  t.ok(readdirSync('/proc/self/fd').length <= descriptors + 256, 'but for those that serve the next checks')
-  t.same(timeWaitsAt(backend.port).filter((pair) => !before.includes(pair)), [])
-  probes.close()
   t.ok(readdirSync('/proc/self/fd').length <= descriptors)
-})
-
-/** Pairs of addresses, of which one has this port. */
-function timeWaitsAt(port: number): string[] {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  return readFileSync('/proc/net/tcp', 'utf8').split('\n').flatMap((line) => /^ *\d+: (\S+ \S+) 06 /.exec(line)?.[1] ?? []).filter((pair) => `${pair} `.includes(`:${hex} `))
-}
-
-void test('a socket serves one check after the other, whatever became of the one before', async (t) => {
-  const backend = await startBackend(t)
-  const { probes, results, finished } = startProbes(t)
-  const [gone, silent] = [await freePort(), await unresponsivePort(t)]
-  for (let round = 0; round < 5; round++) {
-    for (const [id, port] of [[1, backend.port], [2, gone], [3, silent], [4, backend.port]] as const) {
-      probes.begin(targetAt(id, port, { timeoutMs: id === 3 ? 50 : 3_000 }))
-      await finished()
-    }
-    t.same(Array.from(results.values(), ({ why }) => why), ['connection accepted', 'connection refused', 'no connection in 50 ms', 'connection accepted'])
-  }
+  const port = backend.port.toString(16).toUpperCase().padStart(4, '0')
+  const waiting = readFileSync('/proc/net/tcp', 'utf8').split('\n').filter((line) => line.includes(`:${port} `) && / 06 /.test(line))
+  t.same(waiting, [])
 })
 
 void test('closing ends those that are under way, and nothing more is told', async (t) => {

@@ -34,7 +34,7 @@ const sweepMsMax = 800
 /** A connection that leaves and waits for the kernel is looked at after 1, 2, 4 … of these. */
 const retryMs = 1
 const retryMsMax = 64
-/** Redirected bytes that are in nobody's send queue for so long, though that is empty, are lost. */
+/** Redirected bytes that are in nobody's send queue for so long are lost. */
 const stuckMsMax = 5_000
 /** Over it the program is run though nobody is to be told: more than comes in the moment between two system calls. */
 const quietLowWaterBytes = 1024 * 1024
@@ -436,8 +436,7 @@ export class KernelLane {
       return true
     }
     const { nowMs } = this.#clock
-    // A send queue that shrank, as it does where the system is short of memory, takes them once its reader goes on.
-    if (this.#stuckSinceMs[place] === 0 || libc.unacknowledgedBytes(this.#table.fdOf(token ^ 1)) > 0) this.#stuckSinceMs[place] = nowMs
+    if (this.#stuckSinceMs[place] === 0) this.#stuckSinceMs[place] = nowMs
     if ((given !== -1 && missing < 0) || nowMs - (this.#stuckSinceMs[place] ?? 0) > stuckMsMax) {
       this.#events.corrupted(token >> 1, `${Math.abs(missing)} bytes ${missing < 0 ? 'too many' : 'are missing'} behind ${this.#moved[mark]} redirected ones`)
       return false

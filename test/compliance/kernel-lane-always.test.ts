@@ -1,5 +1,0 @@
-import { laneName } from '../support/kernel-lane.ts'
-import { createLinuxDriver } from '../support/linux-driver.ts'
-import { relaySuite } from './relay-suite.ts'
-
-relaySuite(`${laneName} at always`, (options) => createLinuxDriver(options, { kernelLane: 'always' }))
