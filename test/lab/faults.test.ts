@@ -22,6 +22,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: Lab) => Promi
     await onePort(t, lab, { tenant: resetting, fault: 'reset', reason: /^reset-before-answer$/ })
     await onePort(t, lab, { tenant: refusing, fault: 'closed', reason: /^dial-refused$/ })
   }],
+  ['API servers that are killed: their connections are reset at once, and new ones go elsewhere', killedApiServers],
   ['an API server that accepts and never answers is left for another one', async (t, lab) => {
     await onePort(t, lab, { tenant: mute, fault: 'mute', reason: /^answer-timeout$/ })
   }],
@@ -76,6 +77,19 @@ async function onePort(t: Test, lab: Lab, { tenant, fault, reason }: PortFault):
   await Promise.all(lab.nodes.map(async (node) => await node.set(port, fault)))
   await refused(t, await callEach(lab, tenant), reason)
   await Promise.all(lab.nodes.map(async (node) => await node.set(port, 'none')))
+}
+
+async function killedApiServers(t: Test, lab: Lab): Promise<void> {
+  const [node] = lab.nodes
+  const watches = await Promise.all(lab.gateways.map(async (gateway) => ({ gateway, watch: await watchOn(lab, { gateway, tenant: watched, node: 0, path: '/ticks' }) })))
+  const startMs = performance.now()
+  await node?.kill()
+  for (const { gateway, watch } of watches) {
+    within(t, (await watch.ended).atMs - startMs, 0, `by ${gateway.driver}`)
+    t.match(await gateway.lineOf(watch.client), { endpoint: `${node?.host.address}:${nodePortOf(watched)}`, reason: /^(upstream-reset|completed)$/ })
+  }
+  answered(t, await callAll(lab), 'new connections')
+  await node?.startProcesses()
 }
 
 async function fullBacklog(t: Test, lab: Lab): Promise<void> {
