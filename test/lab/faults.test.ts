@@ -9,20 +9,9 @@ import { cannotMakeHosts } from '../compliance/vanished-host.ts'
 import { until } from '../support/sockets.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import type { Fault } from './api-servers-process.ts'
-import type { Outcome, Watch } from './client.ts'
-import type { LabGateway } from './gateway.ts'
-import { answerBoundMs, health, nodePortOf, place, serverNameOf, startLab, tenantsCount, timeouts, vanishedBoundMs, type Lab } from './lab.ts'
-
-/** For a machine that others use. Without the bound they would wait for minutes. */
-const slackMs = 5_000
-/** By each gateway: each endpoint is anybody's first. */
-const callsEach = 4
-/** Enough that each gateway gets some. */
-const placeCalls = 30
-
-interface Called extends Outcome {
-  readonly gateway: LabGateway
-}
+import { callAll, callEach, callPlace, downAtAll, placeWatch, watchOn } from './calls.ts'
+import { answered, cut, refused, within } from './expect.ts'
+import { health, nodePortOf, serverNameOf, startLab, tenantsCount, timeouts, vanishedBoundMs, type Lab } from './lab.ts'
 
 /** A tenant for each fault of single ports; the first has processes of its own. */
 const [stopped, resetting, refusing, mute, full, watched, rebooted] = [0, 1, 2, 3, 4, 5, 6]
@@ -33,6 +22,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: Lab) => Promi
     await onePort(t, lab, { tenant: resetting, fault: 'reset', reason: /^reset-before-answer$/ })
     await onePort(t, lab, { tenant: refusing, fault: 'closed', reason: /^dial-refused$/ })
   }],
+  ['API servers that are killed: their connections are reset at once, and new ones go elsewhere', killedApiServers],
   ['an API server that accepts and never answers is left for another one', async (t, lab) => {
     await onePort(t, lab, { tenant: mute, fault: 'mute', reason: /^answer-timeout$/ })
   }],
@@ -65,10 +55,9 @@ void test('faults between clients and API servers', { skip }, async (t) => {
 })
 
 async function reached(t: Test, lab: Lab): Promise<void> {
-  for (let tenant = 0; tenant < tenantsCount; tenant += 1) {
-    const outcomes = await callEach(lab, tenant)
-    t.same(new Set(outcomes.map(({ status, body }) => `${status} ${body.replace(/^node[1-4]/, 'a node')}`)), new Set([`200 a node:${nodePortOf(tenant)}`]))
-  }
+  const calls = await callAll(lab)
+  answered(t, calls, 'all tenants')
+  t.same(new Set(calls.map(({ body }) => Number(body.replace(/^node[1-4]:/, '')))), new Set(Array.from({ length: tenantsCount }, (_, tenant) => nodePortOf(tenant))))
   const servers = new Set((await callEach(lab, 0)).map(({ body }) => body))
   t.equal(servers.size, lab.nodes.length, 'on all of them')
 }
@@ -88,6 +77,19 @@ async function onePort(t: Test, lab: Lab, { tenant, fault, reason }: PortFault):
   await Promise.all(lab.nodes.map(async (node) => await node.set(port, fault)))
   await refused(t, await callEach(lab, tenant), reason)
   await Promise.all(lab.nodes.map(async (node) => await node.set(port, 'none')))
+}
+
+async function killedApiServers(t: Test, lab: Lab): Promise<void> {
+  const [node] = lab.nodes
+  const watches = await Promise.all(lab.gateways.map(async (gateway) => ({ gateway, watch: await watchOn(lab, { gateway, tenant: watched, node: 0, path: '/ticks' }) })))
+  const startMs = performance.now()
+  await node?.kill()
+  for (const { gateway, watch } of watches) {
+    within(t, (await watch.ended).atMs - startMs, 0, `by ${gateway.driver}`)
+    t.match(await gateway.lineOf(watch.client), { endpoint: `${node?.host.address}:${nodePortOf(watched)}`, reason: /^(upstream-reset|completed)$/ })
+  }
+  answered(t, await callAll(lab), 'new connections')
+  await node?.startProcesses()
 }
 
 async function fullBacklog(t: Test, lab: Lab): Promise<void> {
@@ -118,8 +120,9 @@ async function stoppedApiServer(t: Test, lab: Lab): Promise<void> {
 async function stoppedNode(t: Test, lab: Lab): Promise<void> {
   const [first] = lab.nodes
   first?.signal('SIGSTOP', 'all')
-  const outcomes = await Promise.all(Array.from({ length: tenantsCount }, async (_, tenant) => await callEach(lab, tenant, 1)))
-  answered(t, outcomes.flat(), 'of all tenants')
+  answered(t, await callAll(lab), 'of all tenants')
+  await downAtAll(lab, (down) => down > 0)
+  answered(t, await callAll(lab), 'of all tenants, once it is down for some')
   first?.signal('SIGCONT', 'all')
 }
 
@@ -132,7 +135,7 @@ async function vanishedNode(t: Test, lab: Lab): Promise<void> {
   answered(t, (await Promise.all([watched, stopped, mute].map(async (tenant) => await callEach(lab, tenant)))).flat(), 'new connections')
   await downAtAll(lab, (down) => down === tenantsCount)
   within(t, performance.now() - startMs, health.fall * health.intervalMs, 'down with all its NodePorts, at each gateway')
-  const calls = (await Promise.all(Array.from({ length: tenantsCount }, async (_, tenant) => await callEach(lab, tenant, 1)))).flat()
+  const calls = await callAll(lab)
   answered(t, calls, 'of all tenants')
   const attempts = await Promise.all(calls.map(async ({ gateway, client }) => (await gateway.lineOf(client)).attempts))
   t.same(new Set(attempts), new Set([1]), 'at the first attempt')
@@ -191,11 +194,11 @@ async function killedGateway(t: Test, lab: Lab): Promise<void> {
   const [watch, ...live] = await Promise.all(lab.gateways.map(async (gateway) => await watchOn(lab, { gateway, tenant: watched, node: 0, path: '/ticks' })))
   await first.kill()
   t.match((await watch?.ended)?.how, /^(ECONNRESET|closed)$/, 'who was there is told at once')
-  const atPlace = await callPlace(lab)
+  const atPlace = await callPlace(lab, watched)
   t.ok(atPlace.some(({ status }) => status === 200), 'others of the place answer')
   t.same(new Set(atPlace.filter(({ status }) => status === undefined).map(({ error }) => error)), new Set(['Client network socket disconnected before secure TLS connection was established']), 'and who comes by the dead one is refused, and may come again at once')
   lab.segment.announce(others.map(({ host }) => host))
-  answered(t, await callPlace(lab), 'the place without it')
+  answered(t, await callPlace(lab, watched), 'the place without it')
   for (const each of live) {
     const seen = each.lines.length
     await until(() => each.lines.length > seen)
@@ -207,7 +210,7 @@ async function killedGateway(t: Test, lab: Lab): Promise<void> {
 
 async function lostGateway(t: Test, lab: Lab): Promise<void> {
   for (const loss of ['stopped', 'vanished'] as const) {
-    const { gateway, watch } = await placeWatch(lab)
+    const { gateway, watch } = await placeWatch(lab, watched)
     if (loss === 'stopped') {
       gateway.signal('SIGSTOP')
       t.notOk(await gateway.ready(), 'whoever looks after the place finds it not ready')
@@ -215,88 +218,11 @@ async function lostGateway(t: Test, lab: Lab): Promise<void> {
       gateway.host.vanish()
     }
     lab.segment.announce(lab.segment.gateways.filter((host) => host !== gateway.host))
-    answered(t, await callPlace(lab), `the place without the one that is ${loss}`)
+    answered(t, await callPlace(lab, watched), `the place without the one that is ${loss}`)
     watch.say()
     t.equal((await watch.ended).how, 'ECONNRESET', 'another gateway does not know the connection')
     if (loss === 'stopped') gateway.signal('SIGCONT')
     else gateway.host.comeBack()
     lab.segment.announce(lab.segment.gateways)
   }
-}
-
-/** Waits until each gateway has so many endpoints down. */
-async function downAtAll({ gateways }: Lab, isWanted: (down: number) => boolean): Promise<void> {
-  for (const gateway of gateways) while (!isWanted(await gateway.endpointsDown()));
-}
-
-/** So many by each gateway, all at once. */
-async function callEach({ gateways, kubectl }: Lab, tenant: number, count = callsEach): Promise<readonly Called[]> {
-  return await Promise.all(Array.from({ length: count }, () => gateways).flat().map(async (gateway) =>
-    Object.assign(await kubectl.call({ to: gateway.at, serverName: serverNameOf(tenant) }), { gateway })))
-}
-
-async function callPlace({ kubectl }: Lab): Promise<readonly Outcome[]> {
-  return await Promise.all(Array.from({ length: placeCalls }, async () => await kubectl.call({ to: place, serverName: serverNameOf(watched) })))
-}
-
-interface WatchWhere {
-  /** @default the first */
-  readonly gateway?: LabGateway
-  readonly tenant: number
-  /** Index of the node that answers it. */
-  readonly node: number
-  readonly path: '/watch' | '/ticks'
-}
-
-/** Comes again until it has got that node; those before stay meanwhile, so that each scheduler takes another one. */
-async function watchOn({ gateways: [first], nodes, kubectl }: Lab, { gateway = first, tenant, node, path }: WatchWhere): Promise<Watch> {
-  if (gateway === undefined) throw new Error('there is no gateway')
-  const others: Watch[] = []
-  for (;;) {
-    const watch = await kubectl.watch({ to: gateway.at, serverName: serverNameOf(tenant), path })
-    if (watch.server === `${nodes[node]?.host.name}:${nodePortOf(tenant)}`) {
-      for (const other of others) other.close()
-      return watch
-    }
-    others.push(watch)
-  }
-}
-
-/** At the place, by whichever gateway the client's address leads to. */
-async function placeWatch({ gateways, kubectl }: Lab): Promise<Watched> {
-  const to = { to: place, serverName: serverNameOf(watched) }
-  const { client } = await kubectl.call(to)
-  let gateway: LabGateway | undefined
-  await until(() => (gateway = gateways.find((each) => each.knownLineOf(client) !== undefined)) !== undefined)
-  if (gateway === undefined) throw new Error('unreachable')
-  return { gateway, watch: await kubectl.watch({ ...to, path: '/watch', from: client.slice(0, client.lastIndexOf(':')) }) }
-}
-
-interface Watched {
-  readonly gateway: LabGateway
-  readonly watch: Watch
-}
-
-async function cut(t: Test, { gateway, watch }: Watched, { sinceMs, reason }: { readonly sinceMs: number; readonly reason: string }): Promise<void> {
-  const { how, atMs } = await watch.ended
-  t.equal(how, 'ECONNRESET')
-  within(t, atMs - sinceMs, vanishedBoundMs, `by ${gateway.driver}`)
-  t.match(await gateway.lineOf(watch.client), { outcome: 'aborted', reason })
-}
-
-function answered(t: Test, outcomes: readonly Outcome[], what: string): void {
-  t.same(outcomes.filter(({ status }) => status !== 200), [], `${what}: all are answered`)
-  within(t, Math.max(...outcomes.map(({ waitedMs }) => waitedMs)), answerBoundMs, what)
-}
-
-async function refused(t: Test, outcomes: readonly Called[], reason: RegExp): Promise<void> {
-  within(t, Math.max(...outcomes.map(({ waitedMs }) => waitedMs)), answerBoundMs, 'who is refused')
-  for (const { status, error, client, gateway } of outcomes) {
-    t.match([status, error], [undefined, /alert internal error/])
-    t.match(await gateway.lineOf(client), { outcome: 'failed', reason })
-  }
-}
-
-function within(t: Test, waitedMs: number, boundMs: number, what: string): void {
-  t.ok(waitedMs <= boundMs + slackMs, `${what}: ${Math.round(waitedMs)} ms, of ${boundMs}`)
 }

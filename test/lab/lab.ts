@@ -7,10 +7,10 @@
 // All in network namespaces of their own, so what happens to a host's network happens to that host. Timeouts are short, and bounds that
 // follow from them too; those that nobody can set are the product's own.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCa } from '../../src/cli/demo/certificates.ts'
+import { createLabFolder } from '../kubernetes/lab-folder.ts'
 import { AdminNode } from './admin-node.ts'
 import { Client } from './client.ts'
 import { gatewayPort, LabGateway } from './gateway.ts'
@@ -51,8 +51,8 @@ export function nodePortOf(tenant: number): number {
 }
 
 export async function startLab(): Promise<Lab> {
-  const directory = mkdtempSync(join(tmpdir(), 'sluice-faults-'))
-  const stops: (() => Promise<void> | void)[] = [() => rmSync(directory, { recursive: true, force: true })]
+  const { directory, remove } = await createLabFolder()
+  const stops: (() => Promise<void> | void)[] = [remove]
   const stop = async (): Promise<void> => {
     for (const each of stops.toReversed()) await each()
   }
