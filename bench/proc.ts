@@ -78,6 +78,11 @@ export function machineCpu(): MachineCpu {
   return { usedSeconds: (user + nice + system + irq + softIrq + steal) / ticksPerSecond, idleSeconds: (idle + ioWait) / ticksPerSecond }
 }
 
+/** Packets that the system dropped since boot, on any network, because a CPU had not processed those before them (net.core.netdev_max_backlog). */
+export function droppedPackets(): number {
+  return (readProc('net/softnet_stat') ?? '').trimEnd().split('\n').reduce((sum, line) => sum + Number.parseInt(line.split(' ')[1] ?? '0', 16), 0)
+}
+
 /** RLIMIT_NOFILE of this process, which those that it starts inherit. */
 export function descriptorLimit(): number {
   const limit = /^Max open files\s+(\S+)/m.exec(readProc('self/limits') ?? '')?.[1]

@@ -1,4 +1,4 @@
-// The storm: all clients connect at once, each says a real hello, waits for its echo, and stays. Who is refused, reset or kept
+// The storm: all clients connect within a second, each says a real hello, waits for its echo, and stays. Who is refused, reset or kept
 // waiting for too long comes again as client-go does (client-go.ts).
 //
 //   away ─due─▶ connecting ─hello sent─▶ greeted ─whole echo─▶ in        any ─alert, RST, FIN, timeout─▶ away
@@ -14,7 +14,9 @@ import { type Failure, handshakeTimeoutMs, nextTry, noTries, type Tries } from '
 import { openSocket, resetSocket } from '../load/raw-socket.ts'
 
 /** Connects in a row, before events have their turn. */
-const connectsPerTurn = 64
+const connectsPerTurn = 16
+/** In which all clients connect for the first time. All in one moment would be more packets than loopback holds (net.core.netdev_max_backlog). */
+const beginMs = 1_000
 const alertRecord = 0x15
 const state = { away: 0, connecting: 1, greeted: 2, in: 3 } as const
 const events = EPOLLIN | EPOLLOUT | EPOLLRDHUP
@@ -93,13 +95,14 @@ export class Crowd implements EventHandler {
   }
 
   beforeWait(nowMs: number): number {
-    // All are due at once, in an order in which tenants take turns: 7,919 is a prime.
-    for (let connects = 0; connects < connectsPerTurn && this.#begun < this.#fd.length; connects += 1, this.#begun += 1) this.#open(this.#begun * 7_919 % this.#fd.length)
+    const due = Math.min(1, (nowMs - this.#startMs) / beginMs) * this.#fd.length
+    // In an order in which tenants take turns: 7,919 is a prime.
+    for (let connects = 0; connects < connectsPerTurn && this.#begun < due; connects += 1, this.#begun += 1) this.#open(this.#begun * 7_919 % this.#fd.length)
     for (let client = this.#wheel.takeDue(nowMs); client !== -1; client = this.#wheel.takeDue(nowMs)) {
       if (this.#state[client] === state.away) this.#open(client)
       else this.#failed(client, 'timeout')
     }
-    return this.#begun < this.#fd.length ? 0 : waitMsMax
+    return this.#begun < due ? 0 : this.#begun < this.#fd.length ? 1 : waitMsMax
   }
 
   ready(client: number): void {

@@ -12,7 +12,7 @@ import { Generator } from '../load/generator.ts'
 import { measure } from '../measure.ts'
 import type { Metrics } from '../metrics.ts'
 import { RelayProcess, RelayStartError } from '../peers/relay-process.ts'
-import { peakBytes, processTree, pssBytes } from '../proc.ts'
+import { droppedPackets, peakBytes, processTree, pssBytes } from '../proc.ts'
 import type { Measurement } from '../result.ts'
 import { turned } from '../session.ts'
 import { freePort } from '../target.ts'
@@ -105,14 +105,16 @@ async function measureTarget({ options, hellos, mode, target, directory }: Measu
     } as const
     const calm = await measure(steadyLoad)
     const port = relay === undefined ? crowd.port : listenPort
+    const droppedBefore = droppedPackets()
     const beside = { openWindow: async () => await beginSide(side, { mode, options, hellos, port }), closeWindow: async () => undefined }
     const meanwhile = await measure({ ...steadyLoad, beside: () => beside })
+    const dropped = droppedPackets() - droppedBefore
     const { figures, failure, inAfterMs } = mode === 'storm' ? await endStorm(side) : await endAttack(side)
     const ended = relay?.ending === undefined ? undefined : `the relay ended by itself: ${relay.ending}`
     const wrong = ended ?? calm.failure ?? meanwhile.failure ?? failure
     return {
       metrics: { ...meanwhile.metrics, ...ratios(calm.metrics, meanwhile.metrics), ...memoryOf(pids), ...figures },
-      caveats: meanwhile.caveats,
+      caveats: [...meanwhile.caveats, ...(dropped > 0 ? [`loopback dropped ${dropped} packets, which come again after 0.2 s`] : [])],
       ...(wrong === undefined ? {} : { failure: wrong }),
       ...(inAfterMs === undefined ? {} : { inAfterMs }),
     }
