@@ -36,10 +36,12 @@ export function sluiceLaunch(facts: Omit<PeerFacts, 'connectionsMax'>, { listenA
   }
 }
 
+/** No peer checks its endpoints here, and a check would count as a connection. */
 function render({ listenPort, adminPort, routes, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string, relay: string): string {
   return `listeners:
   - address: ${listenAddress}:${listenPort}
-${perSourcePerSecond === undefined ? '' : `    limits: { connectionsPerSourcePerSecond: ${perSourcePerSecond} }\n`}${connectionsPerSecond === undefined ? '' : `defaults: { limits: { processConnectionsPerSecond: ${connectionsPerSecond} } }\n`}tenants:
+${perSourcePerSecond === undefined ? '' : `    limits: { connectionsPerSourcePerSecond: ${perSourcePerSecond} }\n`}defaults: { health: { kind: none }, limits: { ${connectionsPerSecond === undefined ? '' : `processConnectionsPerSecond: ${connectionsPerSecond}`} } }
+tenants:
 ${routes.map(({ serverName, endpoint }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]
     apiServer: { endpoints: ["${endpoint}"] }`).join('\n')}
