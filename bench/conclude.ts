@@ -75,6 +75,7 @@ export function conclude(readings: Readings): Measured {
   return {
     metrics: defined({
       ...ratesOf(spec.kind, perSecond, relayCores),
+      ...(spec.kind === 'echo' && perSecond > 0 ? { machineCpuUsPerRequest: cores.used / perSecond * 1e6 } : {}),
       ...latenciesOf(readings),
       ...memoryOf(readings, opened),
       ...(spec.kind === 'idle' ? { idleCpuPercent: relayCores === undefined ? undefined : relayCores * 100 } : {}),
@@ -99,6 +100,8 @@ function coresOf({ open, close, tallies }: Readings) {
   const [used, idle] = [close.machine.usedSeconds - open.machine.usedSeconds, close.machine.idleSeconds - open.machine.idleSeconds]
   const own = (close.ownCpuSeconds - open.ownCpuSeconds) / seconds
   return {
+    /** Of all processes, and of the kernel's own threads, which work for whom nobody can tell. */
+    used: used / seconds,
     relay,
     backend,
     generator: sum(generatorThreads, (each) => each),

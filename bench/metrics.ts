@@ -4,12 +4,14 @@ import type { LoadSpec } from './load/load.ts'
 
 export type MetricName =
   | 'requestsPerSecond' | 'connectionsPerSecond' | 'gigabytesPerSecond'
-  | 'cpuUsPerRequest' | 'cpuUsPerConnection' | 'cpuSecondsPerGigabyte'
+  | 'cpuUsPerRequest' | 'machineCpuUsPerRequest' | 'cpuUsPerConnection' | 'cpuSecondsPerGigabyte'
   | 'p50Us' | 'p90Us' | 'p99Us' | 'p999Us' | 'maxUs' | 'generatorLateP50Us' | 'generatorLateP99Us'
   | 'beforeP50Us' | 'beforeP99Us' | 'newStreamMs' | 'megabytesPerSecond' | 'logMegabytesPerSecond' | 'stalledStreams' | 'stalledMib' | 'stalledKibPerStream'
   | 'answered504' | 'answeredOther' | 'closedUnanswered' | 'unanswered' | 'slowestAnswerMs' | 'pendingMib'
   | 'firstBroadcasts' | 'broadcastsPerMinute' | 'copiesPerMinute' | 'probesPerMinute' | 'nodeEntries' | 'apiServerEntries' | 'gatewayEntries' | 'entries'
-  | 'memoryMib' | 'idleKibPerConnection' | 'idleCpuPercent'
+  | 'timesP50' | 'timesP99' | 'halfInMs' | 'mostInMs' | 'allInMs' | 'alerts' | 'resets' | 'timeouts'
+  | 'newcomerP50Ms' | 'newcomerP99Ms' | 'newcomersFailed' | 'attackers' | 'attackersAnswered'
+  | 'memoryMib' | 'peakMib' | 'idleKibPerConnection' | 'idleCpuPercent'
   | 'relayCores' | 'generatorCores' | 'backendCores' | 'otherCores'
 
 /** Absent: it makes no sense there (a direct connection has no relay), or could not be read. */
@@ -37,6 +39,7 @@ export const columnsOf: Readonly<Record<LoadSpec['kind'], readonly Column[]>> = 
   echo: [
     { metric: 'requestsPerSecond', title: 'requests/s', digits: 0, compared: 'more' },
     { metric: 'cpuUsPerRequest', title: 'CPU µs/request', digits: 1, compared: 'less' },
+    { metric: 'machineCpuUsPerRequest', title: 'of the whole machine', digits: 1 },
     microseconds('p50Us', 'p50'), microseconds('p99Us', 'p99'), microseconds('p999Us', 'p99.9'),
     memory, ...cores,
   ],

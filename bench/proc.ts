@@ -59,6 +59,12 @@ export function pssBytes(pids: readonly number[]): number | undefined {
   return sum
 }
 
+/** What each had resident at most, together. @returns undefined when there is no such process any more */
+export function peakBytes(pids: readonly number[]): number | undefined {
+  const kibibytes = pids.map((pid) => /^VmHWM:\s+(\d+) kB$/m.exec(readProc(`${pid}/status`) ?? '')?.[1])
+  return kibibytes.includes(undefined) ? undefined : kibibytes.reduce((sum, each) => sum + Number(each) * 1024, 0)
+}
+
 export interface MachineCpu {
   /** What processes used, and what the hypervisor took. */
   readonly usedSeconds: number
@@ -70,6 +76,11 @@ export function machineCpu(): MachineCpu {
   const [, user = 0, nice = 0, system = 0, idle = 0, ioWait = 0, irq = 0, softIrq = 0, steal = 0] = (readProc('stat') ?? '').split('\n', 1)[0]?.split(/\s+/).map(Number) ?? []
   // A process's own time has that of the interrupts that hit it, so they belong to the sum.
   return { usedSeconds: (user + nice + system + irq + softIrq + steal) / ticksPerSecond, idleSeconds: (idle + ioWait) / ticksPerSecond }
+}
+
+/** Packets that the system dropped since boot, on any network, because a CPU had not processed those before them (net.core.netdev_max_backlog). */
+export function droppedPackets(): number {
+  return (readProc('net/softnet_stat') ?? '').trimEnd().split('\n').reduce((sum, line) => sum + Number.parseInt(line.split(' ')[1] ?? '0', 16), 0)
 }
 
 /** RLIMIT_NOFILE of this process, which those that it starts inherit. */

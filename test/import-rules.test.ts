@@ -14,15 +14,17 @@ interface Room {
 const contractsOnly = { core: 'all', config: 'types' } as const
 
 const rooms: Readonly<Record<string, Room>> = {
+  system: { imports: {}, because: 'what several rooms ask of the operating system in the same way; it knows nothing of what they do with it' },
   core: { imports: {}, because: 'core decides and does no I/O: every driver, test and tool runs the same decisions' },
   config: { imports: { core: 'all' }, because: 'the configuration is data: what it configures must not be needed to read it' },
   relay: { imports: contractsOnly, because: 'a driver moves bytes; who watches it is told through core/relay-observer.ts' },
-  tunnel: { imports: contractsOnly, because: 'a session carries streams; what relays, stores and finds is handed to it' },
+  health: { imports: contractsOnly, because: 'checks are made for whoever asks; which connections they cost whom is the gateway\'s' },
+  tunnel: { imports: { ...contractsOnly, system: 'all' }, because: 'a session carries streams; what relays, stores and finds is handed to it' },
   state: { imports: contractsOnly, because: 'a store keeps what it is given; it must not know who asks' },
   discovery: { imports: contractsOnly, because: 'a source tells what there is; what is done with it is the gateway\'s' },
-  observe: { imports: contractsOnly, because: 'observing must not be able to change what it observes' },
+  observe: { imports: { ...contractsOnly, system: 'all' }, because: 'observing must not be able to change what it observes' },
   gateway: {
-    imports: { core: 'all', config: 'all', relay: 'all', tunnel: 'all', state: 'all', discovery: 'all', observe: 'all' },
+    imports: { core: 'all', config: 'all', relay: 'all', health: 'all', tunnel: 'all', state: 'all', discovery: 'all', observe: 'all' },
     because: 'the gateway wires its parts; commands start it, not the other way round',
   },
   cli: {

@@ -2,6 +2,7 @@
 
 import { createActiveCells, SharedActiveCounts, type ActiveCounts } from '../../src/core/balance/active-counts.ts'
 import { createScheduler } from '../../src/core/balance/create-scheduler.ts'
+import { SharedEndpointStates, type EndpointStates } from '../../src/core/balance/endpoint-states.ts'
 import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import { LeastConnection } from '../../src/core/balance/least-connection.ts'
 import { createMaglevTable, maglevEntries } from '../../src/core/balance/maglev-table.ts'
@@ -66,13 +67,13 @@ interface Candidate {
   readonly name: string
   /** With more it takes too long. */
   readonly endpointsMax?: number
-  readonly make: (endpoints: readonly Endpoint[], active: ActiveCounts) => Scheduler
+  readonly make: (endpoints: readonly Endpoint[], active: ActiveCounts, states: EndpointStates) => Scheduler
 }
 
 const candidates: readonly Candidate[] = [
-  ...schedulerKinds.map((kind): Candidate => ({ name: kind, make: (endpoints, active) => createScheduler(kind, endpoints, { active, firstIndex: 1 }) })),
-  { name: 'wlc, 2 drawn', make: (endpoints, active) => new LeastConnection('wlc', endpoints, { active, looksMax: 2 }) },
-  { name: 'wlc, all compared', endpointsMax: 1_000, make: (endpoints, active) => new LeastConnection('wlc', endpoints, { active, looksMax: endpoints.length }) },
+  ...schedulerKinds.map((kind): Candidate => ({ name: kind, make: (endpoints, active, states) => createScheduler(kind, endpoints, { active, states, firstIndex: 1 }) })),
+  { name: 'wlc, 2 drawn', make: (endpoints, active, states) => new LeastConnection('wlc', endpoints, { active, states, looksMax: 2 }) },
+  { name: 'wlc, all compared', endpointsMax: 1_000, make: (endpoints, active, states) => new LeastConnection('wlc', endpoints, { active, states, looksMax: endpoints.length }) },
 ]
 
 interface Run extends Candidate {
@@ -112,8 +113,9 @@ class Traffic {
 
   constructor({ make, count, threads }: Run) {
     this.#endpoints = Array.from({ length: count }, (_, index) => ({ name: nameOf(index), address: '10.1.0.11', port: 31443, weight: weights[index % weights.length] ?? 1, row: index }))
-    this.#active = new SharedActiveCounts(createActiveCells(threads), 0)
-    this.#scheduler = make(this.#endpoints, this.#active)
+    const cells = createActiveCells(threads)
+    this.#active = new SharedActiveCounts(cells, 0)
+    this.#scheduler = make(this.#endpoints, this.#active, new SharedEndpointStates(cells))
     this.#live = Array.from({ length: Math.min(liveMax, count * livePerEndpoint) }, () => undefined)
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../../src/relay/linux/libc.ts'
 import { type EventHandler, type EventLoop, MSG_TRUNC } from './event-loop.ts'
 import type { LoadTarget } from './load.ts'
+import { bindTo } from './raw-socket.ts'
 import { connectFault, connectHead, type TargetAddress, targetAddress } from './target-address.ts'
 
 const writableEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP
@@ -46,6 +47,7 @@ export class Clients implements EventHandler {
   readonly #loop: EventLoop
   readonly #owner: ClientOwner
   readonly #bulk: boolean
+  readonly #sources: readonly string[]
   readonly #address: TargetAddress
   readonly #hello: NativeMemory
   readonly #helloBytes: number
@@ -64,6 +66,7 @@ export class Clients implements EventHandler {
     this.#loop = loop
     this.#owner = owner
     this.#bulk = traffic === 'bulk'
+    this.#sources = target.sources ?? []
     this.#helloBytes = target.hello.length
     this.#hello = allocate(this.#helloBytes)
     this.#hello.bytes.set(target.hello)
@@ -86,6 +89,7 @@ export class Clients implements EventHandler {
     this.#openings[slot] = (this.#openings[slot] ?? 0) + 1
     if (fd === -1) this.#failLater(slot, 'socket')
     else if (this.#address.isTcp && setIntOption(fd, IPPROTO_TCP, TCP_NODELAY, 1) === -1) this.#failLater(slot, 'setsockopt')
+    else if (!bindTo(fd, this.#sources[slot % this.#sources.length])) this.#failLater(slot, 'bind')
     else if (connect(fd, address, addressBytes) === -1 && errno() !== EINPROGRESS) this.#failLater(slot, 'connect')
     // On the loopback interface the handshake is over by now.
     else if (!this.#greet(slot) && errno() !== EAGAIN) this.#failLater(slot, 'connect')

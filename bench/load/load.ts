@@ -30,6 +30,8 @@ export interface LoadTarget {
   readonly hello: Uint8Array
   /** Path of a Unix socket: the port is reached through it, by an HTTP CONNECT whose answer is waited for. */
   readonly connectProxy?: string
+  /** Addresses of loopback that connections come from, in turn; absent: the system's choice. */
+  readonly sources?: readonly string[]
   /** That such a proxy is asked for. @default 127.0.0.1 */
   readonly address?: string
 }

@@ -95,7 +95,7 @@ async function readWhile(segment: Segment, calls: Calls, { durationMs, readEvery
 async function startGateway(apiServers: readonly Host[], directory: string): Promise<RelayProcess> {
   mkdirSync(directory, { recursive: true })
   const routes = apiServers.map(({ address }, index) => ({ serverName: serverNameOf(index), endpoint: `${address}:${apiServerPort}` }))
-  return await RelayProcess.start('sluice gateway', endingWithBench(sluiceLaunch({ directory, listenPort: gatewayPort, adminPort, routes }, gatewayAddress)), { directory })
+  return await RelayProcess.start('sluice gateway', endingWithBench(sluiceLaunch({ directory, listenPort: gatewayPort, adminPort, routes }, { listenAddress: gatewayAddress })), { directory })
 }
 
 /** Also when that is killed (prctl(2)): its network is the bench's, and would stay. */

@@ -3,8 +3,8 @@
 import { haproxy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import type { Peer } from './peer.ts'
-import { sluice } from './sluice.ts'
+import { sluice, sluiceLane, sluiceLaneAlways } from './sluice.ts'
 import { sniproxy } from './sniproxy.ts'
 import { traefik } from './traefik.ts'
 
-export const allPeers: readonly Peer[] = [sluice, haproxy, nginx, sniproxy, traefik]
+export const allPeers: readonly Peer[] = [sluice, sluiceLane, sluiceLaneAlways, haproxy, nginx, sniproxy, traefik]

@@ -23,7 +23,7 @@ function launch(executable: string, facts: PeerFacts): Launch {
   }
 }
 
-function render({ directory, listenPort, routes, connectionsMax }: PeerFacts): string {
+function render({ directory, listenPort, routes, connectionsMax, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: PeerFacts): string {
   return `global
   nbthread 1
   maxconn ${connectionsMax}
@@ -39,8 +39,11 @@ defaults
   timeout server 1h
 
 frontend edge
-  bind 127.0.0.1:${listenPort} backlog 4096
-  tcp-request inspect-delay 5s
+  bind 127.0.0.1:${listenPort} backlog 16384
+${connectionsPerSecond === undefined ? '' : `  rate-limit sessions ${connectionsPerSecond}\n`}${perSourcePerSecond === undefined ? '' : `  stick-table type ip size 100k expire 30s store conn_rate(1s)
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if { sc_conn_rate(0) gt ${perSourcePerSecond} }
+`}  tcp-request inspect-delay 5s
   tcp-request content accept if { req.ssl_hello_type 1 }
   use_backend %[req.ssl_sni,lower,map(${directory}/tenants.map)]
 

@@ -56,7 +56,7 @@ ${routes.map(({ serverName, endpoint }) => `    ${serverName} ${endpoint};`).joi
   log_format connection '$time_iso8601 $remote_addr:$remote_port $ssl_preread_server_name $upstream_addr $status $bytes_received $bytes_sent $session_time';
   access_log ${directory}/access.log connection;
   server {
-    listen 127.0.0.1:${listenPort} backlog=4096;
+    listen 127.0.0.1:${listenPort} backlog=16384;
     ssl_preread on;
     tcp_nodelay on;
     proxy_connect_timeout 3s;

@@ -12,6 +12,14 @@ export interface Route {
   readonly endpoint: string
 }
 
+/** What a relay may be told to refuse, or to let wait; absent: nothing. */
+export interface PeerLimits {
+  /** Of all connections. */
+  readonly connectionsPerSecond?: number
+  /** Of each address. */
+  readonly perSourcePerSecond?: number
+}
+
 export interface PeerFacts {
   /** For the configuration, logs and the like; removed at the end. */
   readonly directory: string
@@ -22,6 +30,7 @@ export interface PeerFacts {
   readonly routes: readonly Route[]
   /** Relayed at the same time. */
   readonly connectionsMax: number
+  readonly limits?: PeerLimits
 }
 
 export interface Launch {

@@ -9,13 +9,17 @@ import { nearestName } from '../config/nearest.ts'
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { schedulerMeanings, type Scheduler, type SchedulerKind } from '../core/balance/scheduler.ts'
 import { canonicalAddress } from '../core/net/ip-address.ts'
+import { sentHeaderText } from '../core/proxy-protocol/sent-header.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
 import { applySnapshotChange } from '../core/snapshot-change.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from '../core/snapshot.ts'
 import { terminationOf } from '../core/termination.ts'
+import type { TenantView } from '../gateway/admin/tenant-routes.ts'
+import { askAdmin, type AdminPlace } from './explain/admin-client.ts'
+import { liveExplanation, type Line } from './explain/live-lines.ts'
 import type { CliIo } from './io.ts'
 
-export const usage = `Usage: sluice explain --config FILE [--from IP] [--listener ADDRESS] HOST
+export const usage = `Usage: sluice explain --config FILE [--from IP] [--listener ADDRESS] [--admin WHERE] HOST
 
 Tells which tenant a client gets that asks for HOST, by which rule, and the endpoints that it may reach; or what refuses it
 and what the client sees. HOST '' stands for a client that sends no name.
@@ -23,18 +27,24 @@ and what the client sees. HOST '' stands for a client that sends no name.
   --config FILE        the configuration
   --from IP            the client's address; needed where the tenant has allowedSources
   --listener ADDRESS   as written in the configuration; default: the first one
+  --admin WHERE        also what a running gateway says: its admin.address, as http://127.0.0.1:9443 or https://HOST:PORT, or the path of
+                       its admin.socket. With the states and connections that endpoints have, where a client would go now
+  --token-file FILE    the gateway's admin.tokenFile, where it has one
+  --ca-file FILE       of its certificate, in PEM; default: those that Node has
 
-Exit codes: 0 it would be relayed, 1 it would be refused, 2 wrong configuration or arguments.
+Exit codes: 0 it would be relayed, 1 it would be refused, 2 wrong configuration or arguments, or no answer from the
+gateway.
 
 Examples
   sluice explain --config sluice.yaml acme.k8s.example.com
   sluice explain --config sluice.yaml --from 203.0.113.9 api.globex.k8s.example.com
+  sluice explain --config sluice.yaml --admin /run/sluice/admin.sock acme.k8s.example.com
 `
 
 export async function explain(args: readonly string[], io: CliIo): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args], allowPositionals: true, strict: true,
-    options: { config: { type: 'string' }, from: { type: 'string' }, listener: { type: 'string' } },
+    options: { config: { type: 'string' }, from: { type: 'string' }, listener: { type: 'string' }, admin: { type: 'string' }, 'token-file': { type: 'string' }, 'ca-file': { type: 'string' } },
   })
   const [host] = positionals
   if (values.config === undefined || host === undefined || positionals.length > 1) {
@@ -53,9 +63,28 @@ export async function explain(args: readonly string[], io: CliIo): Promise<numbe
   const snapshot = applySnapshotChange(undefined, { version: 1, ...wholeChange(config) })
   const listener = values.listener === undefined ? [...snapshot.listeners.values()][0] : snapshot.listeners.get(values.listener)
   if (listener === undefined) return wrong(io, `--listener: there are ${[...snapshot.listeners.keys()].join(', ')}`)
-  const { text, code } = explanation({ config, snapshot, listener, host, from })
-  io.stdout.write(text)
-  return code
+  const { lines, code, tenant } = explanation({ config, snapshot, listener, host, from })
+  if (values.admin === undefined || tenant === undefined) {
+    io.stdout.write(table(lines))
+    return code
+  }
+  const live = await liveLines(tenant, from, { admin: values.admin, tokenFile: values['token-file'], caFile: values['ca-file'] })
+  io.stdout.write(table([...lines, ...live.lines]))
+  return live.code ?? code
+}
+
+/** @returns no code: it says nothing else than the configuration does */
+async function liveLines(tenant: string, from: string | undefined, place: AdminPlace): Promise<{ readonly lines: readonly Line[]; readonly code?: 1 | 2 }> {
+  const answer = await askAdmin(place, `/v1/tenants/${encodeURIComponent(tenant)}`).catch((error: unknown) => error instanceof Error ? error.message : String(error))
+  if (typeof answer === 'string') return { lines: [['now', `no answer from ${place.admin}: ${answer}`]], code: 2 }
+  if (answer.status === 404) return { lines: [['now', `the running gateway has no tenant ${tenant}: its configuration is another one`]], code: 1 }
+  if (answer.status !== 200) return { lines: [['now', `${place.admin} does not say: ${errorIn(answer.body)}`]], code: 2 }
+  const { lines, refused } = liveExplanation(answer.body as TenantView, from)
+  return refused === undefined ? { lines } : { lines: [...lines, ['refused', `${refused}: ${terminationOf(refused).meaning}`], ['client', clientSees(refused)]], code: 1 }
+}
+
+function errorIn(body: unknown): string {
+  return typeof body === 'object' && body !== null && 'error' in body ? `${String(body.error)}${'expected' in body ? `; expected ${String(body.expected)}` : ''}` : 'its answer is none of a gateway’s'
 }
 
 function wrong(io: CliIo, what: string): number {
@@ -71,26 +100,33 @@ interface Question {
   readonly from: string | undefined
 }
 
-function explanation({ config, snapshot, listener, host, from }: Question): { readonly text: string; readonly code: 0 | 1 } {
+interface Explanation {
+  readonly lines: readonly Line[]
+  readonly code: 0 | 1
+  /** That its connection would be relayed to, if its endpoints and limits let it. */
+  readonly tenant?: string
+}
+
+function explanation({ config, snapshot, listener, host, from }: Question): Explanation {
   // A hello's name is bytes: what is typed here goes the same way.
   const serverName = host === '' ? undefined : Buffer.from(host, 'utf8').toString('latin1')
   const decision = decideRoute(snapshot, listener, serverName, from ?? '')
-  const lines: (readonly [string, string])[] = [['listener', listener.name]]
+  const lines: Line[] = [['listener', listener.name]]
   if (listener.proxyProtocolTrustedSources !== undefined) lines.push(['', 'only from proxyProtocol.trustedSources, each with a PROXY header'])
-  if (decision.kind === 'tunnel') return { text: table([...lines, ['rule', ruleOf(decision)], ['tunnel', terminationOf('handed-over').meaning]]), code: 0 }
+  if (decision.kind === 'tunnel') return { lines: [...lines, ['rule', ruleOf(decision)], ['tunnel', terminationOf('handed-over').meaning]], code: 0 }
   if (decision.tenant !== undefined) lines.push(['tenant', decision.tenant.name], ['rule', ruleOf(decision)])
   const asksSource = from === undefined && decision.tenant?.allowedSources !== undefined
   if (decision.kind === 'refused' && !(decision.reason === 'source-not-allowed' && asksSource)) {
-    return { text: table([...lines, ...refusedLines(decision, config, host)]), code: 1 }
+    return { lines: [...lines, ...refusedLines(decision, config, host)], code: 1 }
   }
   const { tenant } = decision
   if (tenant === undefined) throw new Error('bug: a route without a tenant')
   if (asksSource) lines.push(['sources', 'only allowedSources; --from IP tells whether a client is among them'])
   const ready = tenant.scheduler.endpoints.some(({ weight }) => weight > 0)
   if (!ready) {
-    return { text: table([...lines, ...tenantLines(tenant, undefined), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]]), code: 1 }
+    return { lines: [...lines, ...tenantLines(tenant, undefined), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]], code: 1 }
   }
-  return { text: table([...lines, ...tenantLines(tenant, from)]), code: 0 }
+  return { lines: [...lines, ...tenantLines(tenant, from)], code: 0, tenant: tenant.name }
 }
 
 function ruleOf({ pattern }: RouteDecision): string {
@@ -98,7 +134,7 @@ function ruleOf({ pattern }: RouteDecision): string {
   return pattern.startsWith('*.') ? `wildcard ${pattern}` : `exact ${pattern}`
 }
 
-function refusedLines({ reason, detail }: Extract<RouteDecision, { kind: 'refused' }>, config: Config, host: string): (readonly [string, string])[] {
+function refusedLines({ reason, detail }: Extract<RouteDecision, { kind: 'refused' }>, config: Config, host: string): Line[] {
   const nearest = reason === 'unknown-server-name' ? nearestHostname(config, host) : undefined
   return [
     ['refused', `${reason}: ${terminationOf(reason).meaning}`],
@@ -117,16 +153,16 @@ function clientSees(reason: Parameters<typeof terminationOf>[0]): string {
   return alert === undefined ? 'sees the connection close' : `gets the TLS alert ${alert}, and the connection closes`
 }
 
-function tenantLines(tenant: TenantPolicy, from: string | undefined): (readonly [string, string])[] {
+function tenantLines(tenant: TenantPolicy, from: string | undefined): Line[] {
   const { scheduler } = tenant
-  const endpoints = scheduler.endpoints.map((endpoint, index): readonly [string, string] => [index === 0 ? 'endpoints' : '', `${endpoint.name}${weightText(endpoint, scheduler.kind)}`])
+  const endpoints = scheduler.endpoints.map((endpoint, index): Line => [index === 0 ? 'endpoints' : '', `${endpoint.name}${weightText(endpoint, scheduler.kind)}`])
   return [
     ...endpoints,
     ['scheduler', `${scheduler.kind}: ${schedulerMeanings[scheduler.kind]}`],
     ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
-    ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
-    ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${tenant.sendProxyProtocol}`] as const]),
+    ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, answer ${duration(tenant.answerTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
+    ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${sentHeaderText(tenant.sendProxyProtocol)}`] as const]),
   ]
 }
 
@@ -150,6 +186,6 @@ function duration(ms: number): string {
   return `${ms}ms`
 }
 
-function table(lines: readonly (readonly [string, string])[]): string {
+function table(lines: readonly Line[]): string {
   return lines.map(([name, value]) => `${name.padEnd(10)} ${value}\n`).join('')
 }

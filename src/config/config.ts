@@ -1,6 +1,7 @@
 // The configuration after it has been read: plain data, every default resolved, every reference checked. Nothing that
 // gets one of these checks it again. It can be cloned between threads.
 
+import type { KernelLaneMode } from '../core/kernel-lane-policy.ts'
 import type { ListenerLimits, ProcessLimits } from '../core/limit/limits.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
@@ -21,7 +22,15 @@ export interface Settings {
   /** Empty: API servers can't ask for connections to their nodes. */
   readonly egress: readonly EgressConfig[]
   readonly state: StateConfig
-  readonly admin: { readonly address: SocketAddress }
+  readonly admin: AdminConfig
+}
+
+/** Paths as written. Off loopback `certificate` and `tokenFile` are both there, or neither is. */
+export interface AdminConfig {
+  readonly address: SocketAddress
+  readonly socket?: string
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string }
+  readonly tokenFile?: string
 }
 
 export interface TunnelConfig {
@@ -72,6 +81,8 @@ export interface RelayConfig {
   readonly workers: 'auto' | number
   /** Of the Linux driver's threads, before they accept. */
   readonly warmUpMs: number
+  /** Of the Linux driver: whether the kernel moves bytes by itself. */
+  readonly kernelLane: KernelLaneMode
 }
 
 /** Those that no tenant can override: the tenant is not known before the hello. */

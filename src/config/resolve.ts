@@ -3,11 +3,13 @@
 
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import type { ListenerLimits, ProcessLimits, TenantLimits } from '../core/limit/limits.ts'
+import { tenantRetries } from '../core/limit/retry-budget.ts'
 import type { RateSpec } from '../core/limit/shared-pace.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
+import type { SentProxyHeader } from '../core/proxy-protocol/sent-header.ts'
 import type { TenantSpec } from '../core/snapshot.ts'
 import type { ApiServerClaims, Claims } from './claims.ts'
-import type { Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
+import type { AdminConfig, Config, EgressConfig, ListenerConfig, Settings, StateConfig, TunnelConfig } from './config.ts'
 import { quote } from './quote.ts'
 import type { Path } from './schema-path.ts'
 import { stateDefaults, type ParsedConfig } from './schema.ts'
@@ -117,8 +119,12 @@ export function resolveSettings(parsed: ParsedConfig): Settings {
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),
     egress: parsed.egress.map(egressConfig),
     state: stateConfig(parsed.state),
-    admin: { address: parsed.admin.address.address },
+    admin: adminConfig(parsed.admin),
   }
+}
+
+function adminConfig({ address, socket, certificate, tokenFile }: ParsedConfig['admin']): AdminConfig {
+  return { address: address.address, ...written({ socket, certificate, tokenFile }) }
 }
 
 function tunnelConfig({ clientCaFile, peerAddress, ...tunnel }: NonNullable<ParsedConfig['tunnel']>): TunnelConfig {
@@ -171,11 +177,16 @@ function listenerLimits(limits: NonNullable<ParsedListener['limits']>): Listener
 
 /** A rate is overridden with its burst. */
 function tenantLimits(own: NonNullable<ParsedTenant['limits']>, defaults: ParsedConfig['defaults']['limits']): TenantLimits {
+  const perSecond = own.connectionsPerSecond
   return written({
-    connectionsMax: own.connections ?? defaults.connections,
-    connectionsPerSourceMax: own.connectionsPerSource ?? defaults.connectionsPerSource,
-    rate: rate(own.connectionsPerSecond, own.connectionsBurst) ?? rate(defaults.connectionsPerSecond, defaults.connectionsBurst),
+    connectionsMax: limit(own.connections ?? defaults.connections),
+    connectionsPerSourceMax: limit(own.connectionsPerSource ?? defaults.connectionsPerSource),
+    rate: perSecond === undefined ? rate(defaults.connectionsPerSecond, defaults.connectionsBurst) : rate(limit(perSecond), own.connectionsBurst),
   })
+}
+
+function limit(value: number | 'none' | undefined): number | undefined {
+  return value === 'none' ? undefined : value
 }
 
 /** Without the keys that have no value. */
@@ -185,7 +196,7 @@ function written<Limits extends object>(limits: { readonly [Key in keyof Limits]
 
 /** @param context the rest of the file */
 export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<ParsedConfig, 'defaults' | 'pools'>): TenantSpec {
-  const { connect, idle, halfClosed, drain } = defaults.timeouts
+  const { connect, answer, idle, halfClosed, drain } = defaults.timeouts
   const mayAnnounce = tenant.reverse?.mayAnnounce ?? defaults.reverse.mayAnnounce
   const limits = tenantLimits(tenant.limits ?? {}, defaults.limits)
   return {
@@ -194,14 +205,40 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     scheduler: tenant.scheduler ?? defaults.scheduler,
     endpoints: endpointsOf(tenant.apiServer, pools),
     connectTimeoutMs: tenant.timeouts?.connect ?? connect,
+    answerTimeoutMs: tenant.timeouts?.answer ?? answer,
     idleTimeoutMs: tenant.timeouts?.idle ?? idle,
     halfClosedTimeoutMs: tenant.timeouts?.halfClosed ?? halfClosed,
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
+    retryBudget: { percent: tenant.retries?.budgetPercent ?? defaults.retries.budgetPercent, ...tenantRetries },
+    ...healthOf(tenant.health ?? {}, defaults.health),
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
-    ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: tenant.sendProxyProtocol }),
+    ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),
     ...(Object.keys(limits).length === 0 ? {} : { limits }),
+  }
+}
+
+function sentHeader(written: NonNullable<ParsedTenant['sendProxyProtocol']>): SentProxyHeader {
+  return typeof written === 'object' ? written : written === 'v1' ? { version: 'v1' } : { version: 'v2', tlvs: [] }
+}
+
+function healthOf(own: NonNullable<ParsedTenant['health']>, defaults: ParsedConfig['defaults']['health']): Pick<TenantSpec, 'health'> {
+  const kind = own.kind ?? defaults.kind
+  if (kind === 'none') return {}
+  // Of kind tcp nobody is asked for a name: tenants with other names still share a check.
+  const { serverName, caFile } = kind === 'tcp' ? {} : { serverName: own.serverName ?? defaults.serverName, caFile: own.caFile ?? defaults.caFile }
+  return {
+    health: {
+      kind,
+      intervalMs: own.interval ?? defaults.interval,
+      timeoutMs: own.timeout ?? defaults.timeout,
+      fall: own.fall ?? defaults.fall,
+      rise: own.rise ?? defaults.rise,
+      slowStartMs: own.slowStart ?? defaults.slowStart,
+      ...(serverName === undefined ? {} : { serverName }),
+      ...(caFile === undefined ? {} : { caFile }),
+    },
   }
 }
 

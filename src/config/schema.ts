@@ -5,10 +5,13 @@
 // a hostname that two tenants claim) is checked in resolve.ts.
 
 import { z } from 'zod'
+import { healthKinds } from '../core/health/health-spec.ts'
 import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
+import { specialAddress } from '../core/net/special-ranges.ts'
+import { sentTlvKinds } from '../core/proxy-protocol/sent-header.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
@@ -28,6 +31,7 @@ const connectionsLimitMax = 1_000_000
 const burstSecondsMax = 60
 const rangesMax = 1_000
 const etcdEndpointsMax = 16
+export const tokenCharactersMin = 32
 const etcdPrefixCharactersMax = 256
 export const stateDefaults = { directory: '/var/lib/sluice', prefix: '/sluice' } as const
 /** Of the address of a Unix socket, its end included (sys/un.h); the folder leaves room for the name that it is bound under first. */
@@ -59,6 +63,14 @@ const tenantLimits = {
   connectionsBurst: count('connections at once, after a rest; a minute of connectionsPerSecond at most; absent: a second of it'),
   connectionsPerSource: count('connections open at one time from one address, or one /64 of IPv6'),
 }
+/** A tenant can do without a limit that the defaults have. */
+const orNone = (limit: z.ZodOptional<z.ZodInt>): z.ZodOptional<z.ZodUnion<readonly [z.ZodInt, z.ZodLiteral<'none'>]>> => z.union([limit.unwrap(), z.literal('none')]).optional().meta({ description: `${limit.description}; or none` })
+const ownLimits = {
+  connections: orNone(tenantLimits.connections),
+  connectionsPerSecond: orNone(tenantLimits.connectionsPerSecond),
+  connectionsBurst: tenantLimits.connectionsBurst,
+  connectionsPerSource: orNone(tenantLimits.connectionsPerSource),
+}
 const processLimits = {
   processConnections: count('connections open at one time, in all; absent: as many as there are descriptors for; only in defaults'),
   processConnectionsPerSecond: count('connections in a second that have found their tenant; only in defaults'),
@@ -75,19 +87,19 @@ const listenerLimits = {
 }
 
 /** A burst is nothing without its rate, in the same place. */
-function burstProblems(limits: Readonly<Record<string, number | undefined>>): { readonly path: string; readonly message: string }[] {
+function burstProblems(limits: Readonly<Record<string, number | 'none' | undefined>>): { readonly path: string; readonly message: string }[] {
   return Object.entries(limits).flatMap(([path, burst]) => {
-    if (burst === undefined || !path.endsWith('Burst')) return []
+    if (typeof burst !== 'number' || !path.endsWith('Burst')) return []
     const rateKey = path.replace(/Burst$/, 'PerSecond')
     const rate = limits[rateKey]
-    if (rate === undefined) return [{ path, message: `there is no ${rateKey} beside it` }]
+    if (typeof rate !== 'number') return [{ path, message: `there is no ${rateKey} beside it` }]
     return burst > burstSecondsMax * rate ? [{ path, message: `${burst}, with ${rate} in a second` }] : []
   })
 }
 
-function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt> | ReturnType<typeof orNone>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
   return z.strictObject(shape).superRefine((limits, context) => {
-    for (const { path, message } of burstProblems(limits as Readonly<Record<string, number | undefined>>)) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
+    for (const { path, message } of burstProblems(limits as Parameters<typeof burstProblems>[0])) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
   }).meta({ description: 'how many connections, and how fast; absent: any number' })
 }
 
@@ -106,6 +118,7 @@ const relaySchema = z.strictObject({
   driver: z.enum(['auto', 'linux', 'node']).default('auto').meta({ description: 'auto (linux where it runs), linux (epoll, in worker threads) or node (portable, one thread)' }),
   workers: z.union([z.literal('auto'), z.int().min(1).max(workersMax)]).default('auto').meta({ description: `auto (one for each core) or a whole number from 1 to ${workersMax}: threads of the linux driver` }),
   warmUp: duration('0s', '1m', 'each thread of the linux driver rehearses before it accepts, so that first connections are as fast as later ones; 0s: not at all').prefault('500ms'),
+  kernelLane: z.enum(['off', 'auto', 'always']).default('off').meta({ description: 'off, auto (the linux driver has the kernel move the bytes of quiet connections, where it may: docs/kernel-lane.md) or always (of all that it can, or the gateway does not start)' }),
 }).meta({ description: 'how bytes are moved' })
 
 export const poolSchema = z.strictObject({
@@ -114,6 +127,8 @@ export const poolSchema = z.strictObject({
 
 const scheduler = z.enum(schedulerKinds).meta({ description: schedulerKinds.map((kind) => `${kind} (${schedulerMeanings[kind]})`).join(', ') })
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
+const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole number from 1 to 1500: of 100 connections, those that may be dialled for once more on average; 1500: all that attempts allows' })
+const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 const reverse = z.strictObject({
@@ -122,6 +137,7 @@ const reverse = z.strictObject({
 
 const tenantTimeouts = {
   connect: duration('10ms', '1m', 'for one endpoint to accept'),
+  answer: duration('100ms', '5m', 'from the ClientHello, which one endpoint was sent, to its first byte'),
   idle: duration('1m', '24h', 'without a byte in either direction; clients of Kubernetes ping after 30s'),
   halfClosed: duration('1s', '24h', 'without a byte after one side has sent FIN'),
   drain: duration('0s', '24h', 'for connections to end by themselves when the gateway drains'),
@@ -131,17 +147,49 @@ const processTimeouts = {
   drainGrace: duration('0s', '10m', 'between SIGTERM, when readiness fails, and the close of the listeners; only in defaults'),
 }
 
+export const exactHostname = text('a hostname, no wildcard', undefined, (value) => {
+  const parsed = parseHostnamePattern(value)
+  if (parsed.kind !== 'pattern') return new Wrong(parsed.detail)
+  return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
+})
+
+const healthKind = z.enum([...healthKinds, 'none']).meta({ description: 'tcp (a connection is accepted), tls (and a handshake ends well), readyz (and GET /readyz is answered with 200), none (not checked, and always ready)' })
+const healthIntervals = {
+  interval: duration('1s', '10m', 'from one check of an endpoint to the next; ten times as often while it is about to change'),
+  timeout: duration('50ms', '1m', 'for the whole of a check'),
+  slowStart: duration('0s', '1h', 'from its return until an endpoint has all of its weight again'),
+}
+const checksInARow = (meaning: string): z.ZodInt => z.int().min(1).max(100).meta({ description: `a whole number from 1 to 100: checks in a row that ${meaning}` })
+const healthCounts = {
+  fall: checksInARow('fail until an endpoint gets no new connection'),
+  rise: checksInARow('succeed until it is ready again'),
+}
+const healthNames = {
+  serverName: exactHostname.optional().meta({ description: 'of kind tls and readyz: the name to ask for, and that the certificate must be for; absent: the endpoint’s address' }),
+  caFile: z.string().min(1).optional().meta({ description: 'of kind tls and readyz: a file in PEM, the authorities of the API server’s certificate, read anew each minute; absent: any certificate will do' }),
+}
+
 const defaultsSchema = z.strictObject({
-  scheduler: scheduler.default('rr'),
+  scheduler: scheduler.default('wlc'),
   timeouts: z.strictObject({
     hello: processTimeouts.hello.prefault('5s'),
     connect: tenantTimeouts.connect.prefault('3s'),
+    answer: tenantTimeouts.answer.prefault('5s'),
     idle: tenantTimeouts.idle.prefault('1h'),
     halfClosed: tenantTimeouts.halfClosed.prefault('5m'),
     drain: tenantTimeouts.drain.prefault('10m'),
     drainGrace: processTimeouts.drainGrace.prefault('5s'),
   }).meta({ description: 'how long each wait may take' }).prefault({}),
-  retries: z.strictObject({ attempts: attempts.default(3) }).meta(retriesMeaning).prefault({}),
+  retries: z.strictObject({ attempts: attempts.default(3), budgetPercent: budgetPercent.default(20) }).meta(retriesMeaning).prefault({}),
+  health: z.strictObject({
+    kind: healthKind.default('tcp'),
+    interval: healthIntervals.interval.prefault('10s'),
+    timeout: healthIntervals.timeout.prefault('3s'),
+    fall: healthCounts.fall.default(3),
+    rise: healthCounts.rise.default(2),
+    slowStart: healthIntervals.slowStart.prefault('30s'),
+    ...healthNames,
+  }).meta(healthMeaning).prefault({}),
   reverse: reverse.prefault({}),
   limits: limitsOf({ ...tenantLimits, ...processLimits }).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
@@ -158,38 +206,47 @@ const apiServer = z.strictObject({
     .meta({ description: 'addresses of the API server' }),
 }).meta({ description: 'pool and nodePort, or endpoints' })
 
+const sentProxyProtocol = z.union([
+  z.strictObject({
+    version: z.literal('v2').meta({ description: 'v2: version 1 can tell nothing but addresses' }),
+    tlvs: z.array(z.enum(sentTlvKinds).meta({ description: `one of ${sentTlvKinds.join(', ')}` })).min(1).refine((tlvs) => new Set(tlvs).size === tlvs.length, 'one of them twice')
+      .meta({ description: `some of ${sentTlvKinds.join(', ')}, each once` }),
+  }),
+  z.enum(['v1', 'v2']),
+]).meta({ description: `v1, v2, or { version: v2, tlvs: [${sentTlvKinds.join(', ')}] }; absent: no PROXY header is sent` })
+
 export const tenantSchema = z.strictObject({
   name,
   hostnames: z.array(hostname).min(1).max(hostnamesPerTenantMax).meta({ description: 'the names that clients ask for: exact ones and wildcards' }),
   apiServer,
   allowedSources: z.array(cidr).min(1).max(cidrsMax).optional().meta({ description: 'the networks whose clients may connect; absent: all' }),
-  sendProxyProtocol: z.enum(['v1', 'v2']).optional().meta({ description: 'v1 or v2; absent: no PROXY header is sent' }),
+  sendProxyProtocol: sentProxyProtocol.optional(),
   scheduler: scheduler.optional(),
   timeouts: z.strictObject({
     connect: tenantTimeouts.connect.optional(),
+    answer: tenantTimeouts.answer.optional(),
     idle: tenantTimeouts.idle.optional(),
     halfClosed: tenantTimeouts.halfClosed.optional(),
     drain: tenantTimeouts.drain.optional(),
   }).optional().meta({ description: 'instead of those in defaults' }),
-  retries: z.strictObject({ attempts: attempts.optional() }).meta(retriesMeaning).optional(),
+  retries: z.strictObject({ attempts: attempts.optional(), budgetPercent: budgetPercent.optional() }).meta(retriesMeaning).optional(),
+  health: z.strictObject({
+    kind: healthKind.optional(),
+    interval: healthIntervals.interval.optional(),
+    timeout: healthIntervals.timeout.optional(),
+    fall: healthCounts.fall.optional(),
+    rise: healthCounts.rise.optional(),
+    slowStart: healthIntervals.slowStart.optional(),
+    ...healthNames,
+  }).meta(healthMeaning).optional(),
   reverse: reverse.optional(),
-  limits: limitsOf(tenantLimits).optional(),
+  limits: limitsOf(ownLimits).optional(),
 }).meta({ description: 'one hosted control plane' })
-
-const adminSchema = z.strictObject({
-  address: bindAddress.prefault('127.0.0.1:9443'),
-}).meta({ description: 'where /healthz, /readyz, /metrics and /v1/snapshot are served' })
 
 const certificateSchema = z.strictObject({
   certFile: z.string().min(1).meta({ description: 'a file in PEM: the certificate, and those that lead to its authority' }),
   keyFile: z.string().min(1).meta({ description: 'a file in PEM: its private key' }),
 }).meta({ description: 'read anew with each reload; relative paths begin at the configuration file' })
-
-export const exactHostname = text('a hostname, no wildcard', undefined, (value) => {
-  const parsed = parseHostnamePattern(value)
-  if (parsed.kind !== 'pattern') return new Wrong(parsed.detail)
-  return parsed.pattern.startsWith('*.') ? undefined : parsed.pattern
-})
 
 const gatewayAddress = text('a gateway as agents reach it: wss://HOST:PORT', '^wss://', gatewayUrl)
 
@@ -259,6 +316,18 @@ const stateSchema = z.strictObject({
     if ((keys[one] === undefined) !== (keys[other] === undefined)) wrong(`${one} and ${other} need each other`)
   }
 }).meta({ description: 'where join tokens and enrolled nodes are kept: { kind: file, directory } or { kind: etcd, endpoints, prefix, caFile, certFile and keyFile, username and passwordFile }' })
+
+const adminSchema = z.strictObject({
+  address: bindAddress.prefault('127.0.0.1:9443'),
+  socket: socketPath.optional(),
+  certificate: certificateSchema.optional(),
+  tokenFile: z.string().min(1).optional().meta({ description: `a file with a token, one line of ${tokenCharactersMin} characters or more: who sends it as Authorization: Bearer may use the pages under /v1 of admin.address; read anew with each reload; absent: on loopback anybody may, elsewhere nobody` }),
+}).superRefine(({ address: { address }, certificate, tokenFile }, context) => {
+  const wrong = (message: string): void => void context.issues.push({ code: 'custom', message: `${formatSocketAddress(address)} is not on loopback, and ${message}`, input: undefined })
+  if (specialAddress(address.address) === 'loopback') return
+  if (tokenFile !== undefined && certificate === undefined) wrong('a token without a certificate would cross the network in the clear')
+  if (tokenFile === undefined && certificate !== undefined) wrong('with a certificate but no tokenFile nobody could use the pages under /v1')
+}).meta({ description: 'an address, with certificate and tokenFile together where it is not on loopback, and a socket: where /healthz, /readyz and /metrics are for anybody, and /v1 for those who run the gateway' })
 
 export const configSchema = z.strictObject({
   listeners: z.array(listenerSchema).min(1).max(listenersMax).meta({ description: 'at least one listener' }),

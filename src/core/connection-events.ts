@@ -28,7 +28,7 @@ export type ConnectionEvent =
   /** The gateway, or what relays this connection, ends at once. */
   | { readonly kind: 'stop'; readonly reason: StopReason; readonly nowMs: number }
 
-export type StopReason = 'gateway-stopped' | 'worker-failed' | 'system-limit' | 'node-revoked'
+export type StopReason = 'gateway-stopped' | 'worker-failed' | 'system-limit' | 'node-revoked' | 'closed-by-operator'
 
 /** Reset by its peer, or given up by the system because its peer acknowledges nothing any more. */
 export type LostHow = 'reset' | 'unresponsive'

@@ -1,6 +1,7 @@
 // What is known of one connection when it has ended: the source of its access-log line and of its metrics.
 
 import type { SocketAddress } from './net/socket-address.ts'
+import type { ProxyTlvs } from './proxy-protocol/header.ts'
 import type { TerminationReason } from './termination.ts'
 
 export type ClosedBy = 'downstream' | 'upstream' | 'gateway'
@@ -14,7 +15,7 @@ export function refusedRecord(known: RefusedAtAccept & Pick<ConnectionRecord, 'i
 
 /** Absent fields were never reached. Times are milliseconds, from a monotonic clock but for `acceptedAtMs`. */
 export interface ConnectionRecord {
-  /** Unique for this gateway process and, in practice, for the fleet; also the PROXY header's UNIQUE_ID. */
+  /** Unique for this gateway process and, in practice, for the fleet; also the UNIQUE_ID of a PROXY header that is sent, unless one came in. */
   readonly id: string
   readonly reason: TerminationReason
   /** What exactly was wrong, where the reason alone does not tell. May quote the peer: escape before printing. */
@@ -26,6 +27,8 @@ export interface ConnectionRecord {
   readonly downstream: SocketAddress
   /** The client: from the PROXY header where one was accepted, else the same as `downstream`. */
   readonly client: SocketAddress
+  /** What else the PROXY header told. Texts of the peer's: escape before printing. */
+  readonly proxied?: ProxyTlvs
   /** As it stood in the hello, not normalised. May hold any byte (as Latin-1): escape before printing. */
   readonly serverName?: string
   /** The hello carried an encrypted_client_hello extension: a real one or GREASE, nobody but the client can tell. */

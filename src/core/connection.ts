@@ -11,17 +11,23 @@
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
+import type { DialFailureKind } from './balance/dial-failures.ts'
 import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
+import type { LiveConnection, LivePhase } from './live/live-connection.ts'
+import { drainDeadlineMs } from './live/spread.ts'
 import type { AcceptRefusal, TenantRefusal } from './limit/admission.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
+import type { ProxyTlvs } from './proxy-protocol/header.ts'
 import { ProxyHeaderReader } from './proxy-protocol/reader.ts'
+import { sentProxyHeader } from './proxy-protocol/sent-header.ts'
 import { v2Signature } from './proxy-protocol/v2.ts'
-import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type RelayLimits, type Side } from './relayed.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, relayedPhase, withFin, withFinished, type Side } from './relayed.ts'
 import { decideRoute } from './route/decide.ts'
+import { normalizeHostname } from './route/hostname.ts'
 import type { ListenerPolicy, Snapshot, TenantPolicy } from './snapshot.ts'
 import { terminationOf, type TerminationReason } from './termination.ts'
 import { encodeFatalAlert } from './tls/alert.ts'
@@ -34,19 +40,20 @@ import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/clie
  */
 export const replayBytesMax = 64 * 1024
 
-/** From a client's first bytes to an answer, on a listener without hello: then the next endpoint is tried. */
-export const answerMsMax = 5_000
-
 /** Counts a connection where it belongs, or says what refuses it. */
 export interface ConnectionAdmission {
   /** A PROXY header has named its client. */
   client(address: string): AcceptRefusal | undefined
   /** It is about to be dialled for. */
   tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined
+  /** It may be dialled for once more. */
+  retry(tenant: TenantPolicy): boolean
 }
 
 export interface ConnectionOrigin {
   readonly id: string
+  /** Among its thread's: 1, 2, … */
+  readonly number: number
   readonly listener: ListenerPolicy
   readonly snapshot: Snapshot
   /**
@@ -72,6 +79,8 @@ export interface RelayedFacts {
   readonly endpoint: Endpoint
   /** Where a PROXY header named one. */
   readonly client: SocketAddress | undefined
+  /** What else that header told, if anything. */
+  readonly proxied: ProxyTlvs | undefined
   readonly serverName: string | undefined
   readonly encryptedClientHello: boolean
   readonly attempts: number
@@ -109,6 +118,7 @@ export class Connection {
   #helloReader: ClientHelloReader | undefined = new ClientHelloReader()
   #client: SocketAddress
   #clientDestination: SocketAddress | undefined
+  #proxied: ProxyTlvs | undefined
   #hello: ClientHello | undefined
   #node: string | undefined
   #tenant: TenantPolicy | undefined
@@ -130,7 +140,7 @@ export class Connection {
   #helloMs: number | undefined
   #firstDialMs: number | undefined
   #connectMs: number | undefined
-  /** What the client has sent went to the endpoint of this attempt; Infinity: nothing yet. */
+  /** When the client's first bytes went to the endpoint of this attempt; Infinity: not yet. */
   #askedMs = Infinity
 
   #reason: TerminationReason | undefined
@@ -193,7 +203,9 @@ export class Connection {
       case 'downstream-lost': this.#onDownstreamLost(event.how, event.nowMs); break
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
-        if (this.#state === 'dialing') this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
+        if (this.#state !== 'dialing') break
+        if (event.failure !== 'error') this.#tellFailed('dial')
+        this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
         break
       case 'upstream-answered':
         this.#activityMs = event.nowMs
@@ -218,6 +230,49 @@ export class Connection {
     return this.#takeEffects()
   }
 
+  /** What is known of it while it lives. */
+  live(): Omit<LiveConnection, 'slot' | 'bytesFromDownstream' | 'bytesFromUpstream'> {
+    const { id, listener, acceptedAtMs } = this.#origin
+    return {
+      id,
+      phase: this.#phase(),
+      listener: listener.name,
+      client: this.#client,
+      ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
+      ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
+      ...(this.#node === undefined ? {} : { node: this.#node }),
+      ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
+      acceptedAtMs,
+    }
+  }
+
+  #phase(): LivePhase {
+    switch (this.#state) {
+      case 'relaying':
+      case 'ended': return relayedPhase(this.#relayBits)
+      case 'new': return 'hello'
+      default: return this.#state
+    }
+  }
+
+  get id(): string {
+    return this.#origin.id
+  }
+
+  get client(): SocketAddress {
+    return this.#client
+  }
+
+  /** Absent: it has found none yet. */
+  get tenant(): TenantPolicy | undefined {
+    return this.#tenant
+  }
+
+  /** Of the last attempt. */
+  get endpoint(): Endpoint | undefined {
+    return this.#endpoint
+  }
+
   /** The access-log line's content; only once it has ended. */
   record(moved: { readonly bytesFromDownstream: number; readonly bytesFromUpstream: number }): ConnectionRecord {
     if (this.#reason === undefined) throw new Error('bug: a record was asked of a connection that has not ended')
@@ -230,6 +285,7 @@ export class Connection {
       listener: listener.name,
       downstream,
       client: this.#client,
+      ...(this.#proxied === undefined ? {} : { proxied: this.#proxied }),
       ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
@@ -256,6 +312,7 @@ export class Connection {
       tenant,
       endpoint,
       client: this.#client === this.#origin.downstream ? undefined : this.#client,
+      proxied: this.#proxied,
       serverName: this.#hello?.serverName,
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       attempts: this.#attempt,
@@ -307,10 +364,12 @@ export class Connection {
       case 'incomplete': break
       case 'refused': this.#refuse('proxy-header-invalid', nowMs, progress.detail); break
       case 'complete': {
-        const { source, destination } = progress.header
+        const { source, destination, tlvs } = progress.header
         // LOCAL, UNKNOWN and AF_UNSPEC carry no address: the peer's own stands.
         if (source !== undefined) this.#client = source
         if (destination !== undefined) this.#clientDestination = destination
+        const { ticket: _ticket, ...told } = tlvs
+        if (Object.keys(told).length > 0) this.#proxied = told
         this.#proxyReader = undefined
         const refusal = source === undefined ? undefined : this.#origin.admission?.client(source.address)
         if (refusal !== undefined) {
@@ -431,7 +490,13 @@ export class Connection {
     this.#uncount()
     const next = this.#attempt < this.#tenant.attemptsMax ? this.#tenant.scheduler.pick(this.#tried, this.#client.address) : undefined
     if (next === undefined) this.#refuse(reason, nowMs, detail)
+    else if (this.#origin.admission?.retry(this.#tenant) === false) this.#refuse('retry-budget', nowMs, detail === undefined ? reason : `${reason}: ${detail}`)
     else this.#dial(next, this.#tenant, nowMs)
+  }
+
+  /** What lies here, such as descriptors that are used up, is not told: it says nothing of the endpoint. */
+  #tellFailed(kind: DialFailureKind): void {
+    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.failed(this.#endpoint, kind)
   }
 
   #uncount(): void {
@@ -465,14 +530,22 @@ export class Connection {
   #firstBytes(hello: Uint8Array): Uint8Array {
     const grant = this.#endpoint?.grant
     const ticket = grant === undefined ? undefined : this.#origin.makeTicket?.(grant)
-    const version = this.#tenant?.sendProxyProtocol
-    if (ticket === undefined && version === undefined) return hello
+    const sent = this.#tenant?.sendProxyProtocol
+    if (ticket === undefined && sent === undefined) return hello
     const ends = { source: this.#client, destination: this.#clientDestination ?? this.#origin.local() }
-    const header = encodeProxyHeader(ticket !== undefined || version === undefined ? { version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) } : { version, ...ends })
+    const header = sent !== undefined && ticket === undefined
+      ? sentProxyHeader(sent, { ...ends, authority: this.#authority(), uniqueId: this.#proxied?.uniqueId ?? new TextEncoder().encode(this.#origin.id) })
+      : encodeProxyHeader({ version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) })
     const bytes = new Uint8Array(header.byteLength + hello.byteLength)
     bytes.set(header)
     bytes.set(hello, header.byteLength)
     return bytes
+  }
+
+  #authority(): string | undefined {
+    const name = this.#hello?.serverName
+    const normalized = name === undefined ? undefined : normalizeHostname(name)
+    return normalized?.kind === 'hostname' ? normalized.hostname : undefined
   }
 
   #beginRelay(): void {
@@ -534,9 +607,14 @@ export class Connection {
   }
 
   #onClosedBeforeAnswer(how: string, nowMs: number): void {
+    this.#onNoAnswer('reset-before-answer', `${how} before its first byte`, nowMs)
+  }
+
+  #onNoAnswer(reason: TerminationReason, detail: string, nowMs: number): void {
     this.#connectMs = undefined
     this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-    this.#onAttemptFailed('reset-before-answer', `${how} before its first byte`, nowMs)
+    this.#tellFailed('answer')
+    this.#onAttemptFailed(reason, detail, nowMs)
   }
 
   #onDownstreamLost(how: LostHow, nowMs: number): void {
@@ -570,14 +648,15 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+        this.#tellFailed('dial')
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break
       case 'awaiting-answer':
       case 'relaying': {
         this.#activityMs = Math.max(this.#activityMs, lastActivityMs)
-        if (nowMs >= this.#answerDeadlineMs()) this.#onClosedBeforeAnswer('silent', nowMs)
+        if (nowMs >= this.#answerDeadlineMs()) this.#onNoAnswer('answer-timeout', `no byte of an answer within ${this.#tenant?.answerTimeoutMs} ms`, nowMs)
         else if (nowMs < this.#relayDeadlineMs()) this.#armRelayDeadline()
-        else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
+        else this.#end(relayDeadlineReason(this.#relayBits, this.#activityMs, this.#drainAtMs(), this.#relayLimits()), 'gateway', nowMs, { how: 'reset' })
         break
       }
       default: break
@@ -593,14 +672,18 @@ export class Connection {
   }
 
   #answerDeadlineMs(): number {
-    return this.#state === 'awaiting-answer' && this.#origin.listener.withoutHello === true ? this.#askedMs + answerMsMax : Infinity
+    return this.#state === 'awaiting-answer' && this.#tenant !== undefined ? this.#askedMs + this.#tenant.answerTimeoutMs : Infinity
   }
 
   #relayDeadlineMs(): number {
-    return relayDeadlineMs(this.#relayBits, this.#activityMs, this.#drainSinceMs, this.#relayLimits())
+    return relayDeadlineMs(this.#relayBits, this.#activityMs, this.#drainAtMs(), this.#relayLimits())
   }
 
-  #relayLimits(): RelayLimits {
+  #drainAtMs(): number {
+    return drainDeadlineMs(this.#drainSinceMs, this.#origin.number, this.#relayLimits())
+  }
+
+  #relayLimits(): TenantPolicy {
     if (this.#tenant === undefined) throw new Error('bug: a relayed connection has no tenant')
     return this.#tenant
   }

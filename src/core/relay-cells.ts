@@ -20,10 +20,16 @@ export const relayCell = {
   acceptErrors: 5,
   acceptPauses: 6,
   splices: 7,
-  openConnections: 8,
-  openConnectionsBeforeHello: 9,
+  pacedAccepts: 8,
+  kernelLaneEntries: 9,
+  kernelLaneLeavesBulky: 10,
+  kernelLaneLeavesEnding: 11,
+  kernelLaneLeavesSaturated: 12,
+  openConnections: 13,
+  openConnectionsBeforeHello: 14,
+  kernelLaneConnections: 15,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 10,
+  openByListener: 16,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -52,5 +58,13 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
     acceptErrors: sum(relayCell.acceptErrors),
     acceptPauses: sum(relayCell.acceptPauses),
     splices: sum(relayCell.splices),
+    pacedAccepts: sum(relayCell.pacedAccepts),
+    kernelLaneConnections: sum(relayCell.kernelLaneConnections),
+    kernelLaneEntries: sum(relayCell.kernelLaneEntries),
+    kernelLaneLeaves: {
+      bulky: sum(relayCell.kernelLaneLeavesBulky),
+      ending: sum(relayCell.kernelLaneLeavesEnding),
+      saturated: sum(relayCell.kernelLaneLeavesSaturated),
+    },
   }
 }

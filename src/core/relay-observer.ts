@@ -2,6 +2,7 @@
 // each other.
 
 import type { ConnectionRecord, RefusedAtAccept } from './connection-record.ts'
+import type { KernelLaneLeave } from './kernel-lane-policy.ts'
 
 /** Told of each connection. Called on the relay's own path: must return quickly and never throw. */
 export interface RelayObserver {
@@ -34,8 +35,16 @@ export interface RelayCounters {
   readonly acceptErrors: number
   /** Times that accepting was paused for want of descriptors. This and what follows: absent in drivers that have none. */
   readonly acceptPauses?: number
+  /** Connections that were taken in slices of time, because more waited than could be taken at once. */
+  readonly pacedAccepts?: number
   /** Directions of connections that were moved into splice. */
   readonly splices?: number
+  /** Connections whose bytes the kernel moves by itself now; a gauge. */
+  readonly kernelLaneConnections?: number
+  /** Times that one began to be such a one. */
+  readonly kernelLaneEntries?: number
+  /** Times that one ceased to be, by why. */
+  readonly kernelLaneLeaves?: Readonly<Record<KernelLaneLeave, number>>
   /** Worker threads that are alive; a gauge. */
   readonly workers?: number
   readonly workerRestarts?: number

@@ -24,7 +24,6 @@ const completed = downstreamFin | upstreamFin | downstreamFinished | upstreamFin
 export interface RelayLimits {
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
-  readonly drainTimeoutMs: number
 }
 
 export function hasFin(bits: number, side: Side): boolean {
@@ -59,20 +58,25 @@ export function lostReason(side: Side, how: LostHow): TerminationReason {
 
 /**
  * The earliest of what can end a relayed connection without its peers.
- * @param drainSinceMs when the gateway began to drain; Infinity while it does not
+ * @param drainAtMs when the gateway, which drains, closes it (live/spread.ts); Infinity while it does not
  */
-export function relayDeadlineMs(bits: number, activityMs: number, drainSinceMs: number, limits: RelayLimits): number {
-  return Math.min(drainSinceMs + limits.drainTimeoutMs, quietDeadlineMs(bits, activityMs, limits))
+export function relayDeadlineMs(bits: number, activityMs: number, drainAtMs: number, limits: RelayLimits): number {
+  return Math.min(drainAtMs, quietDeadlineMs(bits, activityMs, limits))
 }
 
 /** What that deadline ends it for. */
-export function relayDeadlineReason(bits: number, activityMs: number, drainSinceMs: number, limits: RelayLimits): TerminationReason {
-  if (drainSinceMs + limits.drainTimeoutMs <= quietDeadlineMs(bits, activityMs, limits)) return 'drain-timeout'
+export function relayDeadlineReason(bits: number, activityMs: number, drainAtMs: number, limits: RelayLimits): TerminationReason {
+  if (drainAtMs <= quietDeadlineMs(bits, activityMs, limits)) return 'drain-timeout'
   return isHalfClosed(bits) ? 'half-closed-timeout' : 'idle-timeout'
 }
 
 function quietDeadlineMs(bits: number, activityMs: number, { idleTimeoutMs, halfClosedTimeoutMs }: RelayLimits): number {
   return activityMs + (isHalfClosed(bits) ? Math.min(halfClosedTimeoutMs, idleTimeoutMs) : idleTimeoutMs)
+}
+
+/** As those who look on call it. */
+export function relayedPhase(bits: number): 'relaying' | 'half-closed' {
+  return isHalfClosed(bits) ? 'half-closed' : 'relaying'
 }
 
 function isHalfClosed(bits: number): boolean {

@@ -5,9 +5,11 @@
 
 import { noActiveCounts, type ActiveCounts } from './balance/active-counts.ts'
 import { createScheduler } from './balance/create-scheduler.ts'
+import { allReady, type EndpointStates } from './balance/endpoint-states.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler } from './balance/scheduler.ts'
 import { countedLimits } from './limit/limits.ts'
+import { retryBudget } from './limit/retry-budget.ts'
 import { CidrSetCache } from './net/cidr-set-cache.ts'
 import { HostnameTable, type HostnameTableDraft } from './route/table.ts'
 import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
@@ -26,6 +28,8 @@ export interface SnapshotChangeOptions {
   readonly schedulerOffset?: number
   /** What this thread counts its connections by. @default nobody counts */
   readonly active?: ActiveCounts
+  /** What its endpoints may be given. @default all are ready */
+  readonly states?: EndpointStates
 }
 
 /**
@@ -42,7 +46,7 @@ export function applySnapshotChange(previous: Snapshot | undefined, change: Snap
 }
 
 /** The same in short steps, for those who have something to relay in between. */
-export function* snapshotChangeSteps(previous: Snapshot | undefined, change: SnapshotChange, { schedulerOffset = 0, active = noActiveCounts }: SnapshotChangeOptions = {}): Generator<void, Snapshot, void> {
+export function* snapshotChangeSteps(previous: Snapshot | undefined, change: SnapshotChange, { schedulerOffset = 0, active = noActiveCounts, states = allReady }: SnapshotChangeOptions = {}): Generator<void, Snapshot, void> {
   const kept = change.removedTenants === 'all-others' ? undefined : previous
   const drafts: Drafts = {
     tenants: (kept?.tenants ?? new ShardedMap<TenantPolicy>()).draft(),
@@ -59,7 +63,7 @@ export function* snapshotChangeSteps(previous: Snapshot | undefined, change: Sna
     if (isStep(index)) yield
     // Tenants of one pool begin at different endpoints: its first node must not get everybody's first connection.
     const firstIndex = stableHash(spec.name) + schedulerOffset
-    const scheduler = keptScheduler(spec, previous?.tenants.get(spec.name)) ?? createScheduler(spec.scheduler, spec.endpoints, { active, firstIndex })
+    const scheduler = keptScheduler(spec, previous?.tenants.get(spec.name)) ?? createScheduler(spec.scheduler, spec.endpoints, { active, states, firstIndex })
     const policy = tenantPolicy(spec, { scheduler, active }, cidrSets)
     drafts.tenants.set(spec.name, policy)
     for (const pattern of spec.hostnames) drafts.hostnames.add(pattern, policy)
@@ -106,7 +110,9 @@ function tenantPolicy(spec: TenantSpec, { scheduler, active }: Pick<TenantPolicy
     scheduler,
     active,
     attemptsMax: spec.attemptsMax,
+    ...(spec.retryBudget === undefined ? {} : { retryBudget: retryBudget(spec.retryBudget) }),
     connectTimeoutMs: spec.connectTimeoutMs,
+    answerTimeoutMs: spec.answerTimeoutMs,
     idleTimeoutMs: spec.idleTimeoutMs,
     halfClosedTimeoutMs: spec.halfClosedTimeoutMs,
     drainTimeoutMs: spec.drainTimeoutMs,

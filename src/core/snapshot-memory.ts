@@ -10,6 +10,11 @@ export class SnapshotMemory {
   #limits: ProcessLimits = {}
   #version = 0
 
+  /** By name. */
+  get tenants(): ReadonlyMap<string, TenantSpec> {
+    return this.#tenants
+  }
+
   remember({ version, listeners, tunnelHostnames = [], limits = {}, tenants, removedTenants }: SnapshotChange): void {
     this.#version = version
     this.#listeners = listeners

@@ -8,9 +8,12 @@
 import type { ActiveCounts } from './balance/active-counts.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
+import type { HealthSpec } from './health/health-spec.ts'
 import type { CountedLimits, ListenerLimits, ProcessLimits, TenantLimits } from './limit/limits.ts'
+import type { RetryBudget, RetryBudgetSpec } from './limit/retry-budget.ts'
 import type { CidrSetCache } from './net/cidr-set-cache.ts'
 import type { CidrSet } from './net/cidr.ts'
+import type { SentProxyHeader } from './proxy-protocol/sent-header.ts'
 import type { HostnameTable } from './route/table.ts'
 import type { ShardedMap } from './sharded-map.ts'
 
@@ -58,12 +61,16 @@ export interface TenantPolicy {
   /** Whoever picks an endpoint counts its connection here, and counts it off when it has ended. */
   readonly active: ActiveCounts
   readonly allowedSources?: CidrSet
-  readonly sendProxyProtocol?: 'v1' | 'v2'
+  readonly sendProxyProtocol?: SentProxyHeader
   /** As in `TenantSpec`. */
   readonly mayAnnounce?: readonly string[]
   /** Endpoints dialled for one connection at the most, ≥1. */
   readonly attemptsMax: number
+  /** Absent: every further attempt is made. */
+  readonly retryBudget?: RetryBudget
   readonly connectTimeoutMs: number
+  /** From the client's first bytes, which went to an endpoint, to its first byte: then the next one is tried. */
+  readonly answerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
@@ -113,13 +120,18 @@ export interface TenantSpec {
   readonly scheduler: SchedulerKind
   readonly endpoints: readonly Endpoint[]
   readonly connectTimeoutMs: number
+  readonly answerTimeoutMs: number
   readonly idleTimeoutMs: number
   readonly halfClosedTimeoutMs: number
   readonly drainTimeoutMs: number
   readonly attemptsMax: number
+  /** Absent: none. */
+  readonly retryBudget?: RetryBudgetSpec
+  /** Absent: its endpoints are not checked. */
+  readonly health?: HealthSpec
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
-  readonly sendProxyProtocol?: 'v1' | 'v2'
+  readonly sendProxyProtocol?: SentProxyHeader
   /** Networks in CIDR notation that its agents may announce; absent: whatever can be announced at all. */
   readonly mayAnnounce?: readonly string[]
   /** Absent: none. */

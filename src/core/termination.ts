@@ -24,10 +24,11 @@ export const terminations = {
   'upstream-unresponsive': { outcome: 'aborted', meaning: 'the API server acknowledged nothing any more: its host or its network vanished' },
   'idle-timeout': { outcome: 'aborted', meaning: 'no byte in either direction for timeouts.idle' },
   'half-closed-timeout': { outcome: 'aborted', meaning: 'one side sent FIN, and nothing moved for timeouts.halfClosed' },
-  'drain-timeout': { outcome: 'aborted', meaning: 'still open timeouts.drain after the gateway began to drain' },
+  'drain-timeout': { outcome: 'aborted', meaning: 'still open in the second half of timeouts.drain, over which a gateway that drains spreads these' },
   'worker-failed': { outcome: 'aborted', meaning: 'a bug ended the thread that relayed it' },
   'system-limit': { outcome: 'aborted', meaning: 'the system has no room to watch one more connection' },
   'gateway-stopped': { outcome: 'aborted', meaning: 'the gateway was told to end at once' },
+  'closed-by-operator': { outcome: 'aborted', meaning: 'the admin API was told to close it, or to drain its tenant or its endpoint' },
   'node-revoked': { outcome: 'aborted', meaning: 'the node whose ticket had brought it was revoked' },
 
   // Before the route: the client's own bytes.
@@ -72,6 +73,8 @@ export const terminations = {
   'dial-timeout': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last took longer than timeouts.connect' },
   'dial-unreachable': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last had no route to its host' },
   'dial-error': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last with another error of the system' },
+  'retry-budget': { outcome: 'failed', alert: 'internal_error', meaning: 'an attempt failed, and too many had been made again already: its tenant’s or the process’s budget of retries was spent' },
+  'answer-timeout': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last sent no byte of an answer within timeouts.answer' },
   'reset-before-answer': { outcome: 'failed', alert: 'internal_error', meaning: 'every attempt failed; the last was closed before its first byte' },
 } as const satisfies Record<string, Termination>
 

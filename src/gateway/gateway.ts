@@ -13,11 +13,13 @@ import type { ListenerConfig, TunnelConfig } from '../config/config.ts'
 import { ConfigError, formatProblem, type ConfigProblem } from '../config/config-error.ts'
 import { endpointRowsMax } from '../core/balance/active-counts.ts'
 import { EndpointRows } from '../core/balance/endpoint-rows.ts'
+import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import { LimitRows } from '../core/limit/limit-rows.ts'
 import { formatSocketAddress, type SocketAddress } from '../core/net/socket-address.ts'
 import type { ListenerSpec } from '../core/snapshot.ts'
-import { createAdminServer, type AdminServer } from '../observe/admin/server.ts'
+import type { AdminEvent } from '../observe/admin/server.ts'
 import type { LastReload, SnapshotStatus } from '../observe/admin/snapshot-status.ts'
+import { LineBudget } from '../observe/line-budget.ts'
 import type { Logger } from '../observe/log.ts'
 import type { SnapshotFacts } from '../observe/metrics.ts'
 import type { Observation } from '../observe/observation.ts'
@@ -25,8 +27,16 @@ import { programVersion } from '../observe/program-version.ts'
 import type { ListenOptions, RelayDriver } from '../relay/driver.ts'
 import { openStore } from '../state/open-store.ts'
 import type { Store } from '../state/store.ts'
+import { readAdminEntries } from './admin/entries.ts'
+import { connectionRoutes } from './admin/connection-routes.ts'
+import { endpointRoutes } from './admin/endpoint-routes.ts'
+import { AdminServers } from './admin/servers.ts'
+import { tenantRoutes } from './admin/tenant-routes.ts'
 import { ConfigThread, type ConfigFacts, type ConfigUpdate } from './config-thread.ts'
+import { Drains } from './drains.ts'
+import { GatewayEndpoints } from './endpoints.ts'
 import { FileWatcher } from './file-watcher.ts'
+import { LiveConnections } from './live-connections.ts'
 import { createRelay, type Relay } from './relay-driver.ts'
 import { StoredTenants } from './stored-tenants.ts'
 import { openTunnel, type Tunnel } from './tunnel.ts'
@@ -40,11 +50,6 @@ export interface GatewayOptions {
 export interface BoundListener {
   /** The address as written in the configuration. */
   readonly name: string
-  readonly address: SocketAddress
-}
-
-interface BoundAdmin {
-  readonly server: AdminServer
   readonly address: SocketAddress
 }
 
@@ -137,6 +142,8 @@ export class Gateway {
   readonly #tunnel: Tunnel | undefined
   readonly #observation: Observation
   readonly #rows: EndpointRows
+  /** Their states, and the operator's say in them. */
+  readonly endpoints: GatewayEndpoints
   readonly #thread: ConfigThread
   readonly #limitRows: LimitRows
   #config: ConfigFacts
@@ -144,7 +151,11 @@ export class Gateway {
   #publishedAtMs = Date.now()
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #bound = new Map<string, SocketAddress>()
-  #admin: BoundAdmin | undefined
+  readonly #admin: AdminServers
+  /** For the admin API. */
+  readonly #published = new SnapshotMemory()
+  readonly #drains: Drains
+  readonly #adminRefusalLines = new LineBudget<'refused'>({ linesPerSecond: adminRefusalLinesPerSecond, linesBurst: adminRefusalLinesBurst })
   readonly #watcher: FileWatcher
   readonly #tenants: StoredTenants | undefined
   readonly #store: Store | undefined
@@ -165,6 +176,7 @@ export class Gateway {
     this.#tunnel = tunnel
     tunnel?.begin({ observation, driver, active, admission })
     this.#rows = new EndpointRows(active)
+    this.endpoints = new GatewayEndpoints({ cells: active, logger: options.logger, metrics: observation.metrics, folder: dirname(options.configFile) })
     this.#limitRows = new LimitRows(admission.tables)
     this.#options = options
     this.#thread = thread
@@ -175,6 +187,26 @@ export class Gateway {
     this.#tenants = tenants
     this.#store = store
     this.#observation = observation
+    const live = new LiveConnections(() => [...driver.live, ...tunnel?.live ?? []])
+    this.#drains = new Drains({
+      live,
+      ended: ({ what, ...facts }) => this.#logger.info({ drain: what, ...facts }, 'drain over'),
+      failed: (error, context) => observation.driverError(error, context),
+    })
+    observation.metrics.observeDrains(() => this.#drains.figures)
+    this.#admin = new AdminServers({
+      readyWhen: '200 when it takes connections; 503 while it starts or drains',
+      readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
+      metrics: observation.metrics,
+      routes: [
+        { method: 'GET', path: '/v1/snapshot', access: 'guarded', summary: 'what is running', answer: () => ({ status: 200, value: this.#status() }) },
+        ...tenantRoutes({ tenants: this.#published.tenants, endpoints: this.endpoints, openByRow: admission.tables.tenants, drains: this.#drains }),
+        ...endpointRoutes({ endpoints: this.endpoints, drains: this.#drains }),
+        ...connectionRoutes(live),
+      ],
+      answered: (event) => this.#adminAnswered(event),
+      failed: (error, context) => observation.driverError(error, context),
+    })
   }
 
   get listeners(): readonly BoundListener[] {
@@ -198,14 +230,15 @@ export class Gateway {
 
   /** Undefined once it has been closed. */
   get adminAddress(): SocketAddress | undefined {
-    return this.#admin?.address
+    return this.#admin.address
   }
 
   /** Called once, by `startGateway`. */
   async start({ change, refused }: ConfigUpdate): Promise<void> {
     this.#logRefused(refused)
     const { admin, listeners } = this.#config.settings
-    this.#admin = await this.#openAdmin(admin.address)
+    const adminServers = await this.#admin.open(await readAdminEntries(admin, dirname(this.#options.configFile)))
+    await adminServers.commit()
     await this.#publish(change)
     await this.#tunnel?.openEgress(await this.#tunnel.readEgress(this.#config.settings.egress))
     for (const listener of listeners) await this.#listen(listener, listeners)
@@ -213,7 +246,7 @@ export class Gateway {
     this.#phase = 'ready'
     this.#logger.info({
       listeners: this.listeners.map(({ address }) => formatSocketAddress(address)),
-      admin: formatSocketAddress(this.#admin.address),
+      admin: formatSocketAddress(this.#admin.address ?? admin.address),
       driver: this.#driver.kind,
       connectionsMax: this.#driver.counters().connectionsMax,
       tenants: this.#config.tenantCount,
@@ -247,11 +280,13 @@ export class Gateway {
     await this.#closeListeners()
     this.#logger.info({ open: this.#driver.counters().openConnections }, 'listeners closed; waiting for connections to end')
     await Promise.all([this.#driver.drain(), this.#tunnel?.drain()])
+    this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
     this.#store?.close()
-    await this.#closeAdmin()
+    await this.#admin.close()
     this.#thread.close()
+    await this.endpoints.close()
     this.#observation.close()
     this.#logger.info({}, 'drained')
   }
@@ -264,11 +299,13 @@ export class Gateway {
     this.#tenants?.close()
     await this.#applied()
     this.#bound.clear()
+    this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
     this.#store?.close()
-    await this.#closeAdmin()
+    await this.#admin.close()
     this.#thread.close()
+    await this.endpoints.close()
     this.#observation.close()
   }
 
@@ -280,6 +317,7 @@ export class Gateway {
   async crashWorker(): Promise<boolean> {
     if (this.#driver.crashWorker === undefined) return false
     this.#tunnel?.crashThread(this.#crashes)
+    this.endpoints.crashThread()
     await this.#driver.crashWorker(this.#crashes++)
     return true
   }
@@ -342,7 +380,7 @@ export class Gateway {
 
   /** Binds what is new, publishes, and only then closes what is old. */
   async #apply({ change, refused: _refused, ...config }: ConfigUpdate): Promise<void> {
-    const { listeners, relay, tunnel, state, admin: { address: adminAddress } } = config.settings
+    const { listeners, relay, tunnel, state, admin } = config.settings
     const running = this.#config.settings
     if (!isDeepStrictEqual(relay, running.relay)) throw new Error('relay is another one: restart to change that')
     if (!isDeepStrictEqual(withoutReloadable(tunnel), withoutReloadable(running.tunnel))) throw new Error('tunnel is another one in more than hostnames, gateways, certificate and clientCaFile: restart to change that')
@@ -357,7 +395,7 @@ export class Gateway {
     }
     const added = listeners.filter(({ name }) => !this.#bound.has(name))
     const bound: ListenerConfig[] = []
-    let admin: BoundAdmin | undefined
+    let adminServers: Awaited<ReturnType<AdminServers['open']>> | undefined
     try {
       // A new listener accepts as soon as it is bound: until then the running snapshot must know its policy.
       if (added.length > 0) await this.#publishListeners([...listenerSpecs({ ...config.settings, listeners: added }), ...listenerSpecs(running)])
@@ -365,14 +403,14 @@ export class Gateway {
         await this.#listen(listener, listeners)
         bound.push(listener)
       }
-      if (formatSocketAddress(adminAddress) !== formatSocketAddress(running.admin.address)) admin = await this.#openAdmin(adminAddress)
+      adminServers = await this.#admin.open(await readAdminEntries(admin, dirname(this.#options.configFile)))
       await this.#tunnel?.openEgress(egress)
       await this.#publish(change)
     } catch (error) {
       await this.#tunnel?.openEgress(egressBefore)
       await this.#tunnel?.closeOtherEgress()
       for (const { name } of bound) await this.#unlisten(name)
-      await admin?.server.close()
+      await adminServers?.undo()
       if (added.length > 0) await this.#publishListeners(listenerSpecs(running))
       throw error
     }
@@ -382,17 +420,16 @@ export class Gateway {
     for (const name of Array.from(this.#bound.keys())) {
       if (!listeners.some((listener) => listener.name === name)) await this.#unlisten(name)
     }
-    if (admin !== undefined) {
-      await this.#admin?.server.close()
-      this.#admin = admin
-    }
+    await adminServers.commit()
   }
 
   async #publish(change: ConfigChange): Promise<void> {
     const { change: next, without } = this.#rows.give(this.#limitRows.assign({ version: this.#version + 1, ...change }))
     if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
+    this.endpoints.update(next)
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)
+    this.#published.remember(next)
     this.#version += 1
     this.#publishedAtMs = Date.now()
     this.#thread.commit()
@@ -424,25 +461,11 @@ export class Gateway {
     for (const name of Array.from(this.#bound.keys())) await this.#unlisten(name)
   }
 
-  async #openAdmin(address: SocketAddress): Promise<BoundAdmin> {
-    const server = createAdminServer({
-      readyWhen: '200 when it takes connections; 503 while it starts or drains',
-      readiness: () => this.#phase === 'ready' ? { kind: 'ready' } : { kind: 'not-ready', reason: this.#phase },
-      metrics: this.#observation.metrics,
-      page: { path: '/v1/snapshot', summary: 'what is running', answer: () => this.#status() },
-      failed: (error, context) => this.#observation.driverError(error, context),
-    })
-    try {
-      return { server, address: await server.listen(address) }
-    } catch (error) {
-      throw new BindError('admin.address', address, error)
-    }
-  }
-
-  async #closeAdmin(): Promise<void> {
-    const admin = this.#admin
-    this.#admin = undefined
-    await admin?.server.close()
+  /** Who changed what; and who was not let in, as far as the log has room. */
+  #adminAnswered({ from, request, status, error }: AdminEvent): void {
+    const facts = { from, request, status, ...(error === undefined ? {} : { error }) }
+    if (status !== 401 && status !== 403) this.#logger.info(facts, 'admin')
+    else if (this.#adminRefusalLines.take('refused', performance.now())) this.#logger.warn(facts, 'admin: not let in')
   }
 
   #status(): SnapshotStatus {
@@ -461,6 +484,10 @@ export class Gateway {
 
 /** Of a bad file; the rest is for `sluice check`. */
 const problemsLoggedMax = 20
+
+/** Anybody can cause them. */
+const adminRefusalLinesPerSecond = 1
+const adminRefusalLinesBurst = 10
 
 /** What a reload can't change of it. */
 function withoutReloadable(tunnel: TunnelConfig | undefined): unknown {

@@ -7,13 +7,14 @@ import { availableParallelism } from 'node:os'
 import type { RelayConfig } from '../config/config.ts'
 import { createActiveCells, type ActiveCells } from '../core/balance/active-counts.ts'
 import { admissionFigures, createAdmissionTables, type AdmissionTables } from '../core/limit/admission-tables.ts'
+import type { KernelLaneMode } from '../core/kernel-lane-policy.ts'
 import { listenerRowsMax } from '../core/listener-table.ts'
 import type { Logger } from '../observe/log.ts'
 import { Observation, type ObservationOptions } from '../observe/observation.ts'
 import type { LinesMessage } from '../observe/worker-observer.ts'
 import { connectionsMaxOfProcess } from '../relay/descriptor-limit.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
-import type { LinuxDriver } from '../relay/linux/linux-driver.ts'
+import type { kernelLaneFault, LinuxDriver } from '../relay/linux/linux-driver.ts'
 import type { TicketSecrets } from '../relay/tickets.ts'
 import { NodeDriver } from '../relay/node/node-driver.ts'
 
@@ -46,13 +47,14 @@ const tenantRows = 2 ** 18
 /** Of one thread of the tunnel, at one time: for more there are not descriptors enough. */
 const streamsPerThreadMax = 65_536
 
-/** `relay.driver: linux` was asked for, and it does not run here. */
+/** `relay.driver: linux`, or `relay.kernelLane: always`, was asked for, and does not run here. */
 class DriverUnavailableError extends Error {
   readonly code = 'DRIVER_UNAVAILABLE'
 }
 
 interface LinuxModule {
   readonly LinuxDriver: typeof LinuxDriver
+  readonly kernelLaneFault: typeof kernelLaneFault
 }
 
 /**
@@ -60,13 +62,17 @@ interface LinuxModule {
  * @throws {DriverUnavailableError}
  */
 export async function createRelay(
-  { driver, workers, warmUpMs }: RelayConfig,
+  { driver, workers, warmUpMs, kernelLane }: RelayConfig,
   { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay' | 'limits'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
   if (typeof linux === 'string') {
     if (driver === 'linux') throw new DriverUnavailableError(`relay.driver: linux does not run here: ${linux}; expected auto or node`)
     logger.warn({ why: linux }, 'the Linux driver does not run here: the portable one relays, on one thread')
+  }
+  if (kernelLane === 'always') {
+    const fault = typeof linux === 'object' ? linux.kernelLaneFault() : 'it is of the Linux driver'
+    if (fault !== undefined) throw new DriverUnavailableError(`relay.kernelLane: always does not run here: ${fault}; expected auto or off`)
   }
   const idPrefix = randomBytes(6).toString('hex')
   const connectionsMax = connectionsMaxOfProcess()
@@ -80,7 +86,7 @@ export async function createRelay(
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
     const admission = admissionFor(count)
     const active = createActiveCells(count + (tunnel?.threads ?? 0))
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, kernelLane, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
     return { driver: relay, observation, active, admission }
   }
   let connections = 0
@@ -97,9 +103,10 @@ export async function createRelay(
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; kernelLane: KernelLaneMode; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
 ): RelayDriver {
   let told = false
+  let toldOfLane = false
   return new linux.LinuxDriver({
     ...options,
     ...(tunnel === undefined ? {} : { handOver: (connection: HandedOver, fd: number) => tunnel.takeDescriptor(connection, fd) }),
@@ -115,6 +122,10 @@ function linuxDriver(
       // All workers find the same, and so do those that replace them.
       if (!told) logger.info({ why }, 'io_uring is not to be had: the relay makes one system call for each read and write')
       told = true
+    },
+    withoutLane: (why) => {
+      if (!toldOfLane) logger.warn({ why }, 'there is no kernel lane: every byte goes through the relay\'s threads')
+      toldOfLane = true
     },
     failed: (error, context) => observation.driverError(error, context),
   })

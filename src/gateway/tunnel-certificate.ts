@@ -35,7 +35,8 @@ export async function readEgress(entries: readonly EgressConfig[], folder: strin
   }))
 }
 
-async function readPair(place: string, { certFile, keyFile }: TunnelConfig['certificate'], folder: string): Promise<{ readonly certPem: string; readonly keyPem: string }> {
+/** @throws {CertificateError} */
+export async function readPair(place: string, { certFile, keyFile }: TunnelConfig['certificate'], folder: string): Promise<{ readonly certPem: string; readonly keyPem: string }> {
   const certPem = await read(`${place}.certificate.certFile`, certFile, folder)
   const keyPem = await read(`${place}.certificate.keyFile`, keyFile, folder)
   try {

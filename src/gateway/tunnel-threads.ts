@@ -13,6 +13,7 @@ import { MessageChannel, Worker } from 'node:worker_threads'
 import { clearActiveOf, type ActiveCells } from '../core/balance/active-counts.ts'
 import type { Admission, Claim } from '../core/identity/admission.ts'
 import { releaseThread } from '../core/limit/holds.ts'
+import type { LiveThread } from '../core/live/live-connection.ts'
 import { SnapshotMemory } from '../core/snapshot-memory.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
@@ -82,6 +83,8 @@ interface SeatedSession {
 }
 
 export class TunnelThreads {
+  /** Streams of their sessions. */
+  readonly live: readonly LiveThread[]
   readonly #options: TunnelThreadsOptions
   readonly #idPrefix = randomBytes(4).toString('hex')
   readonly #paceCell = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT))
@@ -91,6 +94,7 @@ export class TunnelThreads {
   readonly #seats: readonly Seat[]
   #certificate: Certificate
   #gateways: readonly string[]
+  #peering: TunnelWorkerData['peering']
   #egress: readonly EgressEntry[] = []
   /** Of other gateways, by id. */
   readonly #sessionsElsewhere = new Map<string, { readonly facts: ReachableFacts; readonly place: SessionPlace }>()
@@ -105,8 +109,13 @@ export class TunnelThreads {
     this.#options = options
     this.#certificate = withTicketKeys(options.certificate)
     this.#gateways = options.gateways
+    this.#peering = options.peering
     this.#windowBytes = new Int32Array(new SharedArrayBuffer(options.threads * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.threads }, (_, thread) => this.#seat(thread))
+    this.live = this.#seats.map((seat) => ({
+      scan: async (request) => await seat.calls.call('scan', request).catch(unlessGone(seat.calls, { connections: [] })),
+      close: async (refs) => await seat.calls.call('close', refs).catch(unlessGone(seat.calls, 0)),
+    }))
     for (const [index, seat] of this.#seats.entries()) for (const other of this.#seats.slice(0, index)) link(seat, other)
   }
 
@@ -126,6 +135,11 @@ export class TunnelThreads {
   setGateways(gateways: readonly string[]): void {
     this.#gateways = gateways
     for (const { calls } of this.#seats) calls.tell('setGateways', gateways)
+  }
+
+  setTunnelHostname(tunnelHostname: string): void {
+    if (this.#peering !== undefined) this.#peering = { ...this.#peering, tunnelHostname }
+    for (const { calls } of this.#seats) calls.tell('setTunnelHostname', tunnelHostname)
   }
 
   /** @param head what was read of the connection already */
@@ -220,10 +234,10 @@ export class TunnelThreads {
   }
 
   #start(thread: number, seat: () => Seat): Pick<Seat, 'calls' | 'worker'> {
-    const { threads, handshakesPerSecond, ticketSecret, peering, active, admission, admit, isRevoked, observed } = this.#options
+    const { threads, handshakesPerSecond, ticketSecret, active, admission, admit, isRevoked, observed } = this.#options
     const descriptors = createStreamDescriptors()
     const data: TunnelWorkerData = {
-      thread, threads, handshakesPerSecond, ticketSecret, peering, descriptors,
+      thread, threads, handshakesPerSecond, ticketSecret, peering: this.#peering, descriptors,
       admission: admission.tables, admissionThread: admission.firstTunnelThread + thread,
       idPrefix: `${this.#idPrefix}-${thread}.${this.#restarts}-`,
       certificate: this.#certificate, gateways: this.#gateways, paceCell: this.#paceCell, windowBytes: this.#windowBytes,
@@ -340,6 +354,14 @@ export class TunnelThreads {
     seat.calls.call('openEgress', this.#ofThread(seat.thread, this.#egress)).catch((error: unknown) => {
       this.#options.observed([{ name: 'failed', arguments: [error, `tunnel thread ${seat.thread} could not open its egress again`] }])
     })
+  }
+}
+
+/** What a thread that has died would have answered. */
+function unlessGone<Value>(calls: Seat['calls'], value: Value): (error: unknown) => Value {
+  return (error) => {
+    if (!calls.isClosed) throw error
+    return value
   }
 }
 

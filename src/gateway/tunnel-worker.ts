@@ -2,10 +2,12 @@
 
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
+import { SharedEndpointStates } from '../core/balance/endpoint-states.ts'
 import type { Admission as NodeAdmission, Claim } from '../core/identity/admission.ts'
 import { Admission } from '../core/limit/admission.ts'
 import type { AdmissionTables } from '../core/limit/admission-tables.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
+import type { ConnectionRef, Scan, ScanRequest } from '../core/live/live-connection.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../core/tunnel/presence-record.ts'
@@ -13,6 +15,7 @@ import type { TunnelFigures } from '../core/tunnel/tunnel-figures.ts'
 import { socketOf } from '../relay/linux/handed-over-socket.ts'
 import type { StreamDescriptors } from '../relay/linux/stream-descriptors.ts'
 import { LinuxStreamSockets } from '../relay/linux/stream-sockets.ts'
+import { PeerWatch } from '../relay/node/peer-watch.ts'
 import type { EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
 import { TunnelSide, type SessionPlace, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
@@ -52,6 +55,7 @@ export interface TunnelThreadMethods {
   take(connection: { readonly fd: number; readonly head: Uint8Array }): void
   setCertificate(certificate: Certificate): void
   setGateways(gateways: readonly string[]): void
+  setTunnelHostname(hostname: string): void
   revoke(keyId: string): void
   openEgress(entries: readonly EgressEntry[]): Promise<void>
   closeOtherEgress(names: readonly string[]): Promise<void>
@@ -63,6 +67,8 @@ export interface TunnelThreadMethods {
   gatewayGone(id: string): void
   linkThread(link: { readonly thread: number; readonly port: MessagePort; readonly role: 'client' | 'server' }): void
   closeSession(session: { readonly keyId: string; readonly id: string; readonly detail: string }): void
+  scan(request: ScanRequest): Scan
+  close(refs: readonly ConnectionRef[]): number
   figures(nothing: undefined): TunnelFigures
   drain(nothing: undefined): Promise<void>
   /** The thread ends by itself then. */
@@ -85,6 +91,7 @@ function run(): void {
   if (parentPort === null) throw new Error('a tunnel thread is a thread of its own')
   const port = parentPort
   const { thread, threads, idPrefix, certificate, gateways, handshakesPerSecond, ticketSecret, peering, admission, admissionThread, paceCell, windowBytes, descriptors, active, activeThread }: TunnelWorkerData = workerData
+  const peers = new PeerWatch()
   const events = new TunnelEventPoster((batch) => main.tell('observed', batch))
   const side = new TunnelSide({
     certificate, gateways, threads, idPrefix, peering,
@@ -95,7 +102,8 @@ function run(): void {
     isRevoked: async (keyId) => await main.call('isRevoked', keyId),
     admission: new Admission({ tables: admission, thread: admissionThread, nowNs: () => process.hrtime.bigint() }),
     observer: events,
-    scheduling: { active: new SharedActiveCounts(active, activeThread), schedulerOffset: activeThread },
+    scheduling: { active: new SharedActiveCounts(active, activeThread), states: new SharedEndpointStates(active), schedulerOffset: activeThread },
+    watchPeer: (socket) => peers.watch(socket),
     ...laneGrants(ticketSecret),
   })
   const main: ThreadCalls<TunnelThreadMethods, TunnelMainMethods> = new ThreadCalls<TunnelThreadMethods, TunnelMainMethods>(port, {
@@ -110,6 +118,7 @@ function run(): void {
     },
     setCertificate: (next) => side.setCertificate(next),
     setGateways: (next) => side.setGateways(next),
+    setTunnelHostname: (next) => side.setTunnelHostname(next),
     revoke: (keyId) => side.revoke(keyId),
     closeSession: (session) => side.closeSession(session),
     openEgress: async (entries) => await side.openEgress(entries),
@@ -119,6 +128,8 @@ function run(): void {
     gatewaySeen: (other) => side.gatewaySeen(other),
     gatewayGone: (id) => side.gatewayGone(id),
     linkThread: ({ thread: other, port: to, role }) => side.linkThread(other, to, role),
+    scan: (request) => side.scan(request),
+    close: (refs) => side.close(refs),
     figures: () => side.figures(),
     drain: async () => await side.drain(),
     stop: async () => {

@@ -4,11 +4,14 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { EgressConfig, Settings, TunnelConfig } from '../config/config.ts'
 import { SharedActiveCounts, type ActiveCells } from '../core/balance/active-counts.ts'
+import { SharedEndpointStates } from '../core/balance/endpoint-states.ts'
 import type { Claim } from '../core/identity/admission.ts'
 import { Admission } from '../core/limit/admission.ts'
 import { SharedPace } from '../core/limit/shared-pace.ts'
+import type { LiveThread } from '../core/live/live-connection.ts'
 import { WindowBudget } from '../core/mux/window.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -16,13 +19,14 @@ import { figuresOf } from '../core/tunnel/tunnel-figures.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Observation } from '../observe/observation.ts'
 import type { HandedOver, RelayDriver } from '../relay/driver.ts'
+import { PeerWatch } from '../relay/node/peer-watch.ts'
 import { createTicketSecrets, type TicketSecrets } from '../relay/tickets.ts'
 import { Identities } from '../state/identities.ts'
 import { Presence } from '../state/presence.ts'
 import type { Store } from '../state/store.ts'
 import { entryName, type EgressEntry } from '../tunnel/egress/egress-server.ts'
 import type { Certificate } from '../tunnel/gateway/tunnel-gateway.ts'
-import { nodeSockets } from '../tunnel/node-sockets.ts'
+import { createNodeSockets } from '../tunnel/node-sockets.ts'
 import { createIdentity } from '../tunnel/egress/peer-identity.ts'
 import { TunnelSide, type TunnelSideOptions } from '../tunnel/gateway/tunnel-side.ts'
 import { laneGrants } from './lane-grants.ts'
@@ -138,13 +142,14 @@ export class Tunnel {
       admit: async (claim: Claim) => await this.#identities.admit(claim),
       isRevoked: async (keyId: string) => await this.#identities.isRevoked(keyId),
     }
+    const peers = new PeerWatch()
     this.#side = driver.kind === 'linux'
       ? new TunnelThreads({ ...options, handshakesPerSecond, ticketSecret, observed, active, admission, threads: this.threads })
       : new TunnelSide({
-          ...options, ...laneGrants(ticketSecret), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
-          pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: nodeSockets,
+          ...options, ...laneGrants(ticketSecret), watchPeer: (socket) => peers.watch(socket), threads: 1, idPrefix: `${randomBytes(4).toString('hex')}-`, observer: new TunnelEventPoster(observed),
+          pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: createNodeSockets((socket) => peers.watch(socket)),
           // In the driver's own thread.
-          scheduling: { active: new SharedActiveCounts(active, 0) },
+          scheduling: { active: new SharedActiveCounts(active, 0), states: new SharedEndpointStates(active) },
           admission: new Admission({ tables: admission.tables, thread: admission.firstTunnelThread, nowNs: () => process.hrtime.bigint() }),
         })
   }
@@ -161,6 +166,20 @@ export class Tunnel {
 
   publish(change: SnapshotChange): void {
     this.#side?.publish(change)
+  }
+
+  /** Streams of agents, by the thread that has them. */
+  get live(): readonly LiveThread[] {
+    const side = this.#side
+    if (side === undefined) return []
+    if (side instanceof TunnelThreads) return side.live
+    return [{
+      scan: async (request) => {
+        await nextTurn()
+        return side.scan(request)
+      },
+      close: async (refs) => await Promise.resolve(side.close(refs)),
+    }]
   }
 
   /** From a driver of this thread. */
@@ -181,10 +200,11 @@ export class Tunnel {
     return await readCertificate(tunnel, this.#folder)
   }
 
-  /** What a reload can change: the certificate holds for handshakes from now on, the list is told to every agent. */
-  reload({ gateways }: TunnelConfig, certificate: Certificate): void {
+  /** What a reload can change: the certificate holds for handshakes from now on, the list is told to every agent, and the name is what other gateways are asked for. */
+  reload({ gateways, hostnames: [hostname] }: TunnelConfig, certificate: Certificate): void {
     this.#side?.setCertificate(certificate)
     this.#side?.setGateways(gateways)
+    if (hostname !== undefined) this.#side?.setTunnelHostname(hostname)
   }
 
   /** @throws {CertificateError} */

@@ -3,6 +3,7 @@
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
+import type { ProxyTlvs } from '../core/proxy-protocol/header.ts'
 import { terminationOf } from '../core/termination.ts'
 import { logBase } from './log.ts'
 
@@ -20,6 +21,7 @@ export function formatAccessLine(record: ConnectionRecord, nowMs: number): strin
   let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${JSON.stringify(record.id)}`
   line += `,"listener":${JSON.stringify(record.listener)},"client":"${formatSocketAddress(client)}"`
   if (client !== downstream) line += `,"downstream":"${formatSocketAddress(downstream)}"`
+  if (record.proxied !== undefined) line += proxiedFields(record.proxied)
   if (serverName !== undefined) line += `,"sni":${JSON.stringify(escapeText(serverName))}`
   if (record.encryptedClientHello) line += ',"ech":true'
   if (tenant !== undefined) line += `,"tenant":${JSON.stringify(tenant)}`
@@ -32,6 +34,16 @@ export function formatAccessLine(record: ConnectionRecord, nowMs: number): strin
   if (connectMs !== undefined) line += `,"connectMs":${roundMs(connectMs)}`
   line += `,"totalMs":${roundMs(record.totalMs)},"bytesFromDownstream":${record.bytesFromDownstream}`
   return `${line},"bytesFromUpstream":${record.bytesFromUpstream},"snapshotVersion":${record.snapshotVersion},"msg":"connection"}\n`
+}
+
+/** What a PROXY header told beside the addresses. */
+function proxiedFields({ authority, uniqueId, alpn, ssl }: ProxyTlvs): string {
+  const field = (name: string, text: string | undefined): string => text === undefined ? '' : `,"${name}":${JSON.stringify(escapeText(text))}`
+  const certificate = ssl?.clientCertificate === true ? `client certificate ${ssl.commonName ?? ''} ${ssl.verified ? 'verified' : 'not verified'}` : undefined
+  return field('proxyAuthority', authority)
+    + field('proxyUniqueId', uniqueId === undefined ? undefined : String.fromCharCode(...uniqueId))
+    + field('proxyAlpn', alpn)
+    + field('proxyTls', ssl?.clientSsl === true ? [ssl.version, ssl.cipher, certificate].filter((part) => part !== undefined).join(', ') : undefined)
 }
 
 /**

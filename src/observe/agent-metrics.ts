@@ -38,7 +38,7 @@ export class AgentMetrics implements AgentObserver {
     for (const end of forwardedEnds) for (const lane of lanes) this.#connections.inc({ end, lane }, 0)
     this.#reverse = new Counter({ name: 'sluice_agent_reverse_connections_total', help: 'Connections of the API server to this side that ended, by how and by what was answered', labelNames: ['end', 'status'], registers })
     for (const status of ['400', '403', '502', '503', '504']) this.#reverse.inc({ end: 'refused', status }, 0)
-    for (const end of dialledEnds) if (end !== 'refused') this.#reverse.inc({ end, status: end === 'abandoned' ? 'none' : '200' }, 0)
+    for (const end of dialledEnds) if (end !== 'refused' && end !== 'closed-by-operator') this.#reverse.inc({ end, status: end === 'abandoned' ? 'none' : '200' }, 0)
     this.#reverseBytes = this.#counter('sluice_agent_reverse_bytes_total', 'Bytes that ended connections of the API server had carried', 'to', ['node', 'apiserver'])
     this.#reverseDial = new Histogram({ name: 'sluice_agent_reverse_dial_seconds', help: 'From the API server’s request to the answer', buckets: dialBuckets, registers })
     this.#reverseGauges(sources)

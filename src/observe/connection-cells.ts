@@ -1,7 +1,7 @@
 // What is counted at each connection's end, as cells in shared memory: a thread that never answers, since it waits in the
 // system for its sockets, is read by the main thread all the same, and an end costs it some additions.
 //
-//   by listener row: one for each outcome | refused, by reason | histograms: buckets, over all of them, sum
+//   by listener row: one for each outcome | by reason | histograms: buckets, over all of them, sum
 //   access-log lines suppressed, by reason | failures' lines suppressed | log lines dropped | batches taken
 //
 // Each thread has cells of its own, so each has one writer and needs no atomics; `batchesTaken` is the main thread's. What a
@@ -42,7 +42,7 @@ function histogram(upperBounds: readonly number[]): HistogramLayout {
 /** The first cell of each part. */
 export const connectionCell = {
   ended: take(listenerRowsMax * outcomes.length),
-  refused: take(reasons.length),
+  byReason: take(reasons.length),
   helloSeconds: histogram(handshakeBucketsSeconds),
   connectSeconds: histogram(handshakeBucketsSeconds),
   durationSeconds: histogram(durationBucketsSeconds),
@@ -70,8 +70,8 @@ const counted = Object.fromEntries(Object.entries(terminations).map(([reason, { 
 export function countConnection(cells: ConnectionCells, listeners: ListenerTable, { listener, reason, helloMs, connectMs, totalMs }: ConnectionRecord): void {
   const { index, outcome, answered } = counted[reason]
   add(cells, connectionCell.ended + listeners.rowOf(listener) * outcomes.length + outcome, 1)
+  add(cells, connectionCell.byReason + index, 1)
   if (answered) observe(cells, connectionCell.durationSeconds, totalMs / 1_000)
-  else add(cells, connectionCell.refused + index, 1)
   if (helloMs !== undefined) observe(cells, connectionCell.helloSeconds, helloMs / 1_000)
   if (connectMs !== undefined) observe(cells, connectionCell.connectSeconds, connectMs / 1_000)
 }
@@ -80,7 +80,7 @@ export function countConnection(cells: ConnectionCells, listeners: ListenerTable
 export function countRefused(cells: ConnectionCells, listeners: ListenerTable, { listener, reason }: RefusedAtAccept): void {
   const { index, outcome } = counted[reason]
   add(cells, connectionCell.ended + listeners.rowOf(listener) * outcomes.length + outcome, 1)
-  add(cells, connectionCell.refused + index, 1)
+  add(cells, connectionCell.byReason + index, 1)
 }
 
 /** An access-log line that was over its reason's budget. */

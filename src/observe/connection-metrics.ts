@@ -2,7 +2,7 @@
 
 import { Counter, type Registry } from 'prom-client'
 import type { ListenerTable } from '../core/listener-table.ts'
-import { terminations } from '../core/termination.ts'
+import { terminations, type TerminationOutcome } from '../core/termination.ts'
 import { collectedHistogram } from './collected-histogram.ts'
 import { connectionCell, outcomes, reasons, type HistogramLayout } from './connection-cells.ts'
 import type { ConnectionTotals } from './connection-totals.ts'
@@ -24,16 +24,19 @@ export function registerConnectionMetrics({ registry, totals, listeners }: Conne
       }
     },
   })
-  const refused = new Counter({
-    name: 'sluice_connections_refused_total', help: 'Connections that reached no API server, by termination reason', labelNames: ['reason'], registers,
-    collect: () => {
-      refused.reset()
-      for (const [index, reason] of reasons.entries()) {
-        const { outcome } = terminations[reason]
-        if (outcome === 'refused' || outcome === 'failed') refused.inc({ reason }, totals.sum(connectionCell.refused + index))
-      }
-    },
-  })
+  const byReason = (name: string, help: string, among: readonly TerminationOutcome[]): void => {
+    const counter = new Counter({
+      name, help, labelNames: ['reason'], registers,
+      collect: () => {
+        counter.reset()
+        for (const [index, reason] of reasons.entries()) {
+          if (among.includes(terminations[reason].outcome)) counter.inc({ reason }, totals.sum(connectionCell.byReason + index))
+        }
+      },
+    })
+  }
+  byReason('sluice_connections_refused_total', 'Connections that reached no API server, by termination reason', ['refused', 'failed'])
+  byReason('sluice_connections_aborted_total', 'Connections to an API server that did not end in good order, by termination reason', ['aborted'])
   const histogram = (name: string, help: string, layout: HistogramLayout): void => {
     registry.registerMetric(collectedHistogram({ name, help, upperBounds: layout.upperBounds, read: () => totals.histogram(layout) }))
   }

@@ -6,6 +6,7 @@
 // pino's own asynchronous destination waits for ever at exit, and at each `fatal`, while a disk is full.
 
 import { write, writeSync } from 'node:fs'
+import { codeOf } from '../core/error-code.ts'
 
 /** Given to the system at once. */
 const batchBytesMax = 64 * 1024
@@ -116,5 +117,5 @@ export class LogQueue {
 
 /** A pipe that somebody else has made non-blocking, and that is full. */
 function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EAGAIN'
+  return codeOf(error) === 'EAGAIN'
 }

@@ -48,6 +48,12 @@ export class Metrics {
     new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
   }
 
+  /** Once: drains that the admin API has begun. */
+  observeDrains(figures: () => { readonly running: number; readonly connectionsLeft: number }): void {
+    this.#gauge('sluice_drains', 'Drains of tenants and endpoints that are under way', () => figures().running)
+    this.#gauge('sluice_drain_connections_left', 'Connections that they have yet to close; some may have ended by themselves', () => figures().connectionsLeft)
+  }
+
   reloaded(result: 'reloaded' | 'kept'): void {
     this.#reloads.inc({ result })
   }
@@ -90,7 +96,17 @@ export class Metrics {
     this.#counter('sluice_backpressure_pauses_total', 'Times that a reader was stopped because the other side was full', () => relay().backpressurePauses)
     this.#counter('sluice_accept_errors_total', 'Connections that the system could not hand over', () => relay().acceptErrors)
     this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
+    this.#counter('sluice_paced_accepts_total', 'Connections that waited for their accept in a storm, so that those that are relayed did not', () => relay().pacedAccepts ?? 0)
     this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
+    this.#gauge('sluice_kernel_lane_connections', 'Connections whose bytes the kernel moves by itself', () => relay().kernelLaneConnections ?? 0)
+    this.#counter('sluice_kernel_lane_entries_total', 'Times that a connection entered the kernel lane', () => relay().kernelLaneEntries ?? 0)
+    const leaves = new Counter({
+      name: 'sluice_kernel_lane_leaves_total', help: 'Times that a connection left the kernel lane: more than its budget at once, a FIN or RST, or cores that are full', labelNames: ['reason'], registers,
+      collect: () => {
+        leaves.reset()
+        for (const [reason, count] of Object.entries(relay().kernelLaneLeaves ?? {})) leaves.inc({ reason }, count)
+      },
+    })
     this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
   }
 
@@ -104,6 +120,8 @@ export class Metrics {
   #limits({ limits }: MetricSources): void {
     this.#gauge('sluice_tenant_connections_open', 'Connections and streams of the tunnel that are counted to a tenant', () => limits().openOfTenants)
     this.#gauge('sluice_tenants_connected', 'Tenants that have any', () => limits().tenantsWithConnections)
+    this.#counter('sluice_retries_total', 'Further endpoints that were dialled for a connection or a stream', () => limits().retries)
+    this.#counter('sluice_retries_refused_total', 'Those that were not, because the budget of retries was spent', () => limits().retriesRefused)
     this.#counter('sluice_sources_untracked_total', 'Connections that no limit of their source held for: its part of the table was full', () => limits().untracked)
     this.#counter('sluice_sources_forgotten_total', 'Sources that another took the place of while their rate still held them back', () => limits().forgotten)
   }

@@ -6,6 +6,7 @@
 // whose effects it performs. test/compliance/ holds every driver to the relay rules.
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
+import type { LiveThread } from '../core/live/live-connection.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -28,6 +29,8 @@ export interface HandedOver {
 
 export interface RelayDriver {
   readonly kind: 'node' | 'linux'
+  /** Those that have its connections. */
+  readonly live: readonly LiveThread[]
   /**
    * Changes the snapshot, which is empty at first. Resolves once every connection that is accepted from now on uses the new
    * one; live ones keep theirs. One change after the other, and one before the first `listen`.
@@ -41,7 +44,7 @@ export interface RelayDriver {
   /** Stops accepting on one listener; its live connections go on. Resolves once the port is free. */
   unlisten(name: string): Promise<void>
   /**
-   * Starts every live connection's drain deadline (its tenant's `timeouts.drain`); new ones that are still accepted get
+   * Starts every live connection's drain deadline (in the second half of its tenant's `timeouts.drain`); new ones that are still accepted get
    * theirs at once. Resolves when no connection is left.
    */
   drain(): Promise<void>

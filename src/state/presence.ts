@@ -39,8 +39,8 @@ export class Presence {
   readonly #options: PresenceOptions
   /** What should be in the store, by key. */
   readonly #wanted = new Map<string, string>()
-  /** What is, under this lease. */
-  #written = new Map<string, string>()
+  /** What is, under this lease; undefined: a write has failed, and may have been carried out. */
+  #written = new Map<string, string | undefined>()
   /** Keys to look at, and those that are being written. */
   readonly #changed = new Set<string>()
   readonly #writing = new Map<string, Promise<void>>()
@@ -48,6 +48,8 @@ export class Presence {
   readonly #mirrors: { close(): void }[] = []
   #lease: Lease | undefined
   #leasing: Promise<void> | undefined
+  /** That writes fail, since one of them did; the next one that succeeds ends it. */
+  #isFailing = false
 
   constructor(options: PresenceOptions) {
     this.#options = options
@@ -127,15 +129,18 @@ export class Presence {
     const backoff = new Backoff({ ...retry, random: Math.random })
     while (lease === this.#lease && !this.#stopping.signal.aborted) {
       const value = this.#wanted.get(key)
-      if (value === this.#written.get(key)) return
+      if (this.#written.has(key) ? this.#written.get(key) === value && value !== undefined : value === undefined) return
       try {
         if (value === undefined) await lease.remove(key)
         else await lease.put(key, value)
+        this.#isFailing = false
         if (lease !== this.#lease) return
         if (value === undefined) this.#written.delete(key)
         else this.#written.set(key, value)
       } catch (error) {
-        if (backoff.failures === 0) this.#options.failed(error, 'the store does not take this gateway’s sessions: others may not reach them')
+        if (lease === this.#lease) this.#written.set(key, undefined)
+        if (!this.#isFailing) this.#options.failed(error, 'the store does not take this gateway’s sessions: others may not reach them')
+        this.#isFailing = true
         await delay(backoff.failed(), undefined, { signal: this.#stopping.signal, ref: false }).catch(() => undefined)
       }
     }

@@ -83,6 +83,28 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
     this.#end('abandoned', 'the other side reset it, or its session ended')
   }
 
+  get phase(): 'hello' | 'dialing' | 'relaying' | 'half-closed' {
+    if (this.#phase === 'head') return 'hello'
+    if (this.#phase === 'dialling') return 'dialing'
+    return this.#relay?.isFinished === true ? 'half-closed' : 'relaying'
+  }
+
+  /** So far. */
+  get moved(): { readonly toUpstreamBytes: number; readonly fromUpstreamBytes: number } {
+    const { toSocketBytes = 0, fromSocketBytes = 0 } = this.#relay ?? {}
+    return { toUpstreamBytes: toSocketBytes, fromUpstreamBytes: fromSocketBytes }
+  }
+
+  /** Resets it on both sides. @returns whether it was open */
+  close(): boolean {
+    if (this.#phase === 'ended') return false
+    this.#dial?.abandon()
+    this.#end('closed-by-operator', '')
+    this.#stream.reset()
+    this.#relay?.reset()
+    return true
+  }
+
   writable(): void {
     // Answers are short.
   }
@@ -158,7 +180,6 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
     const wasDialled = this.#status !== undefined && this.#target !== undefined
     this.#phase = 'ended'
     this.#stream.release()
-    const relay = this.#relay
-    this.#dialler.ended({ target: this.#target, status: this.#status, end, detail, toUpstreamBytes: relay?.toSocketBytes ?? 0, fromUpstreamBytes: relay?.fromSocketBytes ?? 0 }, wasDialled ? this.#dialMs : undefined)
+    this.#dialler.ended({ target: this.#target, status: this.#status, end, detail, ...this.moved }, wasDialled ? this.#dialMs : undefined)
   }
 }

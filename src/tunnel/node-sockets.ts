@@ -37,6 +37,8 @@ export class NodeSocket implements StreamSocket {
 
   write(bytes: Uint8Array): number {
     const socket = this.#socket
+    // Nothing is a question to the system, not to TLS.
+    if (bytes.length === 0 && socket instanceof TLSSocket) return 0
     if (bytes.length >= bulkBytes && socket.writableCorked === 0) {
       socket.cork()
       setImmediate(() => socket.uncork())
@@ -73,42 +75,49 @@ export class NodeSocket implements StreamSocket {
   }
 }
 
-export const nodeSockets: StreamSockets = {
-  dial: ({ to, keepAliveSeconds, connected, failed }: SocketDial) => {
-    const socket = connect({ host: to.address, port: to.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, allowHalfOpen: true })
-    let isOver = false
-    const leave = (): void => {
-      isOver = true
-      socket.removeAllListeners()
-      socket.on('error', () => undefined)
-    }
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      leave()
-      socket.destroy()
-      failed(error.code ?? error.message)
-    })
-    socket.once('connect', () => {
-      leave()
-      connected(new NodeSocket(socket))
-    })
-    return {
-      abandon: () => {
-        if (isOver) return
+/** @param watchPeer is given each TCP socket, to end it when its peer has vanished */
+export function createNodeSockets(watchPeer?: (socket: Socket) => void): StreamSockets {
+  return {
+    dial: ({ to, keepAliveSeconds, connected, failed }: SocketDial) => {
+      const socket = connect({ host: to.address, port: to.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, allowHalfOpen: true })
+      let isOver = false
+      const leave = (): void => {
+        isOver = true
+        socket.removeAllListeners()
+        socket.on('error', () => undefined)
+      }
+      socket.once('error', (error: NodeJS.ErrnoException) => {
         leave()
         socket.destroy()
-      },
-    }
-  },
+        failed(error.code ?? error.message)
+      })
+      socket.once('connect', () => {
+        leave()
+        watchPeer?.(socket)
+        connected(new NodeSocket(socket))
+      })
+      return {
+        abandon: () => {
+          if (isOver) return
+          leave()
+          socket.destroy()
+        },
+      }
+    },
 
-  listen: async ({ at, backlog, keepAliveSeconds, openMax = Infinity, accepted, dropped, failed }: SocketListen): Promise<SocketListener> => {
-    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, pauseOnConnect: true }, (socket) => accepted(new NodeSocket(socket)))
-    if (openMax !== Infinity) server.maxConnections = openMax
-    server.on('drop', dropped)
-    server.listen({ ...('path' in at ? { path: at.path } : { host: at.address, port: at.port }), backlog })
-    await once(server, 'listening')
-    // Out of descriptors, say.
-    server.on('error', failed)
-    const bound = server.address()
-    return { bound: typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : undefined, close: () => void server.close() }
-  },
+    listen: async ({ at, backlog, keepAliveSeconds, openMax = Infinity, accepted, dropped, failed }: SocketListen): Promise<SocketListener> => {
+      const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, pauseOnConnect: true }, (socket) => {
+        if ('address' in at) watchPeer?.(socket)
+        accepted(new NodeSocket(socket))
+      })
+      if (openMax !== Infinity) server.maxConnections = openMax
+      server.on('drop', dropped)
+      server.listen({ ...('path' in at ? { path: at.path } : { host: at.address, port: at.port }), backlog })
+      await once(server, 'listening')
+      // Out of descriptors, say.
+      server.on('error', failed)
+      const bound = server.address()
+      return { bound: typeof bound === 'object' && bound !== null ? { address: bound.address, port: bound.port } : undefined, close: () => void server.close() }
+    },
+  }
 }

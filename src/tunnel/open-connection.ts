@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { codeOf } from '../core/error-code.ts'
 import type { ConnectStep } from '../core/tunnel/agent-observer.ts'
 
 /** A gateway can't be reached. The message is whole: who, what, why. */
@@ -93,6 +94,6 @@ export function reasonOf(error: unknown, signal: AbortSignal): string {
   // Of several addresses: what the first one said stands for all (RFC 8305 has them tried one after the other).
   const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
   const { message } = first instanceof Error ? first : cause
-  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined
+  const code = codeOf(cause)
   return code === undefined || message.includes(code) ? message : `${code}: ${message}`
 }

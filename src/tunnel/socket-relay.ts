@@ -22,6 +22,8 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   readonly #stream: MuxStream
   readonly #socket: StreamSocket
   readonly #owner: RelayOwner
+  /** The stream's side has said all. */
+  isFinished = false
   #isEnded = false
 
   /** Takes over the socket, which is read from now on. */
@@ -58,6 +60,7 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   }
 
   finished(): void {
+    this.isFinished = true
     this.#socket.finish()
   }
 

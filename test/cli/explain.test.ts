@@ -10,7 +10,7 @@ tenants:
     hostnames: [acme.example.com, "*.acme.example.com"]
     apiServer: { endpoints: [10.0.0.1:6443, { address: 10.0.0.2:6443, weight: 0 }] }
     allowedSources: [192.0.2.0/24]
-    sendProxyProtocol: v2
+    sendProxyProtocol: { version: v2, tlvs: [authority, unique-id] }
   - name: resting
     hostnames: [resting.example.com]
     apiServer: { endpoints: [{ address: 10.0.0.3:6443, weight: 0 }] }
@@ -39,7 +39,7 @@ void test('explain says what it needs', async (t) => {
 
 /** What is asked, and what the answer must hold. */
 const explanations: readonly (readonly [args: readonly string[], code: number, lines: readonly RegExp[]])[] = [
-  [['ACME.example.com.', '--from', '192.0.2.1'], 0, [/^tenant +acme$/m, /^rule +exact acme\.example\.com$/m, /^endpoints +10\.0\.0\.1:6443$/m, /^ +10\.0\.0\.2:6443 +quiesced \(weight 0\)$/m, /^timeouts +connect 3s, idle 1h/m, /^sends +a PROXY header, v2$/m]],
+  [['ACME.example.com.', '--from', '192.0.2.1'], 0, [/^tenant +acme$/m, /^rule +exact acme\.example\.com$/m, /^endpoints +10\.0\.0\.1:6443$/m, /^ +10\.0\.0\.2:6443 +quiesced \(weight 0\)$/m, /^timeouts +connect 3s, answer 5s, idle 1h/m, /^sends +a PROXY header, v2 with authority, unique-id$/m]],
   [['a.b.acme.example.com', '--from', '192.0.2.1'], 0, [/^rule +wildcard \*\.acme\.example\.com$/m]],
   [['acme.example.com'], 0, [/^sources +only allowedSources/m]],
   [['acme.example.com', '--from', '203.0.113.1'], 1, [/^refused +source-not-allowed/m, /^why +203\.0\.113\.1 is not in allowedSources of tenant acme$/m, /^client +gets the TLS alert access_denied/m]],

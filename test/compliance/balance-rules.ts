@@ -2,6 +2,8 @@
 
 import type { Socket } from 'node:net'
 import type { Test } from 'tap'
+import { schedulerKinds } from '../../src/core/balance/scheduler.ts'
+import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { endpoint, tenant } from '../support/config.ts'
 import { startRelay, type CreateDriver, type Relay } from '../support/relay.ts'
@@ -102,6 +104,52 @@ export function balanceRules(compliance: Compliance, createDriver: CreateDriver)
       t.same(backends.map(({ sockets }) => sockets.length).toSorted((left, right) => left - right), [0, 0, 12])
     })
   }
+
+  for (const scheduler of schedulerKinds) {
+    compliance(`${scheduler} leaves out an endpoint that is down, in every worker and from the next connection on`, async (t) => {
+      const [one, two, three] = [await startEcho(t), await startEcho(t), await startEcho(t)]
+      const relay = await startRelay(t, { createDriver, workers, tenants: [tenant('acme', [one, two, three].map(({ port }) => endpoint(port)), { scheduler })] })
+      relay.checked(one.port, 'down')
+      relay.checked(two.port, 'down')
+      const before = await relayedClients(t, relay, 6)
+      t.same([openOn(one), openOn(two), openOn(three)], [0, 0, 6])
+      relay.checked(one.port, 'ready')
+      relay.checked(three.port, 'down')
+      await relayedClients(t, relay, 6)
+      t.same([openOn(one), openOn(two), openOn(three)], [6, 0, 6], 'connections that there are stay')
+      for (const client of before) client.end()
+    })
+  }
+
+  compliance('an endpoint that drains gets nothing, however few others there are, and is told apart from one that failed', async (t) => {
+    const [one, two] = [await startEcho(t), await startEcho(t)]
+    const relay = await startRelay(t, { createDriver, workers, tenants: [tenant('acme', [endpoint(one.port), endpoint(two.port)], { scheduler: 'wlc' })] })
+    await relayedClients(t, relay, 4)
+    relay.register.setOperatorState({ address: '127.0.0.1', port: one.port }, 'draining')
+    relay.checked(two.port, 'down')
+    await relayedClients(t, relay, 4)
+    t.same([openOn(one), openOn(two)], [2, 6], 'one that failed is tried, since nobody else is left')
+    relay.register.setOperatorState({ address: '127.0.0.1', port: two.port }, 'down')
+    const refused = await dial(t, relay.port, hello)
+    t.same((await readToEnd(refused)).bytes, Buffer.from(encodeFatalAlert('internal_error')))
+    t.match(await relay.record(0), { reason: 'no-endpoint' })
+    relay.register.setOperatorState({ address: '127.0.0.1', port: one.port }, undefined)
+    await relayedClients(t, relay, 1)
+    t.same([openOn(one), openOn(two)], [3, 6])
+  })
+
+  compliance('where all are down each is tried, and an attempt that fails goes on to another that is down', async (t) => {
+    const [echo, gone] = [await startEcho(t), await startEcho(t)]
+    await gone.close()
+    const relay = await startRelay(t, { createDriver, workers, tenants: [tenant('acme', [endpoint(gone.port), endpoint(echo.port), endpoint(9, { weight: 0 })], { scheduler: 'wlc' })] })
+    for (const port of [gone.port, echo.port]) relay.checked(port, 'down')
+    t.equal(relay.register.figures().tenantsInPanic, 1)
+    await relayedClients(t, relay, 4)
+    t.equal(openOn(echo), 4)
+    relay.checked(gone.port, 'ready')
+    await relayedClients(t, relay, 2)
+    t.equal(openOn(echo), 6, 'the one that is ready refuses: the other one is what is left')
+  })
 
   compliance('wrr gives an endpoint turns by its weight', async (t) => {
     const [one, two] = [await startEcho(t), await startEcho(t)]

@@ -22,6 +22,7 @@ export function limitSuite(driverName: string, createDriver: CreateDriver): void
   const compliance: Compliance = (rule, run) => void test(`${driverName}: ${rule}`, run)
   acceptRules(compliance, createDriver)
   tenantRules(compliance, createDriver)
+  retryRules(compliance, createDriver)
 }
 
 /** From an address of loopback. It may be reset before it is connected. */
@@ -116,6 +117,26 @@ function acceptRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.ok(await isAnswered(client(t, relay.port)))
   })
 
+  compliance('a storm of connections is let in whole, and one that is relayed goes on meanwhile', async (t) => {
+    const echo = await startEcho(t)
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])] })
+    const relayed = client(t, relay.port)
+    t.ok(await isAnswered(relayed))
+    const storm = Array.from({ length: 400 }, async () => await isAnswered(client(t, relay.port)))
+    const over = new AbortController()
+    const pings = async (): Promise<void> => {
+      while (!over.signal.aborted) {
+        relayed.write('ping')
+        t.equal((await readBytes(relayed, 4)).toString(), 'ping')
+      }
+    }
+    const pinging = pings()
+    t.ok((await Promise.all(storm)).every(Boolean))
+    over.abort()
+    await pinging
+    t.equal(relay.driver.counters().openConnections, storm.length + 1)
+  })
+
   compliance('a process at its configured cap refuses with an alert, and a reload moves it without touching anybody', async (t) => {
     const echo = await startEcho(t)
     const tenants = [tenant('acme', [endpoint(echo.port)])]
@@ -133,6 +154,40 @@ function acceptRules(compliance: Compliance, createDriver: CreateDriver): void {
     t.ok(await isAnswered(client(t, relay.port)))
     t.same(await ended(t, relay.port), { bytes: alert, how: 'fin' })
   })
+}
+
+function retryRules(compliance: Compliance, createDriver: CreateDriver): void {
+  compliance('where a tenant’s endpoints fail, its connections are not multiplied, and another tenant’s are tried again as ever', async (t) => {
+    const echo = await startEcho(t)
+    const [closed, alsoClosed] = await Promise.all([closedPort(t), closedPort(t)])
+    const retryBudget = { percent: 20, reserve: 2, floorPerSecond: veryFew }
+    const relay = await startRelay(t, {
+      createDriver, workers: 2, tenants: [
+        tenant('acme', [endpoint(closed), endpoint(alsoClosed)], { retryBudget }),
+        tenant('globex', [endpoint(closed), endpoint(echo.port)], { retryBudget: { ...retryBudget, reserve: 500 } }),
+      ],
+    })
+    const globex = helloOf('globex')
+    const connections = 50
+    for (let turn = 0; turn < connections; turn++) {
+      t.same(await ended(t, relay.port), { bytes: alert, how: 'fin' })
+      t.ok(await isAnswered(client(t, relay.port, globex), globex), 'the hello came to the endpoint that answers, once and whole')
+    }
+    await until(() => relay.records.length >= connections)
+    const acme = relay.records.filter(({ tenant: name }) => name === 'acme')
+    const retries = acme.reduce((sum, { attempts }) => sum + attempts - 1, 0)
+    // The reserve, one of the floor, and a fifth.
+    t.ok(retries >= connections / 5 && retries <= 3 + connections / 5, `${retries} retries`)
+    t.same(new Set(acme.map(({ reason, attempts }) => `${reason} ${attempts}`)), new Set(['dial-refused 2', 'retry-budget 1']))
+    t.match(acme.find(({ reason }) => reason === 'retry-budget'), { detail: /^dial-refused: .*ECONNREFUSED/, endpoint: /^127\.0\.0\.1:/ })
+    t.equal(relay.admission().retriesRefused, connections - retries)
+  })
+}
+
+async function closedPort(t: Test): Promise<number> {
+  const gone = await startEcho(t)
+  await gone.close()
+  return gone.port
 }
 
 function tenantRules(compliance: Compliance, createDriver: CreateDriver): void {

@@ -6,10 +6,12 @@ import type { HandedOverDescriptor } from '../support/tunnel-thread.ts'
 import { directLaneSuite } from './direct-lane-suite.ts'
 import { handOverSuite } from './hand-over-suite.ts'
 import { limitSuite } from './limit-suite.ts'
+import { liveSuite } from './live-suite.ts'
 import { relaySuite } from './relay-suite.ts'
 
 relaySuite(driverName, (options) => createLinuxDriver(options))
 limitSuite(driverName, (options) => createLinuxDriver(options))
+liveSuite(driverName, (options) => createLinuxDriver(options))
 
 handOverSuite(driverName, (t, certificate) => {
   const thread = new Worker(new URL('../support/tunnel-thread.ts', import.meta.url), { workerData: certificate })

@@ -30,14 +30,19 @@ export function cannotMakeHosts(): string | undefined {
   }
 }
 
+let hosts = 0
+
 export async function startVanishingHost(t: Test): Promise<VanishingHost> {
-  const name = `sluice${process.pid}`
-  const [near, far] = [`sl${process.pid}n`, `sl${process.pid}f`]
-  // TEST-NET-1 (RFC 5737), a /30 for each process: no route of a real network is shadowed.
-  const base = (process.pid % 64) * 4
+  hosts += 1
+  const name = `sluice${process.pid}-${hosts}`
+  const [near, far] = [`sl${process.pid}n${hosts}`, `sl${process.pid}f${hosts}`]
+  // TEST-NET-1 (RFC 5737), a /30 for each: no route of a real network is shadowed.
+  const base = ((process.pid + 31 * hosts) % 64) * 4
   const [nearAddress, farAddress] = [`192.0.2.${base + 1}`, `192.0.2.${base + 2}`]
   const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
   t.teardown(() => {
+    // The namespace goes when its last socket does.
+    execFileSync('ip', ['link', 'delete', near])
     execFileSync('ip', ['netns', 'delete', name])
   })
   ip('netns', 'add', name)

@@ -34,7 +34,7 @@ function tenantWith(rest: string): string {
 void test('a minimal file has every default', async (t) => {
   t.same(parse(minimal), {
     listeners: [{ name: '127.0.0.1:6443', address: { address: '127.0.0.1', port: 6443 } }],
-    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500 },
+    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500, kernelLane: 'off' },
     state: { kind: 'file', directory: '/var/lib/sluice' },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
     limits: {},
@@ -47,7 +47,7 @@ void test('a minimal file has every default', async (t) => {
 void test('a tenant takes the defaults and overrides them', async (t) => {
   const text = `${minimal}
 pools: { admin: { addresses: [10.1.0.11, 10.1.0.12] } }
-defaults: { timeouts: { connect: 1s, idle: 2h }, retries: { attempts: 5 } }
+defaults: { timeouts: { connect: 1s, answer: 9s, idle: 2h }, retries: { attempts: 5, budgetPercent: 30 } }
 tenants:
   - name: acme
     hostnames: [ACME.example.com., "*.acme.example.com"]
@@ -55,23 +55,39 @@ tenants:
   - name: globex
     hostnames: [globex.example.com]
     apiServer: { endpoints: [{ address: 10.2.0.5:6443, weight: 0 }, "[2001:DB8::6]:6443", api.example.com:6443] }
-    timeouts: { connect: 250ms, halfClosed: 1m, drain: 0s }
-    retries: { attempts: 1 }
+    timeouts: { connect: 250ms, answer: 1s, halfClosed: 1m, drain: 0s }
+    retries: { attempts: 1, budgetPercent: 1500 }
     allowedSources: [10.0.0.0/8, "2001:DB8:0::/32", 192.0.2.1]
     sendProxyProtocol: v2
 `
   const [acme, globex] = parse(text).tenants
   t.match(acme, {
-    name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'rr',
+    name: 'acme', hostnames: ['acme.example.com', '*.acme.example.com'], scheduler: 'wlc',
     endpoints: [{ name: '10.1.0.11:31443', address: '10.1.0.11', port: 31443, weight: 1 }, { name: '10.1.0.12:31443' }],
-    connectTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5,
+    connectTimeoutMs: 1_000, answerTimeoutMs: 9_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 300_000, drainTimeoutMs: 600_000, attemptsMax: 5, retryBudget: { percent: 30, reserve: 500, floorPerSecond: 1 },
   })
   t.notOk(acme !== undefined && 'allowedSources' in acme)
   t.match(globex, {
     endpoints: [{ name: '10.2.0.5:6443', weight: 0 }, { name: '[2001:db8::6]:6443', address: '2001:db8::6' }, { name: 'api.example.com:6443' }],
-    connectTimeoutMs: 250, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1,
-    allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: 'v2',
+    connectTimeoutMs: 250, answerTimeoutMs: 1_000, idleTimeoutMs: 7_200_000, halfClosedTimeoutMs: 60_000, drainTimeoutMs: 0, attemptsMax: 1, retryBudget: { percent: 1_500 },
+    allowedSources: ['10.0.0.0/8', '2001:db8::/32', '192.0.2.1/32'], sendProxyProtocol: { version: 'v2', tlvs: [] },
   })
+})
+
+void test('endpoints are checked as the defaults say, or the tenant, key by key; none are none, and names are of TLS', async (t) => {
+  const text = `${minimal}
+pools: { admin: { addresses: [10.1.0.11] } }
+defaults: { health: { interval: 5s, serverName: kubernetes.default.svc } }
+tenants:
+  - { name: acme, hostnames: [acme.example.com], apiServer: { pool: admin, nodePort: 31443 } }
+  - { name: globex, hostnames: [globex.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: readyz, fall: 1, caFile: globex-ca.crt } }
+  - { name: initech, hostnames: [initech.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: none } }
+`
+  const tcp = { kind: 'tcp', intervalMs: 5_000, timeoutMs: 3_000, fall: 3, rise: 2, slowStartMs: 30_000 }
+  t.same(parse(text).tenants.map(({ health }) => health), [tcp, { ...tcp, kind: 'readyz', fall: 1, serverName: 'kubernetes.default.svc', caFile: 'globex-ca.crt' }, undefined])
+  for (const [wrong, path] of [['kind: http', 'kind'], ['interval: 10ms', 'interval'], ['timeout: 2m', 'timeout'], ['fall: 0', 'fall'], ['rise: 1.5', 'rise'], ['serverName: "*.example.com"', 'serverName'], ['path: /healthz', 'path']] as const) {
+    t.match(errorsOf(`${minimal}defaults: { health: { ${wrong} } }\n`).join('\n'), new RegExp(`health\\.?.*${path}`), wrong)
+  }
 })
 
 void test('a scheduler is one of IPVS’s, a tenant’s own in place of that of the defaults; weights go from 0 to 65,535', async (t) => {
@@ -91,6 +107,15 @@ const acme = 'tenants: [{ name: acme, hostnames: [acme.example.com], apiServer: 
 function egressWith(...entries: readonly string[]): string {
   return `${minimal}${tunnel}${acme}egress:\n${entries.map((entry) => `  - ${entry}\n`).join('')}`
 }
+
+void test('the admin server needs a token for the network, and TLS for the token, but nothing on loopback', (t) => {
+  const admin = (text: string): unknown => parse(`${minimal}admin: ${text}\n`).admin
+  t.same(admin('{ socket: /run/sluice/admin.sock }'), { address: { address: '127.0.0.1', port: 9_443 }, socket: '/run/sluice/admin.sock' })
+  t.same(admin('{ address: "[::1]:1", tokenFile: token }'), { address: { address: '::1', port: 1 }, tokenFile: 'token' })
+  t.same(admin('{ address: 0.0.0.0:9443 }'), { address: { address: '0.0.0.0', port: 9_443 } }, 'health and metrics need neither')
+  t.same(admin('{ address: 0.0.0.0:9443, certificate: { certFile: a, keyFile: b }, tokenFile: token }'), { address: { address: '0.0.0.0', port: 9_443 }, certificate: { certFile: 'a', keyFile: 'b' }, tokenFile: 'token' })
+  t.end()
+})
 
 void test('an egress is a socket of a tenant’s, or an address for all who have a certificate', async (t) => {
   const [longName, longFolder] = [`/${'s'.repeat(106)}`, `/${'d'.repeat(95)}/${'s'.repeat(10)}`]
@@ -118,6 +143,7 @@ defaults: { limits: { connections: 100, connectionsPerSecond: 10, connectionsBur
 tenants:
   - { name: acme, hostnames: [a.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }
   - { name: globex, hostnames: [b.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: 1000000, connectionsPerSecond: 20, connectionsPerSource: 5 } }
+  - { name: initech, hostnames: [c.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: none, connectionsPerSecond: none, connectionsPerSource: none } }
 `
   const { listeners, limits, tenants } = parse(text)
   t.same(listeners[0]?.limits, { connectionsMax: 9, connectionsPerSourceMax: 8, rate: { perSecond: 7, burst: 7 }, sourceRate: { perSecond: 6, burst: 12 } })
@@ -125,6 +151,7 @@ tenants:
   t.same(tenants.map((tenant) => tenant.limits), [
     { connectionsMax: 100, rate: { perSecond: 10, burst: 50 } },
     { connectionsMax: 1_000_000, connectionsPerSourceMax: 5, rate: { perSecond: 20, burst: 20 } },
+    undefined,
   ])
   t.notOk('limits' in (parse(minimal + acme).tenants[0] ?? {}), 'none')
   t.same(parse(minimal, { SLUICE_DEFAULTS_LIMITS_PROCESS_CONNECTIONS: '7' }).limits, { connectionsMax: 7 })
@@ -139,7 +166,7 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a key that is not built yet', `${minimal}health: {}\n`, /2:1: health: unknown key; expected one of listeners, relay, pools/],
   ['a wildcard for the tunnel', `${minimal}tunnel: { hostnames: ["*.example.com"], certificate: { certFile: a, keyFile: b } }\n`, /2:23: tunnel\.hostnames\[0\]: "\*\.example\.com"; expected a hostname, no wildcard/],
   ['a tunnel hostname that a tenant has', `${minimal}tunnel: { hostnames: [Acme.example.com], certificate: { certFile: a, keyFile: b } }\ntenants: [{ name: acme, hostnames: [acme.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }]\n`, /3:37: tenants\[0\]\.hostnames\[0\]: hostname acme\.example\.com is claimed by tunnel\.hostnames\[0\] \(line 2\) already/],
-  ['a setting that is not built yet', `${minimal}relay: { kernelLane: auto }\n`, /2:10: relay\.kernelLane: unknown key/],
+  ['a setting that is not built yet', `${minimal}relay: { busyPoll: 50us }\n`, /2:10: relay\.busyPoll: unknown key/],
   ['a driver that there is not', `${minimal}relay: { driver: bsd }\n`, /2:18: relay\.driver: "bsd"; expected auto \(.*\), linux \(.*\) or node \(.*\)/],
   ['no workers', `${minimal}relay: { workers: 0 }\n`, /2:19: relay\.workers: 0; expected auto \(one for each core\) or a whole number from 1 to 256/],
   ['a scheduler that there is not', `${minimal}defaults: { scheduler: sed }\n`, /defaults\.scheduler: "sed"; expected rr \(in turn\), wrr \(.*\), lc \(.*\), wlc \(.*\), sh \(.*\), mh \(.*\)/],
@@ -148,6 +175,8 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a listener on a hostname', 'listeners: [{ address: localhost:6443 }]\n', /listeners\[0\]\.address/],
   ['two listeners on one address', 'listeners: [{ address: 127.0.0.1:1 }, { address: 127.0.0.1:1 }]\n', /listeners\[1\]\.address: listener address 127\.0\.0\.1:1 is claimed by listeners\[0\]\.address \(line 1\) already/],
   ['two listeners of one name, whatever port each would get', 'listeners: [{ address: 127.0.0.1:0, proxyProtocol: { trustedSources: [10.0.0.0/8] } }, { address: 127.0.0.1:0 }]\n', /listeners\[1\]\.address: listener address 127\.0\.0\.1:0 is claimed by/],
+  ['an admin token that would cross the network in the clear', `${minimal}admin: { address: 0.0.0.0:9443, tokenFile: token }\n`, /2:8: admin: 0\.0\.0\.0:9443 is not on loopback, and a token without a certificate would cross the network in the clear; expected an address, with certificate and tokenFile together where it is not on loopback/],
+  ['an admin certificate with nobody to use it', `${minimal}admin: { address: "[::]:9443", certificate: { certFile: a, keyFile: b } }\n`, /2:8: admin: \[::\]:9443 is not on loopback, and with a certificate but no tokenFile nobody could use the pages under \/v1; expected/],
   ['one address of a pool twice', `${minimal}pools: { admin: { addresses: [10.1.0.11, 10.1.0.11] } }\n`, /pools\.admin\.addresses\[1\]: pool address 10\.1\.0\.11 is claimed by pools\.admin\.addresses\[0\]/],
   ['a name with an empty part', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n').replace('name: acme', 'name: a..b'), /tenants\[0\]\.name: "a\.\.b"; expected a name: lower-case/],
   ['a pool of a wrong name', `${minimal}pools: { Admin: { addresses: [10.1.0.11] } }\n`, /pools\.Admin: "Admin" is no name; expected lower-case letters/],
@@ -184,7 +213,10 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a scheduler of a tenant that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    scheduler: RR\n'), /tenants\[0\]\.scheduler: "RR"; expected rr/],
   ['one endpoint twice', tenantWith('    apiServer: { endpoints: [10.0.0.1:1, 10.0.0.1:1] }\n'), /endpoints\[1\]: endpoint 10\.0\.0\.1:1 is claimed/],
   ['a misspelt key of an endpoint', tenantWith('    apiServer: { endpoints: [{ adress: 10.0.0.1:1, address: 10.0.0.2:1 }] }\n'), /endpoints\[0\]\.adress: unknown key; did you mean address\?/],
-  ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1 or v2/],
+  ['a PROXY version that there is not', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: v3\n'), /sendProxyProtocol: "v3"; expected v1, v2, or \{ version: v2, tlvs/],
+  ['TLVs in version 1', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v1, tlvs: [authority] }\n'), /sendProxyProtocol\.version: "v1"; expected v2: version 1 can tell nothing but addresses/],
+  ['a TLV that is not sent', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v2, tlvs: [alpn] }\n'), /tlvs\[0\]: "alpn"; expected one of authority, unique-id, crc32c/],
+  ['a TLV twice', tenantWith('    apiServer: { pool: admin, nodePort: 1 }\n    sendProxyProtocol: { version: v2, tlvs: [crc32c, crc32c] }\n'), /tlvs: one of them twice; expected some of/],
   ['a list where an object belongs', 'listeners: [5]\n', /listeners\[0\]: 5/],
   ['text where the file belongs', 'hello\n', /^sluice\.yaml:1:1: "hello"/],
   ['an egress without a tunnel', egressWith('{ tenant: acme, socket: /run/acme.sock }').replace(tunnel, ''), /4:3: egress: an egress without a tunnel; expected tunnel, whose agents dial/],
@@ -215,6 +247,9 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a misspelt key of what agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnounce: [] }, hostnames')}`, /2:36: tenants\[0\]\.reverse\.mayAnounce: unknown key; did you mean mayAnnounce\?/],
   ['a limit of nothing', `${minimal}defaults: { limits: { connections: 0 } }\n`, /2:36: defaults\.limits\.connections: 0; expected a whole number from 1 to 1000000: connections open at one time, streams/],
   ['a limit over any machine', `${minimal}defaults: { limits: { processConnections: 1000001 } }\n`, /2:43: defaults\.limits\.processConnections: 1000001; expected a whole number from 1 to 1000000: connections open at one time, in all/],
+  ['no limit of all tenants, which is none to begin with', `${minimal}defaults: { limits: { connections: none } }\n`, /defaults\.limits\.connections: "none"; expected a whole number/],
+  ['a limit of a tenant in other words', `${minimal}${acme.replace('hostnames', 'limits: { connections: never }, hostnames')}`, /limits\.connections: "never"; expected a whole number from 1 to 1000000: .*; or none/],
+  ['a burst of no rate', `${minimal}${acme.replace('hostnames', 'limits: { connectionsPerSecond: none, connectionsBurst: 5 }, hostnames')}`, /limits\.connectionsBurst: there is no connectionsPerSecond beside it/],
   ['half a connection', `${minimal}defaults: { limits: { connectionsPerSecond: 0.5 } }\n`, /2:45: defaults\.limits\.connectionsPerSecond: 0\.5; expected a whole number/],
   ['a limit in words', `listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSource: many } }]\n`, /1:69: listeners\[0\]\.limits\.connectionsPerSource: "many"; expected a whole number/],
   ['a misspelt limit', `${minimal}defaults: { limits: { connectionPerSecond: 5 } }\n`, /2:23: defaults\.limits\.connectionPerSecond: unknown key; did you mean connectionsPerSecond\?/],

@@ -2,17 +2,22 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { answerMsMax, Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
+import { Connection, replayBytesMax, type ConnectionOrigin } from '../../src/core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent } from '../../src/core/connection-events.ts'
+import type { Endpoint } from '../../src/core/balance/endpoint.ts'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
 import type { TerminationReason } from '../../src/core/termination.ts'
 import { encodeFatalAlert } from '../../src/core/tls/alert.ts'
 import type { AcceptRefusal, TenantRefusal } from '../../src/core/limit/admission.ts'
 import { encodeProxyHeader } from '../../src/core/proxy-protocol/encode.ts'
+import type { ProxyHeader } from '../../src/core/proxy-protocol/header.ts'
+import { ProxyHeaderReader, type ProxyHeaderProgress } from '../../src/core/proxy-protocol/reader.ts'
 import { buildClientHello } from './tls/hello-builder.ts'
 import { endpoint, inTurn, listener, snapshotOf, tenant } from '../support/config.ts'
 
+/** Of tenants in tests. */
+const answerTimeoutMs = 5_000
 const hello = buildClientHello({ serverName: 'acme.example.test' })
 const tunnelHello = buildClientHello({ serverName: 'tunnel.example.test' })
 const client = { address: '192.0.2.7', port: 40_000 }
@@ -28,7 +33,12 @@ const active = {
   ended: () => {
     active.connections -= 1
   },
+  failed: ({ port }: Endpoint, kind: string) => {
+    told.push(`${kind} ${port}`)
+  },
 }
+/** Of endpoints, for who checks them. */
+const told: string[] = []
 
 interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
@@ -53,7 +63,7 @@ function machine(options: MachineOptions = {}): Connection {
   if (policy === undefined) throw new Error('no listener')
   const acme = snapshot.tenants.get('acme')
   const its = options.withoutHello === true && acme !== undefined ? { ...policy, withoutHello: true, defaultTenant: acme } : policy
-  return new Connection({ id: 'c1', listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), ...(options.admission === undefined ? {} : { admission: options.admission }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
+  return new Connection({ id: 'c1', number: 0, listener: its, snapshot, handsOver: options.handsOver ?? true, ...(options.judgeTicket === undefined ? {} : { judgeTicket: options.judgeTicket }), ...(options.admission === undefined ? {} : { admission: options.admission }), downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 })
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {
@@ -118,13 +128,13 @@ void test('a connection goes from hello to relay to its end', async (t) => {
 /** Its PROXY header names a client that is refused. */
 function refusedClient(refusal: AcceptRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
   return {
-    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } }, admission: { client: () => refusal, tenant: () => undefined } }),
+    connection: () => started({ listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } }, admission: { client: () => refusal, tenant: () => undefined, retry: () => true } }),
     events: [{ kind: 'downstream-bytes', bytes: encodeProxyHeader({ version: 'v2', source: client, destination: local }), nowMs: 1 }],
   }
 }
 
 function refusedByTenant(refusal: TenantRefusal): { connection: () => Connection; events: readonly ConnectionEvent[] } {
-  return { connection: () => started({ admission: { client: () => undefined, tenant: () => refusal } }), events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }] }
+  return { connection: () => started({ admission: { client: () => undefined, tenant: () => refusal, retry: () => true } }), events: [{ kind: 'downstream-bytes', bytes: hello, nowMs: 1 }] }
 }
 
 /** What each way to end needs, from the accept on; the table has a row for every reason. */
@@ -153,6 +163,7 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
   'gateway-stopped': { connection: relaying, events: [{ kind: 'stop', reason: 'gateway-stopped', nowMs: 4 }] },
   'system-limit': { connection: relaying, events: [{ kind: 'stop', reason: 'system-limit', nowMs: 4 }] },
   'worker-failed': { connection: relaying, events: [{ kind: 'stop', reason: 'worker-failed', nowMs: 4 }] },
+  'closed-by-operator': { connection: relaying, events: [{ kind: 'stop', reason: 'closed-by-operator', nowMs: 4 }] },
   'node-revoked': { connection: relaying, events: [{ kind: 'stop', reason: 'node-revoked', nowMs: 4 }] },
   'ticket-refused': {
     connection: () => started({ judgeTicket: () => ({ kind: 'refused', detail: 'none of ours' }) }),
@@ -216,6 +227,14 @@ const endings: Record<TerminationReason, { connection: () => Connection; events:
     connection: () => dialing({ endpoints: 1 }),
     events: [{ kind: 'dial-failed', attempt: 1, failure: 'error', detail: 'EADDRNOTAVAIL', nowMs: 2 }],
   },
+  'answer-timeout': {
+    connection: () => awaiting({ endpoints: 1 }),
+    events: [{ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs }],
+  },
+  'retry-budget': {
+    connection: () => dialing({ endpoints: 2, admission: { client: () => undefined, tenant: () => undefined, retry: () => false } }),
+    events: [{ kind: 'dial-failed', attempt: 1, failure: 'refused', detail: 'ECONNREFUSED', nowMs: 2 }],
+  },
   'reset-before-answer': {
     connection: () => awaiting({ endpoints: 1 }),
     events: [{ kind: 'upstream-lost', attempt: 1, how: 'reset', nowMs: 3 }],
@@ -227,13 +246,19 @@ const alerts: Partial<Record<TerminationReason, Parameters<typeof encodeFatalAle
   'no-server-name': 'unrecognized_name', 'invalid-server-name': 'unrecognized_name', 'unknown-server-name': 'unrecognized_name',
   'source-not-allowed': 'access_denied', 'connection-limit': 'internal_error', 'no-endpoint': 'internal_error',
   'dial-refused': 'internal_error', 'dial-timeout': 'internal_error', 'dial-unreachable': 'internal_error',
-  'dial-error': 'internal_error', 'reset-before-answer': 'internal_error',
+  'dial-error': 'internal_error', 'retry-budget': 'internal_error', 'answer-timeout': 'internal_error', 'reset-before-answer': 'internal_error',
   'tenant-connection-limit': 'internal_error', 'tenant-rate-limit': 'internal_error', 'tenant-source-limit': 'internal_error',
   'share-limit': 'internal_error', 'process-rate-limit': 'internal_error',
 }
 
+/** All others say nothing of an endpoint. */
+const tellings: Partial<Record<TerminationReason, string>> = {
+  'dial-refused': 'dial', 'dial-timeout': 'dial', 'dial-unreachable': 'dial', 'retry-budget': 'dial', 'answer-timeout': 'answer', 'reset-before-answer': 'answer',
+}
+
 for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Object.entries(endings)) {
   void test(`a connection ends with ${reason}, once, and the client is told what it can understand`, async (t) => {
+    told.length = 0
     const connection = make()
     let effects = connection.start({ atConnectionLimit: reason === 'connection-limit' })
     for (const event of events) {
@@ -244,6 +269,8 @@ for (const [reason, { connection: make, events, closedBy = 'gateway' }] of Objec
     t.ok(end, 'ended')
     t.equal(effects.at(-1), end, 'nothing behind the end')
     t.equal(reasonOf(connection), reason)
+    const telling = tellings[reason as TerminationReason]
+    t.same(told, telling === undefined ? [] : [`${telling} 31443`], 'who checks endpoints is told')
     t.equal(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).closedBy, closedBy)
     const alert = alerts[reason as TerminationReason]
     if (alert === undefined) t.not(end?.downstream.how, 'send')
@@ -342,7 +369,9 @@ void test('a drain that began before the hello still bounds the relayed connecti
   const connection = started()
   connection.step({ kind: 'drain', nowMs: 0 })
   connection.step({ kind: 'downstream-bytes', bytes: hello, nowMs: 1 })
-  t.same(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 }).at(-1), { kind: 'deadline', atMs: 600_000 })
+  connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
+  connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 3 })
+  t.same(connection.step({ kind: 'deadline', lastActivityMs: 3, nowMs: 5_002 }).at(-1), { kind: 'deadline', atMs: 600_000 })
 })
 
 void test('a PROXY header decides the client, and is passed on when the tenant asks', async (t) => {
@@ -352,7 +381,7 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
     const header = encodeProxyHeader({ version, source, destination })
     const connection = started({
       listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } },
-      tenant: { sendProxyProtocol: version, allowedSources: ['203.0.113.0/24'] },
+      tenant: { sendProxyProtocol: version === 'v1' ? { version } : { version, tlvs: [] }, allowedSources: ['203.0.113.0/24'] },
     })
     const bytes = Buffer.concat([header, hello])
     for (const byte of bytes) connection.step({ kind: 'downstream-bytes', bytes: Uint8Array.of(byte), nowMs: 1 })
@@ -361,6 +390,26 @@ void test('a PROXY header decides the client, and is passed on when the tenant a
     connection.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 3 })
     t.match(connection.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }), { client: source, downstream: client })
   }
+})
+
+void test('a PROXY header tells the name that was asked for, and an id: the one that came, or the connection’s own', async (t) => {
+  const source = { address: '203.0.113.9', port: 1234 }
+  const sendProxyProtocol = { version: 'v2', tlvs: ['authority', 'unique-id', 'crc32c'] } as const
+  const sentOf = (connection: Connection): ProxyHeaderProgress => {
+    const sent = connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })[0]
+    return new ProxyHeaderReader().push(sent?.kind === 'send-upstream' ? sent.bytes : Buffer.alloc(0))
+  }
+  const named = started({ tenant: { sendProxyProtocol } })
+  named.step({ kind: 'downstream-bytes', bytes: buildClientHello({ serverName: 'ACME.Example.Test' }), nowMs: 1 })
+  t.match(sentOf(named), { header: { source: client, tlvs: { authority: 'acme.example.test', uniqueId: Buffer.from('c1') } } }, 'as it routes')
+  const came = started({ tenant: { sendProxyProtocol }, listener: { proxyProtocol: { trustedSources: ['192.0.2.0/24'] } } })
+  const header = encodeProxyHeader({ version: 'v2', source, destination: local, authority: 'another.example.test', uniqueId: Buffer.from([0, 1, 255]), ticket: Buffer.from('t') })
+  came.step({ kind: 'downstream-bytes', bytes: Buffer.concat([header, hello]), nowMs: 1 })
+  t.match(sentOf(came), { header: { source, tlvs: { authority: 'acme.example.test', uniqueId: Buffer.from([0, 1, 255]) } } })
+  came.step({ kind: 'stop', reason: 'gateway-stopped', nowMs: 3 })
+  t.same(came.record({ bytesFromDownstream: 0, bytesFromUpstream: 0 }).proxied, { authority: 'another.example.test', uniqueId: new Uint8Array([0, 1, 255]) })
+  const unnamed = started({ withoutHello: true, tenant: { sendProxyProtocol } })
+  t.same(Object.keys((sentOf(unnamed) as { readonly header: ProxyHeader }).header.tlvs), ['uniqueId'], 'where there is no hello there is no name')
 })
 
 void test('a connection to a tunnel hostname is handed over with every byte from its hello on, and nothing is dialled', async (t) => {
@@ -448,9 +497,9 @@ void test('on a listener without hello the endpoint is dialled at once, and aske
   const connection = machine({ withoutHello: true })
   t.same(kinds(connection.start({ atConnectionLimit: false })), ['dial', 'deadline'])
   t.same(kinds(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })), ['send-upstream', 'deadline'])
-  t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerMsMax }])
+  t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerTimeoutMs }])
   t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
-  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerMsMax })), ['deadline'], 'an answer was all that was waited for')
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 1_001, nowMs: 1_000 + answerTimeoutMs })), ['deadline'], 'an answer was all that was waited for')
 })
 
 void test('on a listener without hello silence is no answer: the next endpoint is asked, and then it is handed over', async (t) => {
@@ -458,9 +507,9 @@ void test('on a listener without hello silence is no answer: the next endpoint i
   connection.start({ atConnectionLimit: false })
   connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1 })
   connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
-  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerMsMax })), ['drop-upstream', 'dial', 'deadline'])
+  t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs })), ['drop-upstream', 'dial', 'deadline'])
   connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6_000 })
-  const end = endOf(connection.step({ kind: 'deadline', lastActivityMs: 6_000, nowMs: 6_000 + answerMsMax }))
+  const end = endOf(connection.step({ kind: 'deadline', lastActivityMs: 6_000, nowMs: 6_000 + answerTimeoutMs }))
   t.same(end, { kind: 'end', downstream: { how: 'hand-over', bytes: Buffer.from('anything') }, upstream: 'reset' })
-  t.match(connection.record({ bytesFromDownstream: 8, bytesFromUpstream: 0 }), { reason: 'handed-over', detail: 'reset-before-answer: silent before its first byte', attempts: 2 })
+  t.match(connection.record({ bytesFromDownstream: 8, bytesFromUpstream: 0 }), { reason: 'handed-over', detail: 'answer-timeout: no byte of an answer within 5000 ms', attempts: 2 })
 })

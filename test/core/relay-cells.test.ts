@@ -13,7 +13,8 @@ function filled(factor: number) {
 void test('what several threads count is one sum', async (t) => {
   t.same(sumRelayCounters([filled(1), filled(100)], names, 9_872), {
     bytesFromDownstream: 101, bytesFromUpstream: 202, dials: 303, dialFailures: 404, backpressurePauses: 505, acceptErrors: 606, acceptPauses: 707, splices: 808,
-    openConnections: 909, openConnectionsBeforeHello: 1_010, openConnectionsByListener: new Map([['a:1', 1_111], ['b:2', 505]]), connectionsMax: 9_872,
+    pacedAccepts: 909, kernelLaneEntries: 1_010, kernelLaneLeaves: { bulky: 1_111, ending: 1_212, saturated: 1_313 },
+    openConnections: 1_414, openConnectionsBeforeHello: 1_515, kernelLaneConnections: 1_616, openConnectionsByListener: new Map([['a:1', 1_717], ['b:2', 505]]), connectionsMax: 9_872,
   })
 })
 
@@ -28,6 +29,6 @@ void test('a worker that died leaves its totals and no open connection', async (
   const cells = filled(1)
   clearOpenConnections(cells)
   t.match(sumRelayCounters([cells], names, 1), {
-    bytesFromUpstream: 2, splices: 8, openConnections: 0, openConnectionsBeforeHello: 0, openConnectionsByListener: new Map([['a:1', 0], ['b:2', 0]]),
+    bytesFromUpstream: 2, splices: 8, pacedAccepts: 9, kernelLaneEntries: 10, kernelLaneConnections: 0, openConnections: 0, openConnectionsBeforeHello: 0, openConnectionsByListener: new Map([['a:1', 0], ['b:2', 0]]),
   })
 })

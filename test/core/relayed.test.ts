@@ -43,22 +43,22 @@ void test('a peer that is lost gives its side’s reason', async (t) => {
 })
 
 void test('the earliest deadline ends it: idle, half-closed, or the drain’s', async (t) => {
-  const limits = { idleTimeoutMs: 1_000, halfClosedTimeoutMs: 100, drainTimeoutMs: 500 }
+  const limits = { idleTimeoutMs: 1_000, halfClosedTimeoutMs: 100 }
   const halfClosed = { downstream: withFin(0, 'downstream'), upstream: withFin(0, 'upstream'), both: withFin(withFin(0, 'upstream'), 'downstream') }
-  for (const { title, bits = 0, activityMs = 10_000, drainSinceMs = Infinity, atMs, reason, ...overrides } of [
+  for (const { title, bits = 0, activityMs = 10_000, drainAtMs = Infinity, atMs, reason, ...overrides } of [
     { title: 'open', atMs: 11_000, reason: 'idle-timeout' },
     { title: 'FIN from the client', bits: halfClosed.downstream, atMs: 10_100, reason: 'half-closed-timeout' },
     { title: 'FIN from the API server', bits: halfClosed.upstream, atMs: 10_100, reason: 'half-closed-timeout' },
     { title: 'both FINs, one not passed on yet', bits: halfClosed.both, atMs: 10_100, reason: 'half-closed-timeout' },
     { title: 'half-closed, where idle is the shorter', bits: halfClosed.upstream, halfClosedTimeoutMs: 5_000, atMs: 11_000, reason: 'half-closed-timeout' },
-    { title: 'draining', drainSinceMs: 10_200, atMs: 10_700, reason: 'drain-timeout' },
-    { title: 'draining, and idle before that', drainSinceMs: 10_900, atMs: 11_000, reason: 'idle-timeout' },
-    { title: 'draining, half-closed before that', bits: halfClosed.downstream, drainSinceMs: 10_000, atMs: 10_100, reason: 'half-closed-timeout' },
-    { title: 'draining and idle at the same moment', drainSinceMs: 10_500, atMs: 11_000, reason: 'drain-timeout' },
-    { title: 'activity does not move the drain’s', activityMs: 10_699, drainSinceMs: 10_200, atMs: 10_700, reason: 'drain-timeout' },
+    { title: 'draining', drainAtMs: 10_700, atMs: 10_700, reason: 'drain-timeout' },
+    { title: 'draining, and idle before that', drainAtMs: 11_400, atMs: 11_000, reason: 'idle-timeout' },
+    { title: 'draining, half-closed before that', bits: halfClosed.downstream, drainAtMs: 10_500, atMs: 10_100, reason: 'half-closed-timeout' },
+    { title: 'draining and idle at the same moment', drainAtMs: 11_000, atMs: 11_000, reason: 'drain-timeout' },
+    { title: 'activity does not move the drain’s', activityMs: 10_699, drainAtMs: 10_700, atMs: 10_700, reason: 'drain-timeout' },
   ] as const) {
     const all = { ...limits, ...overrides }
-    t.equal(relayDeadlineMs(bits, activityMs, drainSinceMs, all), atMs, title)
-    t.equal(relayDeadlineReason(bits, activityMs, drainSinceMs, all), reason, title)
+    t.equal(relayDeadlineMs(bits, activityMs, drainAtMs, all), atMs, title)
+    t.equal(relayDeadlineReason(bits, activityMs, drainAtMs, all), reason, title)
   }
 })

@@ -41,7 +41,7 @@ interface ConfigFacts {
 
 function configText({ listeners = ['127.0.0.1:0'], adminPort = 0, names, drainGrace = '0s' }: ConfigFacts): string {
   return `listeners: [${listeners.map((address) => `{ address: "${address}" }`).join(', ')}]
-defaults: { timeouts: { drainGrace: ${drainGrace} } }
+defaults: { timeouts: { drainGrace: ${drainGrace} }, health: { kind: none } }
 tenants:
 ${Object.entries(names).map(([name, port]) => `  - { name: ${name}, hostnames: [${name}.example.test], apiServer: { endpoints: [127.0.0.1:${port}] } }`).join('\n')}
 admin: { address: 127.0.0.1:${adminPort} }

@@ -12,10 +12,10 @@ registerHooks({
   },
 })
 
-async function relayWith(t: Test, driver: 'auto' | 'linux' | 'node'): Promise<Relay & { readonly lines: readonly Record<string, unknown>[] }> {
+async function relayWith(t: Test, driver: 'auto' | 'linux' | 'node', kernelLane: 'off' | 'auto' | 'always' = 'off'): Promise<Relay & { readonly lines: readonly Record<string, unknown>[] }> {
   const lines: Record<string, unknown>[] = []
   const logger = createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } })
-  const relay = await createRelay({ driver, workers: 1, warmUpMs: 0 }, { logger, version: '0', sources: { snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 0, hostnames: 0 }) } })
+  const relay = await createRelay({ driver, workers: 1, warmUpMs: 0, kernelLane }, { logger, version: '0', sources: { snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 0, hostnames: 0 }) } })
   t.teardown(async () => {
     await relay.driver.stop()
     relay.observation.close()
@@ -38,4 +38,10 @@ void test('node takes the portable driver without a word', async (t) => {
   const { driver, lines } = await relayWith(t, 'node')
   t.equal(driver.kind, 'node')
   t.same(lines, [])
+})
+
+void test('without the Linux driver there is no kernel lane: auto does without, always is refused', async (t) => {
+  const { driver } = await relayWith(t, 'node', 'auto')
+  t.equal(driver.kind, 'node')
+  await t.rejects(relayWith(t, 'node', 'always'), { code: 'DRIVER_UNAVAILABLE', message: /relay\.kernelLane: always does not run here: it is of the Linux driver; expected auto or off/ })
 })

@@ -12,7 +12,8 @@ import { sessionsPerNodeMax } from '../../src/tunnel/gateway/session-registry.ts
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 import { tunnelPlace } from '../support/tunnel-place.ts'
-import { openSocket, socketFolder } from '../tunnel/egress-lab.ts'
+import { openSocket } from '../tunnel/egress-lab.ts'
+import { socketFolder } from '../support/socket-folder.ts'
 
 const skip = process.platform === 'linux' ? false : 'the Linux driver hands descriptors over'
 

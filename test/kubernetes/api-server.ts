@@ -50,6 +50,10 @@ export interface ApiServerOptions {
   readonly advertised?: Advertised
   /** The Unix socket by which it reaches its nodes. @default it dials them itself */
   readonly egressSocket?: string
+  /** One more API server of the same control plane: whom it trusts, and what it signs with, are that one's. */
+  readonly replicaOf?: ApiServer
+  /** From a signal to end, when /readyz fails, to the close of its port. @default 0 */
+  readonly shutdownDelaySeconds?: number
 }
 
 /** The first address of the range of services: pods and kube-proxy know the API server by it. */
@@ -63,6 +67,8 @@ export class ApiServer {
   readonly admin: IssuedCertificate
   readonly adminName: string
   readonly #ca: CertificateAuthority
+  /** In PEM; it signs the tokens of service accounts. */
+  readonly #signingKey: string
   readonly #options: ApiServerOptions
   #process: LabProcess | undefined
 
@@ -72,7 +78,9 @@ export class ApiServer {
     this.address = options.listen?.address ?? '127.0.0.1'
     this.port = port
     this.#options = options
-    this.#ca = createCa(`${options.tenant} CA`)
+    const { replicaOf } = options
+    this.#ca = replicaOf === undefined ? createCa(`${options.tenant} CA`) : replicaOf.#ca
+    this.#signingKey = replicaOf === undefined ? generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'sec1', format: 'pem' }) : replicaOf.#signingKey
     this.adminName = `${options.tenant}-admin`
     this.admin = this.issueClient(this.adminName, 'system:masters')
   }
@@ -117,6 +125,15 @@ export class ApiServer {
     await process_.waitUntil('is ready', readyTimeoutMs, async () => await this.request('/readyz').then(({ status }) => status === 200, () => false))
   }
 
+  /** SIGTERM: it is not ready from now on, and ends when it has drained. */
+  beginStop(): void {
+    this.#process?.signal('SIGTERM')
+  }
+
+  async waitForExit(timeoutMs: number): Promise<void> {
+    await this.#process?.waitForExit(timeoutMs)
+  }
+
   /** kill -9: its connections are reset, and nothing is drained. */
   async kill(): Promise<void> {
     this.#process?.signal('SIGKILL')
@@ -136,13 +153,18 @@ export class ApiServer {
    * for each.
    */
   async watchStages(configMap: string): Promise<string[]> {
-    const stages: string[] = []
+    return (await this.watchEvents(configMap)).map(({ stage }) => stage)
+  }
+
+  /** The same, with times. */
+  async watchEvents(configMap: string): Promise<readonly WatchEvent[]> {
+    const events: WatchEvent[] = []
     for (const line of (await readFile(this.#file('audit.log'), 'utf8')).split('\n')) {
       if (line === '') continue
-      const { stage, userAgent, objectRef }: AuditEvent = JSON.parse(line)
-      if (userAgent?.startsWith('kubectl/') === true && objectRef?.name === configMap) stages.push(stage)
+      const { stage, stageTimestamp, userAgent, objectRef, responseStatus }: AuditEvent = JSON.parse(line)
+      if (userAgent?.startsWith('kubectl/') === true && objectRef?.name === configMap) events.push({ stage, at: stageTimestamp, code: responseStatus?.code ?? 0 })
     }
-    return stages
+    return events
   }
 
   #file(name: string): string {
@@ -157,12 +179,11 @@ export class ApiServer {
       ipAddresses: [this.address, ...(advertised === undefined ? [] : [advertised.address, serviceAddress])],
       usages: ['server'],
     })
-    const serviceAccount = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     await mkdir(this.#options.directory, { recursive: true })
     await writeFile(this.#file('ca.crt'), this.caPem)
     await writeFile(this.#file('serving.crt'), serving.certificatePem)
     await writeFile(this.#file('serving.key'), serving.keyPem, { mode: 0o600 })
-    await writeFile(this.#file('service-account.key'), serviceAccount.export({ type: 'sec1', format: 'pem' }), { mode: 0o600 })
+    await writeFile(this.#file('service-account.key'), this.#signingKey, { mode: 0o600 })
     await writeFile(this.#file('audit-policy.yaml'), auditPolicy)
     const { egressSocket } = this.#options
     if (egressSocket === undefined) return
@@ -181,6 +202,7 @@ export class ApiServer {
       ...this.#options.etcd.arguments_,
       `--bind-address=${this.address}`,
       `--secure-port=${this.port}`,
+      `--shutdown-delay-duration=${this.#options.shutdownDelaySeconds ?? 0}s`,
       // A documentation address (RFC 5737): loopback is refused here, and without a reconciler nobody learns it.
       `--advertise-address=${advertised?.address ?? '192.0.2.1'}`,
       // The lease kind: as where several replicas share the address.
@@ -212,8 +234,16 @@ export class ApiServer {
   }
 }
 
+interface WatchEvent {
+  readonly stage: string
+  readonly at: string
+  readonly code: number
+}
+
 interface AuditEvent {
   readonly stage: string
+  readonly stageTimestamp: string
+  readonly responseStatus?: { readonly code?: number }
   readonly userAgent?: string
   readonly objectRef?: { readonly name?: string }
 }

@@ -77,6 +77,24 @@ export async function apiServerFailure(t: Test, { gateway, kubectl, lab }: Edge)
   }
 }
 
+export async function operatorDrain(t: Test, { gateway, kubectl, lab }: Edge): Promise<void> {
+  const [globexTicker, acmeTicker] = [new Ticker(lab.tenants.globex, 'moved'), new Ticker(lab.tenants.acme, 'stays')]
+  await globexTicker.create(gateway.port)
+  await acmeTicker.create(gateway.port)
+  const [moved, stays] = [await watchTicker(kubectl.globex, 'moved'), await watchTicker(kubectl.acme, 'stays')]
+  try {
+    t.equal(await gateway.admin('POST', '/v1/tenants/globex/drain', { over: '1s' }), 202)
+    await moved.exited
+    t.same([moved.code, moved.stderr], [0, ''], 'to kubectl it is a watch that has ended')
+    t.match(await kubectl.globex.run('get', 'namespaces'), namespace, 'whose connection was closed comes again')
+    const last = await acmeTicker.tick(gateway.port)
+    await stays.waitForLine(line => line === String(last), `count ${last}`)
+  } finally {
+    await moved.stop()
+    await stays.stop()
+  }
+}
+
 export async function drain(t: Test, { gateway, kubectl, lab }: Edge): Promise<void> {
   const server = lab.tenants.initech
   const ticker = new Ticker(server, 'drain')

@@ -8,7 +8,7 @@
 import { test, type Test } from 'tap'
 import { labBinaries } from './binaries.ts'
 import { type Edge, startEdge } from './edge.ts'
-import { apiServerFailure, drain, liveRouteRemoved, reloads } from './edge-lifecycle.ts'
+import { apiServerFailure, drain, liveRouteRemoved, operatorDrain, reloads } from './edge-lifecycle.ts'
 import { certificates, getAndApply, manyAtOnce, proxy, unknownName, wholeAnswers, wrongTenant } from './edge-routing.ts'
 import { throughTheTunnel } from './edge-tunnel.ts'
 import type { Driver } from './gateway-process.ts'
@@ -25,6 +25,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, edge: Edge) => Pro
   ['a route that a reload removes stays for its live watch, and for nobody else', liveRouteRemoved],
   ['an API server that is killed takes no other tenant with it, and comes back', apiServerFailure],
   ['kubectl on a node reaches its API server through agent and gateway', throughTheTunnel],
+  ['a drain of a tenant ends its watches, whose kubectl can come again, and no other tenant’s', operatorDrain],
   ['a drain lets a running watch go on, and ends with exit code 0', drain],
 ]
 

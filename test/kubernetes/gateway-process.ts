@@ -2,7 +2,7 @@
 // outside only: its admin address, its exit code, and what its clients get.
 
 import { once } from 'node:events'
-import { rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,14 +24,26 @@ export type Driver = Exclude<RelayConfig['driver'], 'auto'>
 export interface Route {
   readonly tenant: string
   readonly hostname: string
-  /** Of the API server, on 127.0.0.1. */
+  /** Of the API server. */
   readonly port: number
+  /** Where it is. @default 127.0.0.1 */
+  readonly addresses?: readonly string[]
 }
 
 export interface GatewayConfig {
   readonly routes: readonly Route[]
   /** A setting of every tenant, so that each value makes another file. @default '1h' */
   readonly idleTimeout?: string
+  /** What `health` is, in YAML. @default what it is by default */
+  readonly health?: string
+}
+
+/** A line of the access log, as far as tests look at it. */
+export interface AccessLine {
+  readonly acceptedAt: string
+  readonly endpoint?: string
+  readonly attempts: number
+  readonly outcome: string
 }
 
 /** As editors and mounted ConfigMaps do it, or as a shell's redirection does. */
@@ -94,6 +106,22 @@ export class GatewayProcess {
     return snapshot.version
   }
 
+  /** How many endpoints are down. */
+  async endpointsDown(): Promise<number> {
+    return Number(/^sluice_endpoints\{state="down"\} (\d+)$/m.exec(await (await fetch(this.#adminUrl('/metrics'))).text())?.[1] ?? NaN)
+  }
+
+  /** What the access log has of connections that were accepted since then and have ended. */
+  async connectionsSince(epochMs: number): Promise<readonly AccessLine[]> {
+    const lines = (await readFile(this.#process.logPath, 'utf8')).split('\n').filter(line => line.includes('"msg":"connection"')).map((line): AccessLine => JSON.parse(line))
+    return lines.filter(({ acceptedAt }) => Date.parse(acceptedAt) >= epochMs)
+  }
+
+  /** Of the admin API. @returns the answer's status */
+  async admin(method: 'POST' | 'DELETE', path: string, body: object = {}): Promise<number> {
+    return (await fetch(this.#adminUrl(path), { method, ...(method === 'POST' ? { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } } : {}) })).status
+  }
+
   /** SIGHUP with the file as it is. Resolves when a newer snapshot is published. */
   async reload(): Promise<void> {
     await this.#newSnapshot('SIGHUP', async () => this.#process.signal('SIGHUP'))
@@ -147,16 +175,20 @@ interface GatewayPlace {
   readonly tunnel: string
 }
 
-function configText({ routes, idleTimeout = '1h' }: GatewayConfig, { port, adminPort, driver, tunnel }: GatewayPlace): string {
+/** `SLUICE_LAB_KERNEL_LANE=always npm run test:kubernetes` has the Linux driver's bytes go through the kernel lane. */
+const kernelLane = process.env.SLUICE_LAB_KERNEL_LANE ?? 'off'
+
+function configText({ routes, idleTimeout = '1h', health = '{}' }: GatewayConfig, { port, adminPort, driver, tunnel }: GatewayPlace): string {
   return `listeners:
   - address: 127.0.0.1:${port}
-relay: { driver: ${driver} }
+relay: { driver: ${driver}, kernelLane: ${driver === 'linux' ? kernelLane : 'off'} }
 defaults:
   timeouts: { idle: ${idleTimeout}, drain: 2m }
+  health: ${health}
 tenants:
-${routes.map(({ tenant, hostname, port: endpointPort }) => `  - name: ${tenant}
+${routes.map(({ tenant, hostname, port: endpointPort, addresses = ['127.0.0.1'] }) => `  - name: ${tenant}
     hostnames: [${hostname}]
-    apiServer: { endpoints: [127.0.0.1:${endpointPort}] }
+    apiServer: { endpoints: [${addresses.map(address => `${address}:${endpointPort}`).join(', ')}] }
 `).join('')}admin: { address: 127.0.0.1:${adminPort} }
 ${tunnel}`
 }

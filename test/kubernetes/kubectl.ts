@@ -140,6 +140,10 @@ export class RunningKubectl {
     return this.#child.exitCode ?? undefined
   }
 
+  get stderr(): string {
+    return this.#stderr
+  }
+
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }

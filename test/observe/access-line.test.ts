@@ -40,6 +40,18 @@ void test('what was never reached is absent, and a PROXY header’s client stand
   })
 })
 
+void test('what a PROXY header told is in it, escaped', async (t) => {
+  const proxied = {
+    authority: 'acme\nexample', uniqueId: new Uint8Array([0x61, 0xff]), alpn: 'h2', netns: 'unread',
+    ssl: { clientSsl: true, clientCertificate: true, verified: false, version: 'TLSv1.3', commonName: 'node "1"', cipher: 'ECDHE' },
+  }
+  t.match(fieldsOf({ ...record, proxied }), {
+    proxyAuthority: 'acme\\x0aexample', proxyUniqueId: 'a\\xff', proxyAlpn: 'h2', proxyTls: 'TLSv1.3, ECDHE, client certificate node \\x221\\x22 not verified',
+  })
+  const plain = fieldsOf({ ...record, proxied: { ssl: { clientSsl: false, clientCertificate: false, verified: false } } })
+  t.notOk(Object.keys(plain).some((key) => key.startsWith('proxy')))
+})
+
 void test('a peer’s text is printable ASCII, whatever it sends', async (t) => {
   for (const [text, expected] of [
     ['acme.example.com', 'acme.example.com'],

@@ -38,6 +38,7 @@ async function expectedText(records: readonly ConnectionRecord[]): Promise<strin
   const handshake = [0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
   const connections = new Counter({ name: 'sluice_connections_total', help: 'Connections that have ended, by listener and outcome', labelNames: ['listener', 'outcome'], registers })
   const refused = new Counter({ name: 'sluice_connections_refused_total', help: 'Connections that reached no API server, by termination reason', labelNames: ['reason'], registers })
+  const aborted = new Counter({ name: 'sluice_connections_aborted_total', help: 'Connections to an API server that did not end in good order, by termination reason', labelNames: ['reason'], registers })
   const hello = new Histogram({ name: 'sluice_hello_seconds', help: 'Accept to whole ClientHello', buckets: handshake, registers })
   const connect = new Histogram({ name: 'sluice_connect_seconds', help: 'First dial to the connection that was used', buckets: handshake, registers })
   const duration = new Histogram({
@@ -47,10 +48,12 @@ async function expectedText(records: readonly ConnectionRecord[]): Promise<strin
   for (const listener of listenerNames) for (const outcome of ['completed', 'aborted', 'refused', 'failed']) connections.inc({ listener, outcome }, 0)
   const answered = (reason: TerminationReason): boolean => ['completed', 'aborted'].includes(terminationOf(reason).outcome)
   for (const reason of reasons.filter((each) => !answered(each))) refused.inc({ reason }, 0)
+  for (const reason of reasons.filter((each) => terminationOf(each).outcome === 'aborted')) aborted.inc({ reason }, 0)
   for (const { listener, reason, helloMs, connectMs, totalMs } of records) {
     connections.inc({ listener, outcome: terminationOf(reason).outcome })
     if (answered(reason)) duration.observe(totalMs / 1_000)
     else refused.inc({ reason })
+    if (terminationOf(reason).outcome === 'aborted') aborted.inc({ reason })
     if (helloMs !== undefined) hello.observe(helloMs / 1_000)
     if (connectMs !== undefined) connect.observe(connectMs / 1_000)
   }

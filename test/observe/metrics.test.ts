@@ -36,7 +36,7 @@ function observe(relay: () => RelayCounters = () => counters): Observed {
     sources: {
       relay,
       snapshot: () => ({ version: 6, publishedAtMs: Date.now() - 5_000, tenants: 3, hostnames: 4 }),
-      limits: () => ({ openConnections: 5, openConnectionsBeforeHello: 2, openOfTenants: 8, tenantsWithConnections: 7, connectionsMax: 9_000, untracked: 12, forgotten: 13 }),
+      limits: () => ({ openConnections: 5, openConnectionsBeforeHello: 2, openOfTenants: 8, tenantsWithConnections: 7, connectionsMax: 9_000, untracked: 12, forgotten: 13, retries: 14, retriesRefused: 15 }),
     },
     totals: new ConnectionTotals([cells]),
     listeners,
@@ -74,18 +74,18 @@ void test('live numbers are read at each scrape', async (t) => {
   const first = await samples(metrics)
   for (const [name, value] of [
     ['sluice_connections_open{listener="a:1"}', 3], ['sluice_connections_open{listener="b:2"}', 2], ['sluice_connections_open_before_hello', 2],
-    ['sluice_connections_max', 9_000], ['sluice_tenant_connections_open', 8], ['sluice_tenants_connected', 7], ['sluice_sources_untracked_total', 12], ['sluice_sources_forgotten_total', 13], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
+    ['sluice_connections_max', 9_000], ['sluice_tenant_connections_open', 8], ['sluice_tenants_connected', 7], ['sluice_sources_untracked_total', 12], ['sluice_sources_forgotten_total', 13], ['sluice_retries_total', 14], ['sluice_retries_refused_total', 15], ['sluice_bytes_total{from="downstream"}', 100], ['sluice_bytes_total{from="upstream"}', 200],
     ['sluice_dials_total', 7], ['sluice_dial_failures_total', 1], ['sluice_backpressure_pauses_total', 4], ['sluice_accept_errors_total', 0],
     ['sluice_access_log_suppressed_total', 3], ['sluice_snapshot_version', 6], ['sluice_snapshot_tenants', 3], ['sluice_snapshot_hostnames', 4],
   ] as const) {
     t.equal(first.get(name), value, name)
   }
-  for (const name of ['sluice_workers', 'sluice_accept_pauses_total', 'sluice_splices_total', 'sluice_worker_restarts_total']) t.equal(first.get(name), 0, 'a driver without workers')
+  for (const name of ['sluice_workers', 'sluice_accept_pauses_total', 'sluice_paced_accepts_total', 'sluice_splices_total', 'sluice_worker_restarts_total']) t.equal(first.get(name), 0, 'a driver without workers')
   t.ok((first.get('sluice_snapshot_age_seconds') ?? 0) >= 5)
-  relay = { ...counters, bytesFromUpstream: 1_000, workers: 2, acceptPauses: 3, splices: 4, workerRestarts: 5 }
+  relay = { ...counters, bytesFromUpstream: 1_000, workers: 2, acceptPauses: 3, pacedAccepts: 6, splices: 4, workerRestarts: 5, kernelLaneConnections: 6, kernelLaneEntries: 9, kernelLaneLeaves: { bulky: 1, ending: 2, saturated: 0 } }
   const second = await samples(metrics)
   for (const [name, value] of [
-    ['sluice_bytes_total{from="upstream"}', 1_000], ['sluice_workers', 2], ['sluice_accept_pauses_total', 3], ['sluice_splices_total', 4], ['sluice_worker_restarts_total', 5],
+    ['sluice_bytes_total{from="upstream"}', 1_000], ['sluice_workers', 2], ['sluice_accept_pauses_total', 3], ['sluice_paced_accepts_total', 6], ['sluice_splices_total', 4], ['sluice_kernel_lane_connections', 6], ['sluice_kernel_lane_entries_total', 9], ['sluice_kernel_lane_leaves_total{reason="ending"}', 2], ['sluice_worker_restarts_total', 5],
   ] as const) {
     t.equal(second.get(name), value, name)
   }

@@ -35,7 +35,7 @@ function observe({ workers, level }: { readonly workers: number, readonly level?
         bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0, acceptErrors: 0,
       }),
       snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 1, hostnames: 1 }),
-      limits: () => ({ openConnections: 0, openConnectionsBeforeHello: 0, openOfTenants: 0, tenantsWithConnections: 0, connectionsMax: 1, untracked: 0, forgotten: 0 }),
+      limits: () => ({ openConnections: 0, openConnectionsBeforeHello: 0, openOfTenants: 0, tenantsWithConnections: 0, connectionsMax: 1, untracked: 0, forgotten: 0, retries: 0, retriesRefused: 0 }),
     },
     workers,
   })

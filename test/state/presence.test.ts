@@ -5,7 +5,7 @@ import { test, type Test } from 'tap'
 import type { ReachableFacts } from '../../src/core/tunnel/presence-record.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Presence } from '../../src/state/presence.ts'
-import type { LeaseOptions, Store } from '../../src/state/store.ts'
+import { StoreUnavailableError, type Lease, type LeaseOptions, type Store } from '../../src/state/store.ts'
 import { until } from '../support/sockets.ts'
 
 interface TestPresence {
@@ -93,4 +93,36 @@ void test('a gateway whose lease has run out takes another, and is there again w
   one.presence.began(session('1-b'))
   await until(() => leases.length === 2 && two.sessions.size === 2 && two.gateways.has('one'))
   t.match(one.failures, [/lease has run out.*the test says so/])
+})
+
+void test('a store that does not take what is written is told of once, however many sessions wait for it', async (t) => {
+  const store = await openStore(t)
+  let [isDown, refused] = [false, 0]
+  const refusing: Store = new Proxy(store, {
+    get: (target, name: keyof Store) => name === 'lease'
+      ? async (options: LeaseOptions): Promise<Lease> => {
+        const lease = await target.lease(options)
+        const put: Lease['put'] = async (key, value) => {
+          if (!isDown) return await lease.put(key, value)
+          refused += 1
+          throw new StoreUnavailableError('the test says so')
+        }
+        return { put, remove: async (key) => await lease.remove(key), close: async () => await lease.close() }
+      }
+      : target[name].bind(target),
+  })
+  const [one, two] = [await present(t, refusing, 'one'), await present(t, store, 'two')]
+  await one.presence.open()
+  await two.presence.open()
+  await until(() => two.gateways.has('one'))
+  for (let stretch = 1; stretch <= 2; stretch++) {
+    isDown = true
+    refused = 0
+    for (let each = 0; each < 100; each++) one.presence.began(session(`${stretch}-${each}`))
+    await until(() => refused > 40)
+    t.match(one.failures, Array.from({ length: stretch }, () => /does not take this gateway’s sessions.*the test says so/))
+    isDown = false
+    await until(() => two.sessions.size === 100 * stretch)
+  }
+  t.equal(one.failures.length, 2)
 })

@@ -23,6 +23,7 @@ export function tenant(name: string, endpoints: readonly Endpoint[], overrides: 
     scheduler: 'rr',
     endpoints,
     connectTimeoutMs: 3_000,
+    answerTimeoutMs: 5_000,
     idleTimeoutMs: 3_600_000,
     halfClosedTimeoutMs: 300_000,
     drainTimeoutMs: 600_000,
@@ -56,7 +57,7 @@ interface ChangeOptions {
 export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, limits = {}, version = 1 }: ChangeOptions): SnapshotChange {
   const change = wholeChange({
     listeners,
-    relay: { driver: 'node', workers: 'auto', warmUpMs: 0 },
+    relay: { driver: 'node', workers: 'auto', warmUpMs: 0, kernelLane: 'off' },
     timeouts: { helloMs, drainGraceMs: 0 },
     limits,
     tenants,

@@ -9,11 +9,12 @@ import { startRelay, type DriverOptions, type Relay, type RelayOptions } from '.
 
 export function createLinuxDriver(
   { observer, connectionsMax, newConnectionId, ...options }: DriverOptions & Pick<LinuxDriverOptions, 'handOver'>,
-  { warmUpMs = 0 }: Partial<Pick<LinuxDriverOptions, 'warmUpMs'>> = {},
+  { warmUpMs = 0, kernelLane = 'off' }: Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane'>> = {},
 ): LinuxDriver {
   return new LinuxDriver({
     ...options,
     warmUpMs,
+    kernelLane,
     connectionsMax,
     idPrefix: newConnectionId(),
     workerEntry: new URL('linux-relay-worker.ts', import.meta.url),
@@ -21,6 +22,7 @@ export function createLinuxDriver(
     listenerTable: new ListenerTable(),
     observed: (message) => observer.connectionEnded(message as ConnectionRecord),
     withoutRing: () => undefined,
+    withoutLane: (why) => observer.driverError(new Error(why), 'no kernel lane'),
     failed: (error, context) => observer.driverError(error, context),
   })
 }
@@ -33,13 +35,13 @@ export interface LinuxRelay extends Relay {
   nextFailure(): Promise<void>
 }
 
-export async function startLinuxRelay(t: Test, { warmUpMs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & Partial<Pick<LinuxDriverOptions, 'warmUpMs'>>): Promise<LinuxRelay> {
+export async function startLinuxRelay(t: Test, { warmUpMs = 0, kernelLane = 'off', ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane'>>): Promise<LinuxRelay> {
   const failures: string[] = []
   const waiting: (() => void)[] = []
   let driver: LinuxDriver | undefined
   const relay = await startRelay(t, {
     ...options,
-    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs }),
+    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs, kernelLane }),
     driverError: (error, context) => {
       failures.push(`${context}: ${error.message}`)
       for (const wake of waiting.splice(0)) wake()

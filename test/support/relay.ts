@@ -3,7 +3,9 @@
 import type { Test } from 'tap'
 import type { ListenerConfig } from '../../src/config/config.ts'
 import { activeInRow, createActiveCells, type ActiveCells } from '../../src/core/balance/active-counts.ts'
+import { EndpointRegister } from '../../src/core/balance/endpoint-register.ts'
 import { EndpointRows } from '../../src/core/balance/endpoint-rows.ts'
+import { shareParts } from '../../src/core/balance/endpoint-states.ts'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import { LimitRows } from '../../src/core/limit/limit-rows.ts'
 import type { ProcessLimits } from '../../src/core/limit/limits.ts'
@@ -56,6 +58,10 @@ export interface Relay {
   publish(tenants: readonly TenantSpec[]): Promise<void>
   /** Connections that an endpoint of the tenant has now. */
   activeOn(tenantName: string, port: number): number
+  /** Of all endpoints, who they are and what they may be given. */
+  readonly register: EndpointRegister
+  /** What a check of the endpoint has said. */
+  checked(port: number, result: 'ready' | 'down'): void
 }
 
 /** Of the Linux driver, in tests. */
@@ -69,11 +75,15 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
   const limitRows = new LimitRows(admission)
   const active = createActiveCells(options.workers ?? 1)
   const rows = new EndpointRows(active)
+  const register = new EndpointRegister(active)
+  /** By port. */
+  const targets = new Map<number, number>()
   /** By tenant and port. */
   const rowOf = new Map<string, number>()
   const withRows = (change: SnapshotChange): SnapshotChange => {
     const { change: given } = rows.give(limitRows.assign(change))
     for (const { name, endpoints } of given.tenants) for (const { port, row } of endpoints) if (row !== undefined) rowOf.set(`${name} ${port}`, row)
+    for (const { id, port } of register.update(given, Date.now()).added) targets.set(port, id)
     return given
   }
   const driver = options.createDriver({
@@ -124,5 +134,7 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
     },
     publish: async (tenants) => await driver.publish(withRows({ ...change, version: change.version + 1, tenants, removedTenants: [] })),
     activeOn: (tenantName, at) => activeInRow(active, rowOf.get(`${tenantName} ${at}`) ?? -1),
+    register,
+    checked: (at, result) => void register.setHealth(targets.get(at) ?? -1, { isDown: result === 'down', parts: shareParts, why: result }, Date.now()),
   }
 }

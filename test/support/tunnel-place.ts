@@ -51,7 +51,7 @@ export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane
   const writeEgress = (egress: string): void => writeFileSync(join(folder, 'sluice.yaml'), `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver}, workers: 1, warmUp: 0s }
 defaults: { timeouts: { drainGrace: 0s, drain: 5s } }
-tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [${endpoint}] }, scheduler: ${scheduler} }]
+tenants: [{ name: acme, hostnames: [acme.example.test], apiServer: { endpoints: [${endpoint}] }, scheduler: ${scheduler}, health: { kind: none } }]
 tunnel: { hostnames: [localhost], threads: ${threads}, ${tunnel}certificate: { certFile: tunnel.crt, keyFile: tunnel.key } }
 egress: [${egress}]
 state: { directory: state }

@@ -2,10 +2,7 @@
 // machine.
 
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { AllowEntry } from '../../src/core/tunnel/reverse-policy.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
@@ -18,13 +15,6 @@ const wholeNode: AllowEntry = { kind: 'node', ports: [{ from: 1, to: 65_535 }] }
 /** @param allow @default every port of the node's own addresses */
 export function reaching({ allow = [wholeNode], announce = [], dialTimeoutMs = 3_000, ...rest }: Partial<ReverseOptions> = {}): ReverseOptions {
   return { allow, announce, dialTimeoutMs, ...rest }
-}
-
-/** For sockets: `t.testdir` is too long a path for one. */
-export async function socketFolder(t: Test): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'sluice-'))
-  t.teardown(async () => await rm(folder, { recursive: true, force: true }))
-  return folder
 }
 
 /** An agent whose node is called so, and is this machine: by its name any port of loopback is reached. */

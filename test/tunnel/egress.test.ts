@@ -11,9 +11,10 @@ import { connectHeadBytesMax } from '../../src/core/tunnel/connect-head.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { freePort } from '../support/free-port.ts'
+import { socketFolder } from '../support/socket-folder.ts'
 import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
-import { ask, nodeHere, openSocket, reaching, socketFolder, statusLine } from './egress-lab.ts'
+import { ask, nodeHere, openSocket, reaching, statusLine } from './egress-lab.ts'
 import { tunnelLab, type Lab, type TestGateway } from './tunnel-lab.ts'
 
 interface Place {
@@ -138,13 +139,12 @@ void test('400: what is no CONNECT, and one that does not come', async (t) => {
 
 void test('an API server that leaves before there is an answer leaves nothing behind', async (t) => {
   const { lab, gateway, open } = await place(t)
-  const agent = await nodeHere(lab, [gateway], 'worker-1', { reverse: reaching({ dialTimeoutMs: 300 }) })
+  const agent = await nodeHere(lab, [gateway], 'worker-1', { reverse: reaching({ dialTimeoutMs: 7_000 }) })
   const inHead = await open()
   inHead.write('CONNECT ')
   inHead.destroy()
   await until(() => gateway.egress.length === 1)
   t.match(gateway.egress[0], { target: undefined, status: 400, refusal: 'malformed', detail: 'an end before the head was whole' })
-  // On a Unix socket it may still wait for its answer: it looks like one that has said all.
   const target = `worker-1:${await unresponsivePort(t)}`
   const inDial = await open()
   inDial.write(`CONNECT ${target} HTTP/1.1\r\n\r\n`)
@@ -152,7 +152,7 @@ void test('an API server that leaves before there is an answer leaves nothing be
   t.equal(gateway.tunnel.figures().egressDials, 1)
   inDial.destroy()
   await until(() => gateway.egress.length === 2 && agent.reversed.length === 1)
-  t.match(gateway.egress[1], { target, node: 'worker-1', status: 504 })
+  t.match(gateway.egress[1], { target, node: 'worker-1', status: undefined, end: 'abandoned' }, 'at once, whatever the dial would have waited for')
   t.match(gateway.tunnel.figures(), { egressConnections: 0, egressDials: 0 })
   t.same(agent.agent.reverse, { connections: 0, dials: 0 })
 })
@@ -383,6 +383,18 @@ void test('a tenant that is no longer in the configuration gets no connection', 
   gateway.tunnel.publish(changeOf({ version: 2, tenants: [] }))
   t.equal((await ask(await open(), `worker-1:${lab.echo.port}`)).line, 'HTTP/1.1 403 there is no tenant acme')
   t.match(gateway.egress, [{ tenant: undefined, status: 403, refusal: 'forbidden', attempts: 0 }])
+})
+
+void test('a socket that is there before its tenant, as in a reload, lets the first connections wait for it', async (t) => {
+  const { lab, gateway, folder } = await place(t)
+  const path = join(folder, 'globex.sock')
+  await gateway.tunnel.openEgress([{ kind: 'socket', path, tenant: 'globex' }])
+  const [early, leaving] = [await openSocket(t, path), await openSocket(t, path)]
+  const asked = ask(early, `worker-2:${lab.echo.port}`)
+  leaving.destroy()
+  gateway.tunnel.publish(changeOf({ version: 2, tenants: [tenant('acme', [endpoint(lab.echo.port)]), tenant('globex', [endpoint(lab.echo.port)])] }))
+  t.match((await asked).line, 'HTTP/1.1 503 no agent of globex is connected')
+  t.match(gateway.egress.at(-1), { tenant: 'globex' })
 })
 
 void test('what an agent may not announce is told to it and to the log, and leads nowhere; the rest holds', async (t) => {

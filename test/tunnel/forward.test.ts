@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'tap'
+import { ProxyHeaderReader } from '../../src/core/proxy-protocol/reader.ts'
 import { Counts } from '../core/balance/endpoints.ts'
 import { endpoint } from '../support/config.ts'
 import { dial, readBytes, readToEnd, startBackend, startFlood, startEcho, until } from '../support/sockets.ts'
@@ -152,11 +153,28 @@ void test('the next endpoint is tried, and what the client said early is not los
 void test('a PROXY header, where the tenant wants one', async (t) => {
   const lab = await tunnelLab(t)
   const backend = await startBackend(t)
-  const { agent } = await joined(lab, { endpoints: [endpoint(backend.port)], overrides: { sendProxyProtocol: 'v1' } })
+  const { agent } = await joined(lab, { endpoints: [endpoint(backend.port)], overrides: { sendProxyProtocol: { version: 'v1' } } })
   await dial(t, agent.port, Buffer.from('hello'))
   const upstream = await backend.socket(0)
   const [bytes]: Buffer[] = await once(upstream, 'data')
   t.match(bytes?.toString(), /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\n/)
+})
+
+void test('a PROXY header of version 2 tells an id, of the session and the stream; each stream has its own', async (t) => {
+  const lab = await tunnelLab(t)
+  const backend = await startBackend(t)
+  const { agent, gateway } = await joined(lab, { endpoints: [endpoint(backend.port)], overrides: { sendProxyProtocol: { version: 'v2', tlvs: ['authority', 'unique-id'] } } })
+  const ids: string[] = []
+  for (let index = 0; index < 2; index++) {
+    await dial(t, agent.port, Buffer.from('hello'))
+    const [bytes]: Buffer[] = await once(await backend.socket(index), 'data')
+    const read = new ProxyHeaderReader().push(bytes ?? Buffer.alloc(0))
+    if (read.kind !== 'complete') throw new Error(read.kind)
+    t.equal(read.header.tlvs.authority, undefined)
+    ids.push(Buffer.from(read.header.tlvs.uniqueId ?? []).toString())
+  }
+  t.equal(new Set(ids).size, 2)
+  for (const id of ids) t.ok(id.startsWith(`${gateway.started[0]?.id}.`), id)
 })
 
 void test('a reader that stops holds its own stream, and what waits for it is bounded', async (t) => {

@@ -3,8 +3,8 @@
 import { test } from 'tap'
 import { listenerWith, source, table } from '../core/limit/admission-table.ts'
 import { countedLimits } from '../../src/core/limit/limits.ts'
-import { snapshotOf, tenant } from '../support/config.ts'
-import { dial, readBytes, readToEnd, until } from '../support/sockets.ts'
+import { endpoint, snapshotOf, tenant } from '../support/config.ts'
+import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 import { tunnelLab } from './tunnel-lab.ts'
 
 void test('a tenant’s cap holds for streams and for connections of the edge together; one that ends makes room', async (t) => {
@@ -34,6 +34,22 @@ void test('a tenant’s cap holds for streams and for connections of the edge to
   t.equal((await readBytes(second, 1)).toString(), 'y')
   for (const client of [first, second]) client.destroy()
   await until(() => figures().openOfTenants === 0)
+})
+
+void test('a budget of retries holds for streams as for connections', async (t) => {
+  const lab = await tunnelLab(t)
+  const { threads: [admission], figures } = table()
+  if (admission === undefined) throw new Error('unreachable')
+  const gone = await startEcho(t)
+  await gone.close()
+  const endpoints = ['127.0.0.1', '127.0.0.2'].map((address) => endpoint(gone.port, { address }))
+  const gateway = await lab.gateway({ admission, endpoints, overrides: { limitRow: 1, retryBudget: { percent: 1, reserve: 1, floorPerSecond: 0.001 } } })
+  const agent = await lab.agent({ gateways: [gateway.url], token: await lab.token() })
+  await agent.up()
+  for (let turn = 0; turn < 4; turn++) await readToEnd(await dial(t, agent.port, Buffer.from('x')))
+  await until(() => gateway.streams.length === 4)
+  t.match(figures(), { retries: 2, retriesRefused: 2 })
+  t.match(gateway.streams[3], { status: 502, end: 'refused', detail: /^retry-budget: 127\.0\.0\.[12]:\d+: ECONNREFUSED$/ })
 })
 
 void test('a session that is lost gives back what its streams had', async (t) => {

@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import type { SocketHandler, SocketListener, StreamSocket, StreamSockets } from '../../src/core/tunnel/stream-sockets.ts'
-import { nodeSockets } from '../../src/tunnel/node-sockets.ts'
+import { createNodeSockets } from '../../src/tunnel/node-sockets.ts'
 import { dial as dialNode, readBytes, readToEnd, startBackend, startEcho, startFlood, until } from '../support/sockets.ts'
 import { freePort } from '../support/free-port.ts'
 
 const drivers: readonly (readonly [name: string, sockets: StreamSockets])[] = [
-  ['node', nodeSockets],
+  ['node', createNodeSockets()],
   ...(process.platform === 'linux' ? [['linux', new (await import('../../src/relay/linux/stream-sockets.ts')).LinuxStreamSockets()] as const] : []),
 ]
 

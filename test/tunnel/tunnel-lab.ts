@@ -12,6 +12,7 @@ import type { SessionEnd } from '../../src/core/mux/limits.ts'
 import { WindowBudget } from '../../src/core/mux/window.ts'
 import type { SnapshotChangeOptions } from '../../src/core/snapshot-change.ts'
 import type { TenantSpec } from '../../src/core/snapshot.ts'
+import type { StreamSockets } from '../../src/core/tunnel/stream-sockets.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
@@ -71,7 +72,7 @@ export interface Lab {
   readonly identities: Identities
   readonly echo: Backend
   token(usesMax?: number, tenantName?: string): Promise<string>
-  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number; readonly peering?: TunnelSideOptions['peering']; readonly scheduling?: SnapshotChangeOptions; readonly admission?: Admission }): Promise<TestGateway>
+  gateway(options?: { readonly endpoints?: readonly Endpoint[]; readonly overrides?: Partial<TenantSpec>; readonly handshakesPerSecond?: number; readonly port?: number; readonly told?: readonly string[]; readonly certificate?: IssuedCertificate; readonly clientCaPem?: string; readonly handshakesMax?: number; readonly handshakeMsMax?: number; readonly peering?: TunnelSideOptions['peering']; readonly scheduling?: SnapshotChangeOptions; readonly admission?: Admission; readonly socketDriver?: StreamSockets }): Promise<TestGateway>
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate; readonly addresses?: readonly string[]; readonly reverse?: ReverseOptions }): Promise<TestAgent>
 }
 
@@ -87,12 +88,12 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     identities,
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
-    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000, peering, scheduling = {}, admission } = {}) => {
+    gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000, peering, scheduling = {}, admission, socketDriver = streamSockets } = {}) => {
       const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[], peerLinks: [] as TestGateway['peerLinks'][number][] }
       const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         ...(admission === undefined ? {} : { admission }),
-        gateways: told, peering, threads: 1, scheduling, handshakesMax, handshakeMsMax, idPrefix: `test-${++gateways}.`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: streamSockets,
+        gateways: told, peering, threads: 1, scheduling, handshakesMax, handshakeMsMax, idPrefix: `test-${++gateways}.`, pace: new SharedPace({ ratePerSecond: handshakesPerSecond }), budget: new WindowBudget(), sockets: socketDriver,
         admit: async (claim) => await identities.admit(claim),
         isRevoked: async (keyId) => await identities.isRevoked(keyId),
         observer: {

@@ -51,6 +51,7 @@ export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certifi
       'link.key': certificate.keyPem,
       'sluice.yaml': `listeners:
   - address: 127.0.0.1:${linkPort}
+defaults: { health: { kind: none } }
 tenants:
   - name: ${tenant}
     hostnames: [${tenant}.example]

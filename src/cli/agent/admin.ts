@@ -24,18 +24,18 @@ export interface AgentAdmin {
 export function createAgentAdmin({ address, facts, logger }: AgentAdminOptions): AgentAdmin {
   const metrics = new AgentMetrics({ version: facts().version, sources: { links: () => facts().links, forwards: () => facts().forwards, reverse: () => facts().reverse } })
   const status = (): AgentStatus => agentStatus({ ...facts(), time: (ms) => new Date(performance.timeOrigin + ms).toISOString() })
-  const server = createAdminServer({
+  const server = createAdminServer({ kind: 'address', address }, {
     readyWhen: '200 while a session is up, 503 while none is',
     readiness: () => status().ready ? { kind: 'ready' } : { kind: 'not-ready', reason: 'no-session' },
     metrics,
-    page: { path: '/v1/status', summary: 'sessions and listeners', answer: status },
+    routes: [{ method: 'GET', path: '/v1/status', access: 'open', summary: 'sessions and listeners', answer: () => ({ status: 200, value: status() }) }],
     failed: (error, context) => logger.error({ error: error.message }, context),
   })
   return {
     observer: metrics,
     listen: async () => {
       try {
-        return await server.listen(address)
+        return await server.listen() ?? address
       } catch (error) {
         throw new Error(`admin.address: ${formatSocketAddress(address)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
       }

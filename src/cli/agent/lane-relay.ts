@@ -13,6 +13,8 @@ import type { LaneRelay, LaneRelayEvents } from '../../tunnel/agent/direct-lane.
 
 /** Short: there is another way to go. */
 const connectTimeoutMs = 1_000
+/** From a client's first bytes to an answer: then the next gateway is tried. */
+const answerTimeoutMs = 5_000
 /** Longer than a gateway's: its own tenant's timeouts are meant to end connections. */
 const idleTimeoutMs = 24 * 3_600_000
 const gatewaysTriedMax = 3
@@ -48,7 +50,7 @@ function changeTo({ version, names, endpoints }: { readonly version: number; rea
   return {
     version,
     listeners: names.map((name) => ({ name, defaultTenant: tenant, withoutHello: true, helloTimeoutMs: connectTimeoutMs })),
-    tenants: [{ name: tenant, hostnames: [], scheduler: 'rr', endpoints, connectTimeoutMs, idleTimeoutMs, halfClosedTimeoutMs: idleTimeoutMs, drainTimeoutMs: 0, attemptsMax: gatewaysTriedMax }],
+    tenants: [{ name: tenant, hostnames: [], scheduler: 'rr', endpoints, connectTimeoutMs, answerTimeoutMs, idleTimeoutMs, halfClosedTimeoutMs: idleTimeoutMs, drainTimeoutMs: 0, attemptsMax: gatewaysTriedMax }],
     removedTenants: 'all-others',
   }
 }
@@ -60,7 +62,7 @@ async function createDriver({ handedOver, ended }: LaneRelayEvents, logger: Logg
   try {
     const [{ LinuxDriver }, { socketOf }] = [await import('../../relay/linux/linux-driver.ts'), await import('../../relay/linux/handed-over-socket.ts')]
     return new LinuxDriver({
-      workers: 1, warmUpMs: 0, connectionsMax, idPrefix, failed,
+      workers: 1, warmUpMs: 0, kernelLane: 'off', withoutLane: () => undefined, connectionsMax, idPrefix, failed,
       workerEntry: new URL('lane-worker.ts', import.meta.url),
       workerObserver: () => undefined,
       listenerTable: new ListenerTable(),

@@ -7,6 +7,7 @@ import { networkInterfaces } from 'node:os'
 import { once } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import type { AgentConfig, ForwardConfig } from '../../config/agent-schema.ts'
+import { codeOf } from '../../core/error-code.ts'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import type { Credentials } from '../../tunnel/agent/credentials.ts'
 import { findNodeKey, nodeKeyFile, type NodeKey } from '../../tunnel/agent/node-key.ts'
@@ -90,7 +91,7 @@ async function bindFaultOf({ address, port }: SocketAddress): Promise<string | u
     await once(server, 'listening')
     return undefined
   } catch (error) {
-    return error instanceof Error && 'code' in error ? String(error.code) : messageOf(error)
+    return codeOf(error) ?? messageOf(error)
   } finally {
     server.close()
   }

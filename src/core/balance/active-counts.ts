@@ -5,6 +5,7 @@
 //
 // Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells.
 
+import { addDialFailure, createDialFailureCells, type DialFailureCells, type DialFailureKind } from './dial-failures.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
@@ -17,6 +18,8 @@ export interface ActiveCounts {
   began(endpoint: Endpoint): void
   /** It has ended, or goes to another. */
   ended(endpoint: Endpoint): void
+  /** For who checks endpoints. */
+  failed(endpoint: Endpoint, kind: DialFailureKind): void
 }
 
 /** Cloning it, as for `workerData`, shares its memory. */
@@ -25,11 +28,14 @@ export interface ActiveCells {
   readonly cells: Int32Array<SharedArrayBuffer>
   /** One cell, the main thread's: rows that have ever been given out are 0 to this, this one not included. */
   readonly rowsUsed: Int32Array<SharedArrayBuffer>
+  /** By the same rows, as in endpoint-states.ts. */
+  readonly states: Int32Array<SharedArrayBuffer>
+  readonly dialFailures: DialFailureCells
 }
 
 export function createActiveCells(threads: number): ActiveCells {
   const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
-  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1) }
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialFailures: createDialFailureCells(threads) }
 }
 
 /** Before another thread goes on with the cells of one that has died: its connections are gone. */
@@ -67,6 +73,10 @@ export class SharedActiveCounts implements ActiveCounts {
     this.#add(row, -1)
   }
 
+  failed(endpoint: Endpoint, kind: DialFailureKind): void {
+    addDialFailure(this.#all.dialFailures, this.#thread, endpoint, kind)
+  }
+
   #add(row: number | undefined, difference: number): void {
     if (row === undefined) return
     const { cells, threads } = this.#all
@@ -76,4 +86,4 @@ export class SharedActiveCounts implements ActiveCounts {
 }
 
 /** Where nobody counts: every endpoint is as empty as the others. */
-export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined }
+export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, failed: () => undefined }

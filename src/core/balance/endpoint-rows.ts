@@ -50,17 +50,21 @@ export class EndpointRows {
   #endpointsOf({ name, endpoints }: TenantSpec): readonly Endpoint[] | undefined {
     const before = this.#endpoints.get(name) ?? none
     const leaving = before.length === 0 || isSameList(before, endpoints) ? undefined : new Map(before.map(({ name: each, row }) => [each, row]))
+    const kept = endpoints.map(({ name: each }, index) => {
+      const row = leaving === undefined ? before[index]?.row : leaving.get(each)
+      leaving?.delete(each)
+      return row
+    })
+    // Before others are taken: where rows are scarce these are what is left.
+    for (const row of leaving?.values() ?? none) if (row !== undefined) this.#free.push(row)
     const given: Endpoint[] = []
     for (const [index, endpoint] of endpoints.entries()) {
-      const kept = leaving === undefined ? before[index]?.row : leaving.get(endpoint.name)
-      leaving?.delete(endpoint.name)
-      const row = kept ?? this.#take()
+      const row = kept[index] ?? this.#take()
       if (row === undefined) break
       given.push({ ...endpoint, row })
     }
-    for (const row of leaving?.values() ?? none) if (row !== undefined) this.#free.push(row)
     if (given.length < endpoints.length) {
-      for (const { row } of given) if (row !== undefined) this.#free.push(row)
+      for (const row of new Set([...given.map(({ row: each }) => each), ...kept])) if (row !== undefined) this.#free.push(row)
       this.#endpoints.delete(name)
       return undefined
     }

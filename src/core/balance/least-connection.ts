@@ -5,9 +5,11 @@
 // by weight: the fullest is then hardly any fuller than if all were compared, at the cost of few
 // (M. Mitzenmacher, "The Power of Two Choices", 2001), and threads that look at the same time do not all see the same one.
 //
-// An endpoint that refuses is the emptiest, and is tried first, until something takes it out.
+// An endpoint that refuses is the emptiest, and is tried first, until its checks take it out (endpoint-states.ts). One that comes
+// back is the emptiest too, and would get all that comes: while it starts slowly its share scales its weight, with `lc` from 1.
 
 import type { ActiveCounts } from './active-counts.ts'
+import { allReady, passedOver, shareOf, type EndpointStates } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 import { usableOf, type Scheduler } from './scheduler.ts'
 import { mixBits } from '../stable-hash.ts'
@@ -20,6 +22,8 @@ const step = 0x9e3779b9
 
 export interface LeastConnectionOptions {
   readonly active: ActiveCounts
+  /** @default all are ready */
+  readonly states?: EndpointStates
   /** Where ties begin, and what is drawn: a whole number, 0 or more. @default 0 */
   readonly firstIndex?: number
   /** @default 16 */
@@ -31,6 +35,7 @@ export class LeastConnection implements Scheduler {
   readonly endpoints: readonly Endpoint[]
   readonly #usable: readonly Endpoint[]
   readonly #active: ActiveCounts
+  readonly #states: EndpointStates
   readonly #looksMax: number
   readonly #draw: WeightedDraw | undefined
   #next: number
@@ -41,6 +46,7 @@ export class LeastConnection implements Scheduler {
     this.endpoints = endpoints
     this.#usable = usableOf(endpoints)
     this.#active = options.active
+    this.#states = options.states ?? allReady
     this.#looksMax = options.looksMax ?? looksMax
     this.#draw = this.#usable.length <= this.#looksMax ? undefined : new WeightedDraw(this.#usable.map((endpoint) => this.#weightOf(endpoint)))
     this.#next = options.firstIndex ?? 0
@@ -48,25 +54,31 @@ export class LeastConnection implements Scheduler {
   }
 
   pick(tried: readonly Endpoint[]): Endpoint | undefined {
-    const drawn = this.#draw === undefined ? undefined : this.#best(tried, this.#draw)
-    // Where all that were drawn were tried, the others follow in turn.
-    return drawn ?? this.#best(tried, undefined)
+    const [closed, held] = passedOver
+    const drawn = this.#draw === undefined ? undefined : this.#best(tried, closed, this.#draw)
+    // Where all that were drawn were tried, or are down, the others follow in turn.
+    return drawn ?? this.#best(tried, closed, undefined) ?? this.#best(tried, held, undefined)
   }
 
-  /** @param draw absent: all of them are compared */
-  #best(tried: readonly Endpoint[], draw: WeightedDraw | undefined): Endpoint | undefined {
+  /** @param closed bits of the states that are passed over @param draw absent: all of them are compared */
+  #best(tried: readonly Endpoint[], closed: number, draw: WeightedDraw | undefined): Endpoint | undefined {
     const count = this.#usable.length
     let best: Endpoint | undefined
     let bestActive = 0
+    let bestWeight = 0
     let bestAt = 0
     for (let look = 0; look < (draw === undefined ? count : this.#looksMax); look++) {
       const at = draw === undefined ? (this.#next + look) % count : draw.at(this.#random())
       const endpoint = this.#usable[at]
       if (endpoint === undefined || tried.includes(endpoint)) continue
+      const state = this.#states.of(endpoint)
+      if ((state & closed) !== 0) continue
       const active = this.#active.of(endpoint)
-      if (best !== undefined && (active + 1) * this.#weightOf(best) >= (bestActive + 1) * this.#weightOf(endpoint)) continue
+      const weight = state === 0 ? this.#weightOf(endpoint) : this.#weightOf(endpoint) * shareOf(state)
+      if (best !== undefined && (active + 1) * bestWeight >= (bestActive + 1) * weight) continue
       best = endpoint
       bestActive = active
+      bestWeight = weight
       bestAt = at
     }
     if (best !== undefined) this.#next = bestAt + 1

@@ -8,11 +8,17 @@
 // 1980; the scheduler of real-time systems that is called Pfair): after any number of turns nobody is a whole turn from its
 // exact share. The smooth rounds of nginx hold no such bound, and look at every endpoint for every turn. A turn costs O(log n).
 //
-// A further attempt takes a turn like any other, as with `rr`; what it brings into disorder ends with the round.
+// A further attempt takes a turn like any other, as with `rr`; what it brings into disorder ends with the round. One that is down is
+// asked again once as many turns have gone by as there are endpoints, and has then had the turns that were its own. One that
+// starts slowly takes so many of its turns as is its share.
 
+import { allReady, passedOver, shareParts, SlowTurns, type EndpointStates } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 import { IndexHeap } from './index-heap.ts'
 import { usableOf, type Scheduler } from './scheduler.ts'
+
+/** Turns that lapse in a pick because those whose they are start slowly: then one is taken all the same. */
+const lapsedMax = 2 * shareParts
 
 export class WeightedRoundRobin implements Scheduler {
   readonly kind = 'wrr'
@@ -30,11 +36,17 @@ export class WeightedRoundRobin implements Scheduler {
   readonly #waiting: IndexHeap
   /** Of one pick: those that are due and were tried. */
   readonly #passed: number[] = []
+  /** … and those that are down or held, of `#due` first. */
+  readonly #closed: number[] = []
+  readonly #states: EndpointStates
+  readonly #slowTurns: SlowTurns
 
   /** @param firstIndex as many turns are taken to have been had: a whole number, 0 or more, counted round */
-  constructor(endpoints: readonly Endpoint[], firstIndex = 0) {
+  constructor(endpoints: readonly Endpoint[], firstIndex = 0, states: EndpointStates = allReady) {
     this.endpoints = endpoints
     this.#usable = usableOf(endpoints)
+    this.#states = states
+    this.#slowTurns = new SlowTurns(this.#usable.length)
     const common = this.#usable.reduce((divisor, { weight }) => greatestCommonDivisor(divisor, weight), 0)
     this.#weights = this.#usable.map(({ weight }) => weight / common)
     this.#turnsOfRound = this.#weights.reduce((sum, weight) => sum + weight, 0)
@@ -46,30 +58,56 @@ export class WeightedRoundRobin implements Scheduler {
   }
 
   pick(tried: readonly Endpoint[]): Endpoint | undefined {
-    while (this.#waiting.topKey <= this.#turn) {
-      const index = this.#waiting.pop()
-      this.#due.push(index, this.#endOf(index))
+    const [closed, held] = passedOver
+    for (let lapsed = 0; ; lapsed++) {
+      while (this.#waiting.topKey <= this.#turn) {
+        const index = this.#waiting.pop()
+        this.#due.push(index, this.#endOf(index))
+      }
+      let index = this.#pop(tried, closed)
+      if (index === -1) index = this.#pop(tried, held)
+      const endpoint = this.#usable[index]
+      if (endpoint === undefined) return undefined
+      const state = this.#states.of(endpoint)
+      const takes = state === 0 || lapsed === lapsedMax || this.#slowTurns.takes(index, state)
+      this.#had[index] = (this.#had[index] ?? 0) + 1
+      this.#turn += 1
+      if (this.#turn === this.#turnsOfRound) this.#beginRound()
+      else this.#waiting.push(index, this.#beginningOf(index))
+      if (takes) return endpoint
     }
-    let index = this.#popUntried(this.#due, tried)
-    if (index === -1) index = this.#popUntried(this.#waiting, tried)
-    if (index === -1) return undefined
-    this.#had[index] = (this.#had[index] ?? 0) + 1
-    this.#turn += 1
-    if (this.#turn === this.#turnsOfRound) this.#beginRound()
-    else this.#waiting.push(index, this.#beginningOf(index))
-    return this.#usable[index]
   }
 
-  #popUntried(heap: IndexHeap, tried: readonly Endpoint[]): number {
+  /** @param closed bits of the states that are passed over */
+  #pop(tried: readonly Endpoint[], closed: number): number {
+    let index = this.#popOf(this.#due, tried, closed)
+    const closedDue = this.#closed.length
+    if (index === -1) index = this.#popOf(this.#waiting, tried, closed)
+    while (this.#closed.length > 0) {
+      const heap = this.#closed.length <= closedDue ? this.#due : this.#waiting
+      const passed = this.#closed.pop() ?? 0
+      // Where all are down they are asked again with fewer who are passed over: in the same order.
+      if (index === -1) heap.push(passed, heap.keyOf(passed))
+      else this.#askLater(passed)
+    }
+    return index
+  }
+
+  #popOf(heap: IndexHeap, tried: readonly Endpoint[], closed: number): number {
     let index = heap.pop()
-    if (tried.length === 0) return index
     for (; index !== -1; index = heap.pop()) {
       const endpoint = this.#usable[index]
-      if (endpoint !== undefined && !tried.includes(endpoint)) break
-      this.#passed.push(index)
+      if (endpoint === undefined || tried.includes(endpoint)) this.#passed.push(index)
+      else if ((this.#states.of(endpoint) & closed) !== 0) this.#closed.push(index)
+      else break
     }
     for (let passed = this.#passed.pop(); passed !== undefined; passed = this.#passed.pop()) heap.push(passed, heap.keyOf(passed))
     return index
+  }
+
+  #askLater(index: number): void {
+    this.#had[index] = Math.max(this.#had[index] ?? 0, Math.floor(this.#turn * (this.#weights[index] ?? 1) / this.#turnsOfRound))
+    this.#waiting.push(index, this.#turn + this.#usable.length)
   }
 
   #beginRound(): void {

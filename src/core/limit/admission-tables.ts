@@ -5,6 +5,7 @@
 //
 // Rows are whose limit-rows.ts says. A thread that dies leaves its holds, and `releaseThread` gives back what they say.
 
+import { createRetryCells, retryFigures, type RetryCells, type RetryFigures } from './retry-budget.ts'
 import { createSourceCells, sourceFigures, type SourceCells, type SourceFigures } from './source-table.ts'
 
 /** Plain data: cloning it, as for `workerData`, shares its memory. */
@@ -20,6 +21,7 @@ export interface AdmissionTables {
   readonly processDue: BigInt64Array<SharedArrayBuffer>
   readonly listenersDue: BigInt64Array<SharedArrayBuffer>
   readonly tenantsDue: BigInt64Array<SharedArrayBuffer>
+  readonly retries: RetryCells
   readonly sources: SourceCells
   /** By thread, `holdFields` for each of its holds. */
   readonly holds: readonly Int32Array<SharedArrayBuffer>[]
@@ -65,12 +67,13 @@ export function createAdmissionTables({ connectionsMax, listenerRows, tenantRows
     processDue: int64(1),
     listenersDue: int64(listenerRows),
     tenantsDue: int64(tenantRows),
+    retries: createRetryCells(tenantRows),
     sources: createSourceCells({ rows: Math.max(sourceRowsMin, sourceRowsPerConnection * connectionsMax), seeds }),
     holds: holds.map((count) => int32(count * holdFields)),
   }
 }
 
-export interface AdmissionFigures extends SourceFigures {
+export interface AdmissionFigures extends SourceFigures, RetryFigures {
   /** Over which new ones are refused. */
   readonly connectionsMax: number
   readonly openConnections: number
@@ -80,9 +83,9 @@ export interface AdmissionFigures extends SourceFigures {
   readonly tenantsWithConnections: number
 }
 
-export function admissionFigures({ connectionsMax, process, sources }: AdmissionTables): AdmissionFigures {
+export function admissionFigures({ connectionsMax, process, retries, sources }: AdmissionTables): AdmissionFigures {
   const [openConnections = 0, openConnectionsBeforeHello = 0, openOfTenants = 0, tenantsWithConnections = 0, publishedMax = 0] = process
-  return { ...sourceFigures(sources), connectionsMax: publishedMax === 0 ? connectionsMax : publishedMax, openConnections, openConnectionsBeforeHello, openOfTenants, tenantsWithConnections }
+  return { ...sourceFigures(sources), ...retryFigures(retries), connectionsMax: publishedMax === 0 ? connectionsMax : publishedMax, openConnections, openConnectionsBeforeHello, openOfTenants, tenantsWithConnections }
 }
 
 /**

@@ -9,16 +9,17 @@
 //
 // - Half of the process's connections at most are before their hello, unless that would be very few; once half of that budget is
 //   taken, a source may have a quarter of it.
-// - The last eighth of the process's connections, and half of the burst of its pace, are for tenants with no more connections than the
-//   average of those that have any. In a storm those go first: the others get what these leave, and all of it once the storm is over.
+// - The last eighth of the process's connections, and half of the burst of its pace, are for tenants with no more connections than a
+//   quarter over the average of those that have any. In a storm those go first: the others get what these leave, and all of it once the storm is over.
 
 import type { ConnectionAdmission } from '../connection.ts'
 import type { ListenerPolicy, TenantPolicy } from '../snapshot.ts'
 import { holdField, processCell, takeBelow, type AdmissionTables } from './admission-tables.ts'
 import { Holds, noHold } from './holds.ts'
 import type { ProcessLimits } from './limits.ts'
-import { paceOf, takePaced, type Pace } from './shared-pace.ts'
-import { SourceKey } from './source-key.ts'
+import { dialBegins, mayRetry } from './retry-budget.ts'
+import { aheadNs, paceOf, takePaced, type Pace } from './shared-pace.ts'
+import { SourceKey } from '../net/source-key.ts'
 import { sourceOutcome, SourceTable, type SourceLimits } from './source-table.ts'
 
 export type AcceptRefusal =
@@ -32,6 +33,10 @@ const helloShareMin = 64
 const helloPerSourceShare = 4
 const helloPerSourceMin = 16
 const reservedShare = 8
+/** Of the average: of tenants that are alike half are over it, and in a storm it changes with each that comes. */
+const shareTolerance = 1.25
+/** Of one who waits before the accept: less than he would after two refusals, and far less than clients bear. */
+const queueNsMax = 2_000_000_000n
 /** A count that no source reaches: it is counted all the same. */
 const counted = 2 ** 31 - 1
 
@@ -100,6 +105,22 @@ export class Admission {
     return this.#refuse(hold, 'listener-rate-limit')
   }
 
+  /** Whether `holdsBack` can be true. */
+  get isPaced(): boolean {
+    return this.#pace !== undefined
+  }
+
+  /**
+   * Whether a connection is better left in its listener's queue: while the process's pace would refuse some of those that come, but
+   * not once the queue is so long that the last in it would have to wait for too long.
+   * @param queued in the queue, which is one thread's
+   */
+  holdsBack(queued: number): boolean {
+    const pace = this.#pace
+    if (pace === undefined || queued === 0 || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) <= pace.toleranceNs / 2n) return false
+    return BigInt(queued * this.#tables.holds.length) * pace.intervalNs < queueNsMax
+  }
+
   /** For the connection's machine. */
   held(hold: number, listener: ListenerPolicy): ConnectionAdmission {
     return new Held(this, hold, listener)
@@ -111,7 +132,7 @@ export class Admission {
   }
 
   /** Its tenant is known. */
-  tenant(hold: number, { limitRow, limits }: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
+  tenant(hold: number, { limitRow, limits, retryBudget }: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
     if (hold === noHold || limitRow === undefined) return undefined
     const { process, tenants, tenantsDue, processDue } = this.#tables
     const before = takeBelow(tenants, limitRow, limits?.connectionsMax ?? Infinity)
@@ -124,13 +145,19 @@ export class Admission {
       if (row === sourceOutcome.atOpenMax) return 'tenant-source-limit'
       if (row !== sourceOutcome.untracked) this.#holds.set(hold, holdField.tenantSource, row + 1)
     }
-    const isOverShare = before * Atomics.load(process, processCell.tenants) > Atomics.load(process, processCell.ofTenants)
+    const isOverShare = before * Atomics.load(process, processCell.tenants) > shareTolerance * Atomics.load(process, processCell.ofTenants)
     const reserved = Math.floor(this.#connectionsMax / reservedShare)
     if (isOverShare && Atomics.load(process, processCell.open) > this.#connectionsMax - reserved) return 'share-limit'
     if (limits?.pace !== undefined && !takePaced({ cells: tenantsDue, index: limitRow }, limits.pace, this.#nowNs())) return 'tenant-rate-limit'
     const pace = this.#pace
-    if (pace === undefined || takePaced({ cells: processDue, index: 0 }, pace, this.#nowNs(), isOverShare ? pace.toleranceNs / 2n : 0n)) return undefined
-    return 'process-rate-limit'
+    if (pace !== undefined && !takePaced({ cells: processDue, index: 0 }, pace, this.#nowNs(), isOverShare ? pace.toleranceNs / 2n : 0n)) return 'process-rate-limit'
+    if (retryBudget !== undefined) dialBegins(this.#tables.retries, limitRow, retryBudget)
+    return undefined
+  }
+
+  /** Another endpoint may be dialled for a connection or a stream of the tenant, which was let in. */
+  retry({ limitRow, retryBudget }: TenantPolicy): boolean {
+    return limitRow === undefined || retryBudget === undefined || mayRetry(this.#tables.retries, limitRow, retryBudget, this.#nowNs())
   }
 
   /**
@@ -200,5 +227,9 @@ class Held implements ConnectionAdmission {
 
   tenant(tenant: TenantPolicy, clientAddress: string): TenantRefusal | undefined {
     return this.#admission.tenant(this.#hold, tenant, clientAddress)
+  }
+
+  retry(tenant: TenantPolicy): boolean {
+    return this.#admission.retry(tenant)
   }
 }

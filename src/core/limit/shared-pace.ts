@@ -32,6 +32,12 @@ export interface PacedCell {
   readonly index: number
 }
 
+/** Before its time, the next one would come; 0: it is due. */
+export function aheadNs({ cells, index }: PacedCell, nowNs: bigint): bigint {
+  const due = Atomics.load(cells, index)
+  return due > nowNs ? due - nowNs : 0n
+}
+
 /**
  * Takes one, if it may come now.
  * @param nowNs of a clock that all threads share

@@ -8,7 +8,7 @@
 // outside can foresee, it takes bad luck. A row's rate is forgotten with it, which is counted where it still held its source back.
 
 import { takePaced, type Pace } from './shared-pace.ts'
-import type { SourceKey } from './source-key.ts'
+import type { SourceKey } from '../net/source-key.ts'
 
 const rowsPerBucket = 8
 const fields = { scope: 0, high: 1, low: 2, open: 3, beforeHello: 4 } as const

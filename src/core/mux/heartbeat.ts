@@ -2,6 +2,9 @@
 
 /** While bulk flows the round trip is measured so often at most. */
 const sampleIntervalMs = 1_000
+/** Of a session's first pings, the least answer tells of the path: one alone, on a busy machine, tells how busy it is. */
+const firstPings = 10
+const firstPingIntervalMs = 200
 /** What the path is thought to take is the least of this time or the one before: long, since bulk itself makes the path longer. */
 const pathPeriodMs = 300_000
 /** Intervals differ by so much, so that sessions that began together don't ping together. */
@@ -19,6 +22,7 @@ export class Heartbeat {
   readonly #options: HeartbeatOptions
   #heardMs: number
   #nextPingMs: number
+  #firstLeft = firstPings
   #value = 0
   #sentMs: number | undefined
   #rttMs: number | undefined
@@ -69,6 +73,14 @@ export class Heartbeat {
   /** @returns the value of a ping to send now, if one is due */
   pingIfDue(nowMs: number): number | undefined {
     if (nowMs < this.#nextPingMs) return undefined
+    if (this.#firstLeft > 0) {
+      this.#firstLeft -= 1
+      if (this.#unansweredSinceMs !== undefined) {
+        // A long path: only the last one's answer counts.
+        this.#nextPingMs = nowMs + firstPingIntervalMs
+        return undefined
+      }
+    }
     return this.#ping(nowMs)
   }
 
@@ -95,7 +107,7 @@ export class Heartbeat {
 
   #ping(nowMs: number): number {
     const { pingIntervalMs, random } = this.#options
-    this.#nextPingMs = nowMs + pingIntervalMs * (1 - jitter + 2 * jitter * random())
+    this.#nextPingMs = nowMs + (this.#firstLeft > 0 ? firstPingIntervalMs : pingIntervalMs * (1 - jitter + 2 * jitter * random()))
     this.#sentMs = nowMs
     this.#unansweredSinceMs ??= nowMs
     this.#value = (this.#value + 1) >>> 0

@@ -3,9 +3,15 @@
 //   limit ─ credit ─ unannounced = bytes that the destination has not taken yet
 //
 // Every stream begins with 256 KiB, which the specification fixes. Credit is returned in halves of the limit, once the
-// destination has taken the bytes. A half that was used up within two round trips says that the window, and not the path
-// or the destination, may be what limits: the limit doubles, until it is some four times the bandwidth-delay product, or
-// the largest that is allowed, or what all windows of the process may have grown together is used up.
+// destination has taken the bytes. The limit grows to what comes in four of the path's round trips and `queueMs`, at most
+// twofold at a time, and to no more than the largest that is allowed, or than all windows of the process may have grown
+// together. Four: of what comes in bursts, half of the window may be all that a round trip brings. What is over that would
+// not come sooner: it would lie in the kernel's buffers of the one connection, where other streams' bytes can't overtake it.
+
+/** For what isn't the path: on a short one, turns of both ends' event loops are most of the round trip. */
+const queueMs = 3
+/** How fast bytes come is counted over so long: what was taken at once after a pause had come before. */
+const judgedMsMin = 50
 
 /** spec.md: "the initial window size of each stream is 256KB". */
 export const initialWindowBytes = 256 * 1024
@@ -63,12 +69,14 @@ export class ReceiveWindow {
   #creditBytes = initialWindowBytes
   /** Taken by the destination, and not yet given back to the peer. */
   #returnableBytes = 0
-  #announcedMs: number
+  /** Since then the destination has taken `#judgedBytes`. */
+  #judgedFromMs: number
+  #judgedBytes = 0
 
   constructor({ budget, limitBytesMax, nowMs }: { readonly budget: WindowBudget; readonly limitBytesMax: number; readonly nowMs: number }) {
     this.#budget = budget
     this.#limitBytesMax = limitBytesMax
-    this.#announcedMs = nowMs
+    this.#judgedFromMs = nowMs
   }
 
   get limitBytes(): number {
@@ -97,14 +105,23 @@ export class ReceiveWindow {
     if (this.#returnableBytes < this.#limitBytes / 2) return 0
     let delta = this.#returnableBytes
     this.#returnableBytes = 0
-    const growth = Math.min(this.#limitBytes, this.#limitBytesMax - this.#limitBytes)
-    if (rttMs !== undefined && nowMs - this.#announcedMs < 2 * rttMs && growth > 0 && this.#budget.take(growth)) {
-      this.#limitBytes += growth
-      delta += growth
+    this.#judgedBytes += delta
+    const judgedMs = nowMs - this.#judgedFromMs
+    if (judgedMs >= judgedMsMin) {
+      if (rttMs !== undefined) delta += this.#grow(Math.floor(this.#judgedBytes / judgedMs * (4 * rttMs + queueMs)))
+      this.#judgedFromMs = nowMs
+      this.#judgedBytes = 0
     }
-    this.#announcedMs = nowMs
     this.#creditBytes += delta
     return delta
+  }
+
+  /** @returns by how much it has grown */
+  #grow(wantedBytes: number): number {
+    const growth = Math.min(wantedBytes, 2 * this.#limitBytes, this.#limitBytesMax) - this.#limitBytes
+    if (growth <= 0 || !this.#budget.take(growth)) return 0
+    this.#limitBytes += growth
+    return growth
   }
 
   /** Its growth goes back to the budget. */

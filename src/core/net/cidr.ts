@@ -69,7 +69,11 @@ export class CidrSet {
   /** False for what is no IP address. */
   contains(address: string): boolean {
     const parsed = parseIpAddress(address)
-    return parsed !== undefined && (parsed.family === 4 ? this.#ipv4 : this.#ipv6).has(parsed.bytes)
+    return parsed !== undefined && this.has(parsed)
+  }
+
+  has({ family, bytes }: IpAddress): boolean {
+    return (family === 4 ? this.#ipv4 : this.#ipv6).has(bytes)
   }
 }
 

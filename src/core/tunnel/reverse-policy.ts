@@ -41,6 +41,8 @@ export interface ReversePolicy {
 
 interface ParsedEntry {
   readonly networks: readonly Cidr[]
+  /** These are its node's addresses, and so only names of the node can lead there. */
+  readonly isNode: boolean
   /** That special addresses may be dialled in. */
   readonly specialNetworks: readonly Cidr[]
   readonly host: string | undefined
@@ -55,7 +57,7 @@ export function createReversePolicy(allow: readonly AllowEntry[], node: { readon
   const own = node.addresses.map(networkIn)
   const entries = allow.map((entry): ParsedEntry => {
     const networks = entry.kind === 'node' ? own : entry.kind === 'cidr' ? [networkIn(entry.cidr)] : []
-    return { networks, specialNetworks: networks.filter(isAllSpecial), host: entry.kind === 'host' ? entry.host : undefined, ports: entry.ports }
+    return { networks, isNode: entry.kind === 'node', specialNetworks: networks.filter(isAllSpecial), host: entry.kind === 'host' ? entry.host : undefined, ports: entry.ports }
   })
   const resolved = (name: string | undefined, address: string, port: number): string | undefined => {
     const parsed = parseIpAddress(address)
@@ -85,7 +87,9 @@ export function createReversePolicy(allow: readonly AllowEntry[], node: { readon
         const addresses = node.addresses.filter((each) => resolved(undefined, each, port) === undefined)
         return addresses.length > 0 ? { kind: 'dial', addresses } : { kind: 'refused', why: `port ${port} of this node: not in reverse.allow` }
       }
-      const mayLead = entries.some((entry) => hasPort(entry.ports, port) && (entry.networks.length > 0 || (entry.host !== undefined && matches(entry.host, name))))
+      // In another form: worker-1 as worker-1.example.com, or that as worker-1.
+      const isOfNode = name.startsWith(`${node.name}.`) || node.name.startsWith(`${name}.`)
+      const mayLead = entries.some(({ networks, isNode, host: pattern, ports }) => hasPort(ports, port) && (pattern === undefined ? networks.length > 0 && (!isNode || isOfNode) : matches(pattern, name)))
       return mayLead ? { kind: 'resolve', name } : { kind: 'refused', why: `${name}, port ${port}: not in reverse.allow` }
     },
   }

@@ -27,7 +27,8 @@ export interface StreamSocket {
   /** Undefined on a Unix socket. */
   readonly peer: SocketAddress | undefined
   /**
-   * All of it will be sent. On a socket that is broken it is thrown away.
+   * All of it will be sent. On a socket that is broken it is thrown away. Of no byte at all nothing is sent, but a Unix socket whose peer has closed
+   * it both ways finds out that it is broken.
    * @param bytes must not change before they are taken
    * @returns how many of them have gone to the system already; `taken` tells of the others
    */

@@ -28,15 +28,20 @@ export type RelayEnd =
   /** The stream was reset, or its session has ended. */
   | 'stream-reset'
 
-export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned'] as const
+export const dialledEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned', 'closed-by-operator'] as const
 
 /** A stream that the other side of a session had opened: an agent's to its API server, or a gateway's to what is behind an agent. */
 export interface DialledRecord {
+  /** Of an agent's stream: its session's and its own, also the UNIQUE_ID of a PROXY header that is sent. */
+  readonly id?: string
   /** `host:port`, as it was asked for; undefined: it was not. Agents' streams go to their API server whatever they ask for. */
   readonly target: string | undefined
   /** What was answered; undefined: nothing. */
   readonly status: ConnectStatus | undefined
-  /** refused: it was answered that nobody could be reached · abandoned: the other side left before there was an answer */
+  /**
+   * refused: it was answered that nobody could be reached · abandoned: the other side left before there was an answer ·
+   * closed-by-operator: as of connections, and never on an agent
+   */
   readonly end: (typeof dialledEnds)[number]
   /** Of a refusal: which endpoint, and what the system said. */
   readonly detail: string

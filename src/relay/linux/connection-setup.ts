@@ -98,6 +98,11 @@ export class ConnectionSetup {
     this.#step(slot, (machine) => machine.step({ kind: 'stop', reason, nowMs: this.#parts.clock.nowMs }))
   }
 
+  /** Undefined where the slot is not in set-up. */
+  machine(slot: number): Connection | undefined {
+    return this.#machines[slot]
+  }
+
   /** The answer to `resolve`. */
   resolved({ slot, connection, attempt }: Dial, answer: { readonly address: string } | { readonly failure: string }): void {
     const { table } = this.#parts

@@ -8,8 +8,9 @@
 // is touched slot by slot: what no connection has used takes none.
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
-import { formatIpAddress, ipAddressOf } from '../../core/net/ip-address.ts'
+import { formatIpAddress, ipAddressOf, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { ProxyTlvs } from '../../core/proxy-protocol/header.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { WorkerDescriptors } from './descriptors.ts'
 import type { SocketAddressCell } from './socket-address.ts'
@@ -96,6 +97,8 @@ export class ConnectionTable {
   readonly listenerNames: (string | undefined)[] = []
   /** Where a PROXY header named another address than the peer's. */
   readonly clients = new Map<number, SocketAddress>()
+  /** What else it told. */
+  readonly proxied = new Map<number, ProxyTlvs>()
   /** Key ids of the nodes whose agents' tickets brought them. */
   readonly nodes = new Map<number, string>()
   readonly #downstreamAddress: Uint8Array
@@ -162,6 +165,7 @@ export class ConnectionTable {
     this.endpoints[slot] = undefined
     this.serverNames[slot] = undefined
     this.clients.delete(slot)
+    this.proxied.delete(slot)
     this.nodes.delete(slot)
     this.relayBits[slot] = 0
     this.attempts[slot] = 0
@@ -205,8 +209,11 @@ export class ConnectionTable {
   }
 
   downstreamAddress(slot: number): SocketAddress {
+    return { address: formatIpAddress(this.downstreamIp(slot)), port: this.#downstreamPort[slot] ?? 0 }
+  }
+
+  downstreamIp(slot: number): IpAddress {
     const at = slot * addressBytes
-    const bytes = this.#downstreamAddress.subarray(at, at + addressBytes)
-    return { address: formatIpAddress(ipAddressOf(bytes)), port: this.#downstreamPort[slot] ?? 0 }
+    return ipAddressOf(this.#downstreamAddress.subarray(at, at + addressBytes))
   }
 }

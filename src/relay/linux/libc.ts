@@ -62,6 +62,8 @@ const munmap = call<[address: number, bytes: number]>('munmap', int, [pointer, s
 const systemCall = call<[number: number, a: number, b: number, c: number, d: number, e: number, f: number]>('syscall', 'long', ['long', pointer, pointer, pointer, pointer, pointer, pointer])
 const SYS_io_uring_setup = 425
 const SYS_io_uring_enter = 426
+/** Older than that, so each architecture has its own. */
+const SYS_bpf = process.arch === 'x64' ? 321 : 280
 
 export const AF_UNIX = 1
 export const AF_INET = 2
@@ -82,8 +84,15 @@ export const SOL_SOCKET = 1
 export const SO_REUSEADDR = 2
 export const SO_ERROR = 4
 export const SO_KEEPALIVE = 9
+const SO_SNDBUF = 7
+const SO_RCVBUF = 8
 const SO_LINGER = 13
 export const SO_REUSEPORT = 15
+export const SO_RCVLOWAT = 18
+const SO_RCVBUFFORCE = 33
+const SO_COOKIE = 57
+/** Since Linux 5.15: which buffers' sizes were set, rather than found by the system. */
+const SO_BUF_LOCK = 72
 
 // <netinet/tcp.h>, <netinet/in.h>
 export const IPPROTO_TCP = 6
@@ -119,14 +128,16 @@ export const EPOLLRDHUP = 0x2000
 export const EPOLLET = 2 ** 31
 const EPOLL_CLOEXEC = 0o2000000
 
+const PROT_READ = 0x1
 const PROT_READ_WRITE = 0x3
+const MAP_SHARED = 0x1
 const MAP_PRIVATE_ANONYMOUS = 0x22
 const MAP_SHARED_POPULATE = 0x8001
 
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
 
-export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
+export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST, EADDRNOTAVAIL } = constants.errno
 
 // libuv, which node exports (uv.h, node_api.h).
 const uv_walk = call<[loop: number, each: number, argument: number]>('uv_walk', 'void', [pointer, pointer, pointer])
@@ -267,6 +278,21 @@ export function mapRing(fd: number, offset: number, byteLength: number): Int32Ar
   return new Int32Array(koffi.view(BigInt(address), byteLength))
 }
 
+/** bpf(2). @param attributes the address of a union bpf_attr, of so many bytes. @returns a descriptor or 0, or -1 */
+export function bpf(command: number, attributes: number, byteLength: number): number {
+  return systemCall(SYS_bpf, command, attributes, byteLength, 0, 0, 0)
+}
+
+/**
+ * A part of a BPF map, shared with the kernel and its programs; it keeps the map until it is unmapped.
+ * @throws {SystemError}
+ */
+export function mapShared(fd: number, { offset, byteLength, writable }: { readonly offset: number; readonly byteLength: number; readonly writable: boolean }): NativeMemory {
+  const address = check(mmap(0, byteLength, writable ? PROT_READ_WRITE : PROT_READ, MAP_SHARED, fd, offset), 'mmap of a BPF map')
+  mapped.set(address, byteLength)
+  return { address, bytes: new Uint8Array(koffi.view(BigInt(address), byteLength)) }
+}
+
 const scratch = allocate(4096)
 const scratchInts = new Int32Array(scratch.bytes.buffer, 0, 4)
 
@@ -318,6 +344,85 @@ export function overdueMs(fd: number): number {
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1) return 0
   if (scratch.bytes[retransmitsByte] === 0 && (scratch.bytes[probesByte] ?? 0) < 2) return 0
   return tcpInfoInts[lastAckReceivedInt] ?? 0
+}
+
+/** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
+const unackedInt = 2 + 4
+
+/** Connections in a listener's queue. 0 where the socket can't tell. */
+export function queuedConnections(fd: number): number {
+  tcpInfoLength[0] = tcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1 ? 0 : tcpInfoInts[unackedInt] ?? 0
+}
+
+/** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */
+const bytesAckedInt = 120 / 4
+const bytesReceivedInt = 128 / 4
+const longTcpInfoBytes = 136
+const longTcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, longTcpInfoBytes / 4)
+const longTcpInfoLengthAt = 256
+const longTcpInfoLength = new Int32Array(scratch.bytes.buffer, longTcpInfoLengthAt, 1)
+
+/** @returns false where the socket can't tell */
+function readLongTcpInfo(fd: number): boolean {
+  longTcpInfoLength[0] = longTcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + longTcpInfoLengthAt) !== -1
+}
+
+function longTcpInfo(int: number): number {
+  return (longTcpInfoInts[int] ?? 0) + (longTcpInfoInts[int + 1] ?? 0) * 2 ** 32
+}
+
+/** Bytes that the peer has acknowledged; its SYN may count as one. -1 where the socket can't tell. */
+export function acknowledgedBytes(fd: number): number {
+  return readLongTcpInfo(fd) ? longTcpInfo(bytesAckedInt) : -1
+}
+
+/** Bytes that have come in order; FIN counts as one. -1 where the socket can't tell. */
+export function receivedBytes(fd: number): number {
+  return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
+}
+
+/** An acknowledgement may come between two calls, but not between every two. */
+const givenLooksMax = 16
+
+/** Bytes that were given to the send queue by whomever; only differences mean something. -1 where the socket can't tell. */
+export function givenBytes(fd: number): number {
+  let acknowledged = acknowledgedBytes(fd)
+  for (let look = 0; look < givenLooksMax; look++) {
+    const given = acknowledged + unacknowledgedBytes(fd)
+    const before = acknowledged
+    acknowledged = acknowledgedBytes(fd)
+    if (acknowledged === before) return given
+  }
+  return -1
+}
+
+/** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */
+export function sendBufferBytes(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** What the receive queue may hold, the system's overhead included. 0 where the socket can't tell. */
+export function receiveBufferBytes(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+}
+
+/** Takes CAP_NET_ADMIN. The system goes on from there as it finds fit. */
+export function resizeReceiveBuffer(fd: number, bytes: number): void {
+  // It doubles what it is told.
+  setIntOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes / 2)
+  setIntOption(fd, SOL_SOCKET, SO_BUF_LOCK, 0)
+}
+
+/** Writes the number that names this socket, and no other since the system's start: 64 bits. @returns 0 or -1 */
+export function readCookie(fd: number, to: number): number {
+  scratchInts[0] = 8
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, to, scratch.address)
 }
 
 /** A pipe's two ends, or undefined where the system has none left. */
@@ -376,11 +481,11 @@ export class Epoll {
     return epoll_ctl(this.fd, EPOLL_CTL_ADD, fd, scratch.address)
   }
 
-  /** Other events than it was added with. */
-  change(fd: number, events: number, token: number): void {
+  /** Of one that was added; what is there already is told of again. @returns 0 or -1 */
+  modify(fd: number, events: number, token: number): number {
     scratchInts[0] = events
     scratchInts[epollTokenInt] = token
-    epoll_ctl(this.fd, EPOLL_CTL_MOD, fd, scratch.address)
+    return epoll_ctl(this.fd, EPOLL_CTL_MOD, fd, scratch.address)
   }
 
   remove(fd: number): void {

@@ -8,7 +8,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { clearActiveOf, type ActiveCells } from '../../core/balance/active-counts.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { releaseThread } from '../../core/limit/holds.ts'
+import type { KernelLaneMode } from '../../core/kernel-lane-policy.ts'
 import type { ListenerTable } from '../../core/listener-table.ts'
+import type { LiveThread } from '../../core/live/live-connection.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { clearOpenConnections, createRelayCells, sumRelayCounters, type RelayCells } from '../../core/relay-cells.ts'
 import type { RelayCounters } from '../../core/relay-observer.ts'
@@ -19,9 +21,11 @@ import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { RevokedNodes, type TicketSecrets } from '../tickets.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
 import { pipesMax, pipesOfAllMax } from './descriptors.ts'
+import { LaneUnavailableError } from './kernel-lane/bpf.ts'
+import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
 import { closeAll, openListeningSockets, type ListeningSockets } from './listening-sockets.ts'
 import { WorkerDiedError, WorkerHandle } from './worker-handle.ts'
-import type { FromWorker, WorkerRequest } from './worker-protocol.ts'
+import type { FromWorker, WorkerAnswer, WorkerRequest } from './worker-protocol.ts'
 
 /**
  * A worker that dies again and again is replaced ever later: after 1, 2, 4 … times this, but not over `restartDelayMsMax`,
@@ -50,6 +54,8 @@ export interface LinuxDriverOptions {
   readonly active?: ActiveCells
   /** How long workers rehearse before the first connection (warm-up.ts); those that replace one do not: connections wait for them. */
   readonly warmUpMs: number
+  /** Whether the kernel moves bytes by itself (kernel-lane/). */
+  readonly kernelLane: KernelLaneMode
   /**
    * Takes connections to tunnel hostnames, in the main thread and until `stop` has resolved: `fd` is the taker's, who closes
    * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
@@ -61,8 +67,21 @@ export interface LinuxDriverOptions {
   readonly observed: (message: unknown, worker: number) => void
   /** A worker has no io_uring, and why: it makes one system call for each read and write. */
   readonly withoutRing: (why: string) => void
+  /** A worker has no kernel lane, or no longer, and why: every byte goes through the worker. */
+  readonly withoutLane: (why: string) => void
   /** A failure that belongs to no connection. */
   readonly failed: (error: Error, context: string) => void
+}
+
+/** @returns why this process can have no kernel lane; undefined: it can */
+export function kernelLaneFault(): string | undefined {
+  try {
+    new LaneMaps(lanePlacesFor(1)).close()
+    return undefined
+  } catch (error) {
+    if (error instanceof LaneUnavailableError) return error.message
+    throw error
+  }
 }
 
 interface WorkerSeat {
@@ -77,6 +96,8 @@ interface WorkerSeat {
 
 export class LinuxDriver implements RelayDriver {
   readonly kind = 'linux'
+  /** By worker. */
+  readonly live: readonly LiveThread[]
   readonly #options: LinuxDriverOptions
   readonly #cells: readonly RelayCells[]
   readonly #slotsUsed: Int32Array<SharedArrayBuffer>
@@ -97,6 +118,10 @@ export class LinuxDriver implements RelayDriver {
     this.#slotsUsed = new Int32Array(new SharedArrayBuffer(options.workers * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.workers }, (_, worker) => ({
       worker, handle: this.#start(worker), startedMs: performance.now(), deaths: 0, replacing: undefined,
+    }))
+    this.live = this.#seats.map((seat) => ({
+      scan: async (request) => await this.#unlessDead(seat, { kind: 'scan', request }) ?? { connections: [] },
+      close: async (refs) => await this.#unlessDead(seat, { kind: 'close', refs }) ?? 0,
     }))
     process.on('exit', this.#stopAtExit)
   }
@@ -154,6 +179,11 @@ export class LinuxDriver implements RelayDriver {
     await seat?.replacing
   }
 
+  /** Everybody leaves the kernel lane, and may go in again: for tests of that. */
+  async leaveKernelLane(): Promise<void> {
+    await this.#all(() => ({ kind: 'leave-lane' }))
+  }
+
   /** A worker that dies meanwhile has lost its connections, but its successor accepts others while there is a listener. */
   async #drain(seat: WorkerSeat): Promise<void> {
     for (;;) {
@@ -165,6 +195,16 @@ export class LinuxDriver implements RelayDriver {
         if (!(error instanceof WorkerDiedError)) throw error
         if (this.#stopping || this.#listening.size === 0) return
       }
+    }
+  }
+
+  /** @returns undefined: it has died, and its connections with it */
+  async #unlessDead<Request extends WorkerRequest>({ handle }: WorkerSeat, request: Request): Promise<WorkerAnswer<Request['kind']> | undefined> {
+    try {
+      return await handle.request(request)
+    } catch (error) {
+      if (!(error instanceof WorkerDiedError)) throw error
+      return undefined
     }
   }
 
@@ -182,7 +222,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, handOver, tickets, active, admission } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, handOver, tickets, active, admission } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -191,6 +231,7 @@ export class LinuxDriver implements RelayDriver {
         pipes: Math.max(1, Math.min(pipesMax, Math.floor(pipesOfAllMax / workers))),
         connectionsMax,
         handsOver: handOver !== undefined,
+        kernelLane,
         ...(tickets === undefined ? {} : { tickets }),
         ...(active === undefined ? {} : { active }),
         ...(admission === undefined ? {} : { admission }),
@@ -211,6 +252,7 @@ export class LinuxDriver implements RelayDriver {
     switch (message.kind) {
       case 'observed': this.#options.observed(message.message, worker); break
       case 'without-ring': this.#options.withoutRing(message.why); break
+      case 'without-lane': this.#options.withoutLane(message.why); break
       case 'failed': this.#options.failed(message.error, message.context); break
       // Also while the driver stops: who takes it closes it.
       case 'handed-over': this.#options.handOver?.(message.connection, message.fd); break

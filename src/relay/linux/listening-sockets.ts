@@ -6,8 +6,8 @@ import type { ListenOptions } from '../driver.ts'
 import * as libc from './libc.ts'
 import { SocketAddressCell } from './socket-address.ts'
 
-/** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
-const listenBacklog = 4096
+/** Connections that the system completes before we accept them: four seconds of a storm. It applies its own cap (net.core.somaxconn). */
+const listenBacklog = 16_384
 /**
  * The system hands a connection over when its first bytes have come, so that accepting finds the hello; or bare, once it
  * has sent its SYN+ACK again, which it does for so long.

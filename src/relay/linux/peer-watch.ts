@@ -1,7 +1,7 @@
 // Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent
 // connection and a quarter of an hour for one with bytes in flight (kubernetes/kubernetes#48638).
 //
-//   nothing in flight ─▶ keepalive: probes after 5 to 8 s of silence, seven of them a second apart
+//   nothing in flight ─▶ keepalive: probes after 4 to 6 s of silence, seven of them a second apart
 //   bytes in flight   ─▶ looked at every few seconds: sent again, and nothing acknowledged for `silenceMsMax` ─▶ gone
 //
 // TCP_USER_TIMEOUT would do the second, but it also ends a connection whose reader is alive and has stopped reading (its
@@ -18,8 +18,8 @@ import { IPPROTO_TCP, overdueMs, setIntOption, SO_KEEPALIVE, SOL_SOCKET, TCP_KEE
 import type { Clock } from './pending-bytes.ts'
 
 /** The first probe after this much silence, plus a second for each of `turns`. */
-const keepaliveIdleSeconds = 5
-const turns = 4
+const keepaliveIdleSeconds = 4
+const turns = 3
 const keepaliveIntervalSeconds = 1
 const keepaliveProbes = 7
 

@@ -7,12 +7,16 @@
 
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-counts.ts'
+import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-states.ts'
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
+import { LaneUnavailableError } from './kernel-lane/bpf.ts'
+import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
+import { selfTest } from './kernel-lane/self-test.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
@@ -36,6 +40,7 @@ export interface WorkerObserver {
 
 const eventsPerWait = 512
 const wakeToken = -1
+const laneToken = -2
 
 export class RelayWorker {
   readonly #data: RelayWorkerData
@@ -62,8 +67,9 @@ export class RelayWorker {
     this.#descriptors = descriptorsIn(data.descriptors, data.slots)
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
     const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
+    const states = data.active === undefined ? allReady : new SharedEndpointStates(data.active)
     // Workers begin their rounds at different endpoints.
-    this.#publisher = new SnapshotPublisher({ active, schedulerOffset: data.worker }, (number, { limits }) => {
+    this.#publisher = new SnapshotPublisher({ active, states, schedulerOffset: data.worker }, (number, { limits }) => {
       this.#connections.limit(limits)
       post({ kind: 'answer', number })
     })
@@ -72,6 +78,7 @@ export class RelayWorker {
       data, cells, clock, epoll, post,
       descriptors: this.#descriptors,
       ring: this.#openRing(),
+      laneMaps: this.#openLane(),
       ended: (record) => observer.connectionEnded(record),
       refused: (refusal, record) => {
         if (observer.connectionRefused === undefined) observer.connectionEnded(record())
@@ -80,9 +87,11 @@ export class RelayWorker {
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,
+      nowMs: () => performance.now(),
       firstToken: 2 * data.slots,
       hasRoom: () => this.#connections.hasRoom,
       accepted: (fd, listener, peer) => this.#connections.accept({ fd, listener, peer, snapshot: this.#publisher.snapshot }),
+      holdsBack: (fd) => this.#connections.holdsBack(fd),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })
     libc.check(epoll.add(data.wakeFd, libc.EPOLLIN, wakeToken), 'epoll_ctl on the eventfd')
@@ -116,11 +125,12 @@ export class RelayWorker {
     for (let index = 0; index < count; index++) {
       const token = this.#epoll.tokenAt(index)
       if (token === wakeToken) woken = true
+      else if (token === laneToken) this.#connections.readLaneNotices()
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
     this.#connections.finishTurn()
-    this.#acceptor.resumeIfDue()
+    this.#acceptor.finishTurn()
     this.#publisher.step()
     if (woken) this.#readMessages()
     this.#connections.performDeferred()
@@ -137,6 +147,23 @@ export class RelayWorker {
     }
     this.#descriptors.ring[0] = ring.fd + 1
     return ring
+  }
+
+  #openLane(): LaneMaps | undefined {
+    if (this.#data.kernelLane === 'off') return undefined
+    let maps: LaneMaps | undefined
+    try {
+      maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      selfTest(maps)
+      for (const [index, fd] of maps.fds.entries()) this.#descriptors.lane[index] = fd + 1
+      libc.check(this.#epoll.add(maps.noticesFd, libc.EPOLLIN, laneToken), 'epoll_ctl on the kernel lane')
+      return maps
+    } catch (error) {
+      maps?.close()
+      if (!(error instanceof LaneUnavailableError || error instanceof libc.SystemError)) throw error
+      this.#post({ kind: 'without-lane', why: error.message })
+      return undefined
+    }
   }
 
   /** Whole milliseconds, rounded up: a wait that ends early would only be repeated. */
@@ -172,6 +199,13 @@ export class RelayWorker {
           this.#stopped = true
           break
         case 'revoke': this.#connections.revoke(request.node); break
+        case 'scan':
+          this.#post({ kind: 'answer', number, value: this.#connections.scan(request.request) })
+          return
+        case 'close':
+          this.#post({ kind: 'answer', number, value: this.#connections.close(request.refs) })
+          return
+        case 'leave-lane': this.#connections.leaveLane(); break
         case 'crash': throw new Error('told to crash')
         default: request satisfies never
       }

@@ -4,13 +4,17 @@
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from '../../core/connection-record.ts'
 import type { RelayedFacts } from '../../core/connection.ts'
-import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, withFin, withFinished, type Side } from '../../core/relayed.ts'
+import type { LiveConnection } from '../../core/live/live-connection.ts'
+import { drainDeadlineMs } from '../../core/live/spread.ts'
+import { completedBy, hasFin, isCompleted, lostReason, relayDeadlineMs, relayDeadlineReason, relayedPhase, withFin, withFinished, type Side } from '../../core/relayed.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { TerminationReason } from '../../core/termination.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { BatchRelay } from './batch-relay.ts'
 import type { ByteRelay, RelayEvents } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
+import type { KernelLane } from './kernel-lane/kernel-lane.ts'
+import type { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import { SHUT_WR, shutdown } from './libc.ts'
 import type { PeerWatch } from './peer-watch.ts'
 import type { Clock } from './pending-bytes.ts'
@@ -24,6 +28,11 @@ export interface RelayedParts {
   readonly batch: BatchRelay
   readonly closer: SocketCloser
   readonly peerWatch: PeerWatch
+  /** Absent: there is none. */
+  readonly lane: KernelLane | undefined
+  readonly candidates: LaneCandidates | undefined
+  /** What `side` has sent is not what was moved. */
+  readonly corrupted: (slot: number, what: string) => void
   readonly connectionId: (number: number) => string
   readonly ended: (slot: number, record: ConnectionRecord) => void
 }
@@ -44,12 +53,15 @@ export class RelayedConnections implements RelayEvents {
     table.endpoints[slot] = facts.endpoint
     table.serverNames[slot] = facts.serverName
     if (facts.client !== undefined) table.clients.set(slot, facts.client)
+    if (facts.proxied !== undefined) table.proxied.set(slot, facts.proxied)
     table.encryptedClientHello[slot] = facts.encryptedClientHello ? 1 : 0
     table.snapshotVersion[slot] = facts.snapshotVersion
     table.helloMs[slot] = facts.helloMs
     table.connectMs[slot] = facts.connectMs
     table.activityMs[slot] = clock.nowMs
     peerWatch.begin(slot)
+    this.#parts.lane?.begin(slot)
+    this.#parts.candidates?.begin(slot)
     wheel.set(slot, Math.min(this.#deadlineMs(slot), peerWatch.nextLookMs(slot)))
   }
 
@@ -72,6 +84,10 @@ export class RelayedConnections implements RelayEvents {
     const { table, clock, wheel, closer } = this.#parts
     const bits = table.relayBits[slot] ?? 0
     if (hasFin(bits, side)) return
+    if (this.#parts.lane?.isWhole(side === 'downstream' ? 2 * slot : 2 * slot + 1) === false) {
+      this.#parts.corrupted(slot, `the ${side} side has sent more, or less, than was moved`)
+      return
+    }
     const other = side === 'downstream' ? 2 * slot + 1 : 2 * slot
     shutdown(table.fdOf(other), SHUT_WR)
     const now = withFinished(withFin(bits, side), side === 'downstream' ? 'upstream' : 'downstream')
@@ -93,12 +109,13 @@ export class RelayedConnections implements RelayEvents {
   }
 
   due(slot: number): void {
-    const { table, clock, wheel, peerWatch } = this.#parts
+    const { table, clock, wheel, peerWatch, lane } = this.#parts
+    lane?.look(slot)
     const tenant = this.#tenant(slot)
     const activityMs = table.activityMs[slot] ?? 0
     const bits = table.relayBits[slot] ?? 0
-    if (clock.nowMs >= relayDeadlineMs(bits, activityMs, this.#drainSinceMs, tenant)) {
-      this.#abort(slot, relayDeadlineReason(bits, activityMs, this.#drainSinceMs, tenant), 'gateway')
+    if (clock.nowMs >= relayDeadlineMs(bits, activityMs, this.#drainAtMs(slot), tenant)) {
+      this.#abort(slot, relayDeadlineReason(bits, activityMs, this.#drainAtMs(slot), tenant), 'gateway')
       return
     }
     const gone = peerWatch.look(slot)
@@ -118,9 +135,34 @@ export class RelayedConnections implements RelayEvents {
     }
   }
 
+  live(slot: number): LiveConnection {
+    const { table, clock, lane, connectionId } = this.#parts
+    lane?.look(slot)
+    const [serverName, node] = [table.serverNames[slot], table.nodes.get(slot)]
+    return {
+      id: connectionId(table.number[slot] ?? 0),
+      slot,
+      phase: relayedPhase(table.relayBits[slot] ?? 0),
+      listener: table.listenerNames[slot] ?? '',
+      tenant: this.#tenant(slot).name,
+      ...(serverName === undefined ? {} : { serverName }),
+      client: table.clients.get(slot) ?? table.downstreamAddress(slot),
+      ...(node === undefined ? {} : { node }),
+      endpoint: table.endpoints[slot]?.name ?? '',
+      acceptedAtMs: Date.now() - (clock.nowMs - (table.acceptedMs[slot] ?? 0)),
+      bytesFromDownstream: table.readBytes[2 * slot] ?? 0,
+      bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0,
+    }
+  }
+
   stop(slot: number, reason: StopReason): void {
     this.#record(slot, reason, 'gateway')
     this.#parts.closer.abortSlot(slot)
+  }
+
+  /** Its peers are sent what they are owed first. */
+  abort(slot: number, reason: TerminationReason): void {
+    this.#abort(slot, reason, 'gateway')
   }
 
   #lost(token: number, reason: TerminationReason, side: Side): void {
@@ -139,7 +181,11 @@ export class RelayedConnections implements RelayEvents {
 
   #deadlineMs(slot: number): number {
     const { table } = this.#parts
-    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainSinceMs, this.#tenant(slot))
+    return relayDeadlineMs(table.relayBits[slot] ?? 0, table.activityMs[slot] ?? 0, this.#drainAtMs(slot), this.#tenant(slot))
+  }
+
+  #drainAtMs(slot: number): number {
+    return drainDeadlineMs(this.#drainSinceMs, this.#parts.table.number[slot] ?? 0, this.#tenant(slot))
   }
 
   #tenant(slot: number): TenantPolicy {
@@ -150,11 +196,13 @@ export class RelayedConnections implements RelayEvents {
 
   #record(slot: number, reason: TerminationReason, closedBy: ClosedBy): void {
     const { table, clock, connectionId, ended } = this.#parts
+    this.#parts.lane?.release(slot)
     const endpoint = table.endpoints[slot]
     if (endpoint !== undefined) this.#tenant(slot).active.ended(endpoint)
     const downstream = table.downstreamAddress(slot)
     const serverName = table.serverNames[slot]
     const node = table.nodes.get(slot)
+    const proxied = table.proxied.get(slot)
     const totalMs = clock.nowMs - (table.acceptedMs[slot] ?? 0)
     ended(slot, {
       id: connectionId(table.number[slot] ?? 0),
@@ -163,6 +211,7 @@ export class RelayedConnections implements RelayEvents {
       listener: table.listenerNames[slot] ?? '',
       downstream,
       client: table.clients.get(slot) ?? downstream,
+      ...(proxied === undefined ? {} : { proxied }),
       ...(serverName === undefined ? {} : { serverName }),
       encryptedClientHello: table.encryptedClientHello[slot] === 1,
       tenant: table.tenants[slot]?.name ?? '',

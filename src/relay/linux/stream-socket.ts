@@ -29,6 +29,9 @@ export interface SocketThread {
   close(socket: LinuxStreamSocket): void
 }
 
+/** Keepalive has not run out by then: it tells of hosts that vanish with nothing in flight. */
+const silenceMsMax = 9_000
+
 const bit = {
   /** More may be there to read: only EAGAIN or a short read tells that there is not. */
   readable: 1,
@@ -48,6 +51,8 @@ const bit = {
   full: 256,
   /** In a call of `read`: the loop there goes on by itself. */
   reading: 512,
+  /** Something was sent since nothing was found to be in flight. */
+  sent: 1_024,
 } as const
 
 const nobody: SocketHandler = { received: () => undefined, peerFinished: () => undefined, taken: () => undefined, closed: () => undefined }
@@ -75,11 +80,12 @@ export class LinuxStreamSocket implements StreamSocket {
   }
 
   write(bytes: Uint8Array): number {
-    if (this.fd === -1 || this.#has(bit.broken) || bytes.length === 0) return bytes.length
+    if (this.fd === -1 || this.#has(bit.broken)) return bytes.length
     if (this.#queue === undefined && bytes.length < bulkBytes) {
       const { buffer } = this.#thread
       buffer.bytes.set(bytes)
       const sent = libc.send(this.fd, buffer.address, bytes.length, libc.MSG_NOSIGNAL)
+      this.#set(bit.sent)
       if (sent === bytes.length) return sent
       if (sent === -1 && !this.#isFull(libc.errno())) return bytes.length
       this.#watch(true)
@@ -138,6 +144,15 @@ export class LinuxStreamSocket implements StreamSocket {
     this.#endIfDone()
   }
 
+  /** Whether its host has vanished with bytes in flight: they are sent again, and nothing was heard for `silenceMsMax`. */
+  look(): void {
+    if (this.fd === -1 || this.peer === undefined || !this.#has(bit.sent)) return
+    if (libc.overdueMs(this.fd) > silenceMsMax) {
+      libc.setResetOnClose(this.fd)
+      this.#end(false)
+    } else if (libc.unacknowledgedBytes(this.fd) === 0) this.#clear(bit.sent)
+  }
+
   #read(): void {
     if (this.#has(bit.reading)) return
     this.#set(bit.reading)
@@ -184,6 +199,7 @@ export class LinuxStreamSocket implements StreamSocket {
     while (this.#queue !== undefined && this.fd !== -1) {
       const gathered = this.#gather(this.#queue, buffer.bytes)
       const sent = libc.send(this.fd, buffer.address, gathered, libc.MSG_NOSIGNAL)
+      this.#set(bit.sent)
       if (sent === -1 && this.#isFull(libc.errno())) {
         this.#watch(true)
         break

@@ -21,8 +21,12 @@ const acceptsPerTurn = 64
 /** Descriptors are given back as connections end; until then asking again and again would only burn time. */
 const acceptPauseMs = 100
 /** For a peer that is asked whether it is there: so many times, a second apart. */
-const keepAliveProbes = 10
+const keepAliveProbes = 7
 const keepAliveIntervalSeconds = 1
+/** Seconds by which connections begin later than others, in turns: probes that leave at one moment get lost (peer-watch.ts). */
+const keepAliveTurns = 3
+/** For hosts that vanish with bytes in flight. */
+const lookIntervalMs = 3_000
 
 /** What has a token. */
 interface Watched {
@@ -55,7 +59,7 @@ export class LinuxStreamSockets implements StreamSockets {
         this.#later.push(socket)
         this.#dueTurn()
       },
-      watchWritable: (fd, token, watched) => this.#epoll.change(fd, watched ? connectedEvents | libc.EPOLLOUT : connectedEvents, token),
+      watchWritable: (fd, token, watched) => void this.#epoll.modify(fd, watched ? connectedEvents | libc.EPOLLOUT : connectedEvents, token),
       close: (socket) => {
         if (socket.counted !== undefined) socket.counted.open -= 1
         this.#close(socket.fd, socket.token)
@@ -82,6 +86,7 @@ export class LinuxStreamSockets implements StreamSockets {
     }
     this.#loop = libc.watchInLoop(this.#epoll.fd, this.#heard)
     this.#loop.hold(false)
+    setInterval(() => this.#look(), lookIntervalMs).unref()
   }
 
   dial(dial: SocketDial): { abandon(): void } {
@@ -205,6 +210,10 @@ export class LinuxStreamSockets implements StreamSockets {
     for (const socket of sockets) socket.turn()
   }
 
+  #look(): void {
+    for (const watched of this.#watched) if (watched instanceof LinuxStreamSocket) watched.look()
+  }
+
   /** @returns a token, or -1 */
   #take(): number {
     const token = this.#free.pop()
@@ -273,7 +282,7 @@ class Connecting implements Watched {
     }
     this.#fd = -1
     const { to, keepAliveSeconds, connected } = this.#dial
-    setKeepAlive(fd, keepAliveSeconds)
+    setKeepAlive(fd, keepAliveSeconds, token)
     const socket = this.#thread.connected(fd, token, to)
     connected(socket)
     // An edge is told of once: it may have spoken already.
@@ -328,8 +337,9 @@ function closedUnless(fd: number, bound: number): number {
   throw error
 }
 
-function setKeepAlive(fd: number, seconds: number): void {
-  libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPIDLE, seconds)
+/** @param turn takes a part of connections a second earlier or later than `seconds` */
+function setKeepAlive(fd: number, seconds: number, turn = 1): void {
+  libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPIDLE, Math.max(1, seconds - 1 + turn % keepAliveTurns))
   libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPINTVL, keepAliveIntervalSeconds)
   libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPCNT, keepAliveProbes)
   libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_KEEPALIVE, 1)

@@ -9,11 +9,14 @@ import { Connection } from '../../core/connection.ts'
 import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import type { ProcessLimits } from '../../core/limit/limits.ts'
-import { SourceKey } from '../../core/limit/source-key.ts'
+import { SourceKey } from '../../core/net/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
+import { parseIpAddress, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import type { KernelLaneLeave } from '../../core/kernel-lane-policy.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { Snapshot } from '../../core/snapshot.ts'
+import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
 import { ticketFor, TicketJudge } from '../tickets.ts'
@@ -24,6 +27,9 @@ import { ConnectionSetup } from './connection-setup.ts'
 import { ConnectionTable, slotState, tokenBit } from './connection-table.ts'
 import { DeferredCalls } from './deferred-calls.ts'
 import type { WorkerDescriptors } from './descriptors.ts'
+import { KernelLane } from './kernel-lane/kernel-lane.ts'
+import { LaneCandidates } from './kernel-lane/lane-candidates.ts'
+import type { LaneMaps } from './kernel-lane/lane-maps.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
 import { PendingBytes, type Clock } from './pending-bytes.ts'
@@ -45,6 +51,8 @@ export interface WorkerConnectionsParts {
   readonly epoll: libc.Epoll
   readonly descriptors: WorkerDescriptors
   readonly ring: BatchRing | undefined
+  /** Absent: every byte goes through this thread. */
+  readonly laneMaps: LaneMaps | undefined
   readonly post: (message: FromWorker) => void
   readonly ended: (record: ConnectionRecord) => void
   readonly refused: (refusal: RefusedAtAccept, record: () => ConnectionRecord) => void
@@ -65,6 +73,8 @@ export class WorkerConnections {
   readonly #closer: SocketCloser
   readonly #relayed: RelayedConnections
   readonly #setup: ConnectionSetup
+  readonly #lane: KernelLane | undefined
+  readonly #candidates: LaneCandidates | undefined
   readonly #listenerTable: ListenerTable
   readonly #local = new SocketAddressCell()
   readonly #event = { readable: false, writable: false, ending: false }
@@ -72,7 +82,7 @@ export class WorkerConnections {
   #draining = false
 
   constructor(parts: WorkerConnectionsParts) {
-    const { data, cells, clock, epoll, descriptors, ring, post } = parts
+    const { data, cells, clock, epoll, descriptors, ring, laneMaps, post } = parts
     this.#parts = parts
     this.#listenerTable = new ListenerTable(data.listenerTable)
     const table = new ConnectionTable(descriptors.connections)
@@ -94,8 +104,17 @@ export class WorkerConnections {
     })
     this.#batch = new BatchRelay({ table, bytes: this.#bytes, pending, ring })
     this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
+    if (laneMaps !== undefined) {
+      const lane = new KernelLane({
+        table, cells, clock, epoll, pending, relayEvents: connectionEvents, maps: laneMaps,
+        events: { left: (slot, why, errors) => this.#leftLane(slot, why, errors), corrupted: (slot, what) => this.#corrupted(slot, what) },
+      })
+      this.#lane = lane
+      this.#candidates = new LaneCandidates({ table, clock, lane, mode: data.kernelLane })
+    }
     this.#relayed = new RelayedConnections({
       table, wheel, clock, bytes: this.#bytes, batch: this.#batch, closer: this.#closer, peerWatch: new PeerWatch(table, clock), ended,
+      lane: this.#lane, candidates: this.#candidates, corrupted: (slot, what) => this.#corrupted(slot, what),
       connectionId: (number) => this.#idOf(number),
     })
     this.#setup = new ConnectionSetup({
@@ -119,22 +138,26 @@ export class WorkerConnections {
 
   /** Until something is due, in milliseconds; Infinity where nothing is. */
   get waitMs(): number {
-    return this.#queue.isEmpty ? this.#wheel.waitMs(this.#parts.clock.nowMs) : 0
+    if (!this.#queue.isEmpty) return 0
+    return Math.min(this.#wheel.waitMs(this.#parts.clock.nowMs), this.#lane?.waitMs ?? Infinity, this.#candidates?.waitMs ?? Infinity)
   }
 
-  /** @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog */
-  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
+  /**
+   * @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog
+   * @returns false: it was refused at once
+   */
+  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): boolean {
     const listener = snapshot?.listeners.get(name)
     if (snapshot === undefined || listener === undefined) {
       libc.setResetOnClose(fd)
       libc.close(fd)
-      return
+      return false
     }
     const admission = this.#admission
     const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#sourceOf(peer) : undefined)
     if (typeof admitted === 'string' && admitted !== 'connection-limit') {
       this.#refuse(fd, { reason: admitted, listener: name }, { peer, snapshot })
-      return
+      return false
     }
     const hold = typeof admitted === 'number' ? admitted : noHold
     const table = this.#table
@@ -157,6 +180,7 @@ export class WorkerConnections {
     this.#add(relayCell.openByListener + row, 1)
     const machine = new Connection({
       id: this.#idOf(this.#connections),
+      number: this.#connections,
       listener,
       snapshot,
       handsOver: data.handsOver,
@@ -170,6 +194,12 @@ export class WorkerConnections {
     })
     this.#setup.begin(slot, machine, { atConnectionLimit })
     if (this.#draining) this.#setup.drain(slot)
+    return true
+  }
+
+  /** Connections in this listening descriptor's queue are better left there for now. */
+  holdsBack(fd: number): boolean {
+    return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd))
   }
 
   /** For those that are accepted from now on. */
@@ -178,6 +208,10 @@ export class WorkerConnections {
   }
 
   ready(token: number, events: number): void {
+    if (this.#lane?.holds(token >> 1) === true) {
+      this.#lane.ready(token, events)
+      return
+    }
     const event = this.#event
     event.readable = (events & libc.EPOLLIN) !== 0
     event.writable = (events & libc.EPOLLOUT) !== 0
@@ -195,8 +229,18 @@ export class WorkerConnections {
   finishTurn(): void {
     this.#batch.pump()
     this.#queue.run(this.#pump)
+    this.#lane?.run()
+    this.#candidates?.run()
     const { nowMs } = this.#parts.clock
     for (let slot = this.#wheel.takeDue(nowMs); slot !== -1; slot = this.#wheel.takeDue(nowMs)) this.#due(slot)
+  }
+
+  leaveLane(): void {
+    this.#lane?.leaveAll('saturated')
+  }
+
+  readLaneNotices(): void {
+    this.#lane?.readNotices()
   }
 
   /** Before the next wait. */
@@ -227,13 +271,70 @@ export class WorkerConnections {
     for (const [slot, its] of this.#table.nodes) if (its === node) this.#endSlot(slot, 'node-revoked')
   }
 
+  scan(request: ScanRequest): Scan {
+    const matcher = new ConnectionMatcher(request.query)
+    return scanSlots(request, this.#table.used, (slot) => this.#liveAt(slot, matcher))
+  }
+
+  /** @returns how many of them there were still */
+  close(refs: readonly ConnectionRef[]): number {
+    let closed = 0
+    for (const { slot, id } of refs) {
+      const state = this.#table.state[slot]
+      if ((state !== slotState.relaying && state !== slotState.setup) || this.#idOf(this.#table.number[slot] ?? 0) !== id) continue
+      if (state === slotState.relaying) this.#relayed.abort(slot, 'closed-by-operator')
+      else this.#setup.stop(slot, 'closed-by-operator')
+      closed += 1
+    }
+    return closed
+  }
+
+  #liveAt(slot: number, matcher: ConnectionMatcher): LiveConnection | undefined {
+    const table = this.#table
+    const id = (): string => this.#idOf(table.number[slot] ?? 0)
+    if (table.state[slot] === slotState.relaying) {
+      const client = (): IpAddress | undefined => {
+        const told = table.clients.get(slot)
+        return told === undefined ? table.downstreamIp(slot) : parseIpAddress(told.address)
+      }
+      return matcher.matches({ tenant: table.tenants[slot]?.name, endpoint: table.endpoints[slot], id, client }) ? this.#relayed.live(slot) : undefined
+    }
+    const machine = table.state[slot] === slotState.setup ? this.#setup.machine(slot) : undefined
+    if (machine === undefined || !matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id, client: () => parseIpAddress(machine.client.address) })) return undefined
+    return { ...machine.live(), slot, bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }
+  }
+
   resolved({ dial, answer }: ToWorker & { readonly kind: 'resolved' }): void {
     this.#setup.resolved(dial, answer)
   }
 
   /** A turn of one that used up its last. */
   readonly #pump = (token: number): void => {
-    if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+    if (this.#lane?.holds(token >> 1) === true) this.#lane.step(token >> 1)
+    else if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+  }
+
+  #leftLane(slot: number, why: KernelLaneLeave, errors: readonly [number, number]): void {
+    this.#candidates?.left(slot, why)
+    for (const [side, error] of errors.entries()) {
+      const token = 2 * slot + side
+      if (this.#table.state[slot] !== slotState.relaying) return
+      if (error !== 0) {
+        this.#bytes.readNothing(token, error)
+        continue
+      }
+      this.#table.set(token, tokenBit.readable)
+      this.#queue.add(token)
+    }
+  }
+
+  /** Its peers must not take what they got for whole. Never seen; and nobody goes into the lane after it. */
+  #corrupted(slot: number, what: string): void {
+    const error = new Error(`bytes were lost or doubled in the kernel: ${what}`)
+    this.#parts.post({ kind: 'failed', error, context: `connection ${this.#idOf(this.#table.number[slot] ?? 0)} is reset, and the kernel lane closed` })
+    this.#candidates?.close()
+    this.#endSlot(slot, 'worker-failed')
+    this.#lane?.leaveAll('saturated')
   }
 
   #due(slot: number): void {

@@ -3,7 +3,7 @@
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads'
 import { closeDescriptors, createDescriptors, descriptorsIn } from './descriptors.ts'
 import * as libc from './libc.ts'
-import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
+import type { FromWorker, RelayWorkerData, ToWorker, WorkerAnswer, WorkerRequest } from './worker-protocol.ts'
 
 /**
  * Of a worker's heap. Setting a connection up makes garbage, and V8 by itself would let megabytes of it gather; what
@@ -26,7 +26,7 @@ export interface WorkerHandleOptions {
 }
 
 interface Pending {
-  readonly resolve: () => void
+  readonly resolve: (value: WorkerAnswer) => void
   readonly reject: (error: Error) => void
 }
 
@@ -59,13 +59,14 @@ export class WorkerHandle {
   }
 
   /** @throws {WorkerDiedError} */
-  async request(request: WorkerRequest): Promise<void> {
+  async request<Request extends WorkerRequest>(request: Request): Promise<WorkerAnswer<Request['kind']>> {
     if (this.#ended) throw new WorkerDiedError('the worker has ended')
     const number = ++this.#requests
-    await new Promise<void>((resolve, reject) => {
+    const answer = await new Promise<WorkerAnswer>((resolve, reject) => {
       this.#pending.set(number, { resolve, reject })
       this.tell({ kind: 'request', number, request })
     })
+    return answer as WorkerAnswer<Request['kind']>
   }
 
   tell(message: ToWorker): void {
@@ -99,7 +100,7 @@ export class WorkerHandle {
     }
     const pending = this.#pending.get(message.number)
     this.#pending.delete(message.number)
-    if (message.error === undefined) pending?.resolve()
+    if (message.error === undefined) pending?.resolve(message.value)
     else pending?.reject(new Error(message.error))
   }
 

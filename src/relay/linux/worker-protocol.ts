@@ -4,6 +4,8 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ActiveCells } from '../../core/balance/active-counts.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
+import type { KernelLaneMode } from '../../core/kernel-lane-policy.ts'
+import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
 import type { RelayCells } from '../../core/relay-cells.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { HandedOver } from '../driver.ts'
@@ -15,12 +17,19 @@ export type WorkerRequest =
   | { readonly kind: 'listen'; readonly listener: string; readonly fd: number }
   | { readonly kind: 'unlisten'; readonly listener: string }
   | { readonly kind: 'revoke'; readonly node: string }
+  | { readonly kind: 'scan'; readonly request: ScanRequest }
+  | { readonly kind: 'close'; readonly refs: readonly ConnectionRef[] }
   /** Answered once no connection is left. */
   | { readonly kind: 'drain' }
   /** Answered once everything is closed; the worker then ends. */
   | { readonly kind: 'stop' }
+  /** Everybody leaves the kernel lane, and may go in again: for tests of that. */
+  | { readonly kind: 'leave-lane' }
   /** Throws, as a bug would: for tests of what happens then. */
   | { readonly kind: 'crash' }
+
+/** What is answered to each kind of request. */
+export type WorkerAnswer<Kind extends WorkerRequest['kind'] = WorkerRequest['kind']> = Kind extends 'scan' ? Scan : Kind extends 'close' ? number : undefined
 
 /** Which dial waits for a name's address: its slot may be another connection's when the answer comes. */
 export interface Dial {
@@ -35,7 +44,7 @@ export type ToWorker =
   | { readonly kind: 'resolved'; readonly dial: Dial; readonly answer: { readonly address: string } | { readonly failure: string } }
 
 export type FromWorker =
-  | { readonly kind: 'answer'; readonly number: number; readonly error?: string }
+  | { readonly kind: 'answer'; readonly number: number; readonly error?: string; readonly value?: WorkerAnswer }
   | { readonly kind: 'resolve'; readonly dial: Dial; readonly hostname: string }
   /** A failure that belongs to no connection. */
   | { readonly kind: 'failed'; readonly error: Error; readonly context: string }
@@ -43,6 +52,8 @@ export type FromWorker =
   | { readonly kind: 'handed-over'; readonly fd: number; readonly connection: HandedOver }
   /** It has no io_uring: one system call for each read and write. */
   | { readonly kind: 'without-ring'; readonly why: string }
+  /** Its connections have no kernel lane, and why. */
+  | { readonly kind: 'without-lane'; readonly why: string }
   /** From the worker's observer, to whoever made it. */
   | { readonly kind: 'observed'; readonly message: unknown }
 
@@ -62,6 +73,7 @@ export interface RelayWorkerData {
   readonly handsOver: boolean
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
   readonly tickets?: TicketSecrets
+  readonly kernelLane: KernelLaneMode
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
   /** To rehearse for before it is there for others (warm-up.ts); 0: not at all. */

@@ -6,13 +6,16 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { noActiveCounts, SharedActiveCounts, type ActiveCells, type ActiveCounts } from '../../core/balance/active-counts.ts'
+import { allReady, SharedEndpointStates, type EndpointStates } from '../../core/balance/endpoint-states.ts'
 import { refusedRecord, type ConnectionRecord } from '../../core/connection-record.ts'
 import { Connection } from '../../core/connection.ts'
 import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { noHold } from '../../core/limit/holds.ts'
-import { SourceKey } from '../../core/limit/source-key.ts'
-import { canonicalAddress } from '../../core/net/ip-address.ts'
+import { SourceKey } from '../../core/net/source-key.ts'
+import { canonicalAddress, parseIpAddress } from '../../core/net/ip-address.ts'
+import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type LiveThread } from '../../core/live/live-connection.ts'
+import { Slots } from '../../core/live/slots.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
 import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
@@ -24,8 +27,8 @@ import { sharedLookup } from './shared-lookup.ts'
 import { ticketFor, TicketJudge, type TicketSecrets } from '../tickets.ts'
 import { SocketCloser } from './socket-closer.ts'
 
-/** Connections that the system completes before we accept them; it applies its own cap (net.core.somaxconn). */
-const listenBacklog = 4096
+/** Connections that the system completes before we accept them: four seconds of a storm. It applies its own cap (net.core.somaxconn). */
+const listenBacklog = 16_384
 
 /** A peer that has left before it was asked for its address: the unspecified address stands for it. */
 const unknownPeer: SocketAddress = { address: '::', port: 0 }
@@ -52,16 +55,27 @@ export interface NodeDriverOptions {
 interface Accepted {
   readonly listener: string
   readonly hold: number
+  readonly slot: number
 }
 
 export class NodeDriver implements RelayDriver {
   readonly kind = 'node'
+  readonly live: readonly LiveThread[] = [{
+    scan: async (request) => {
+      // Who asks again and again must not keep the loop from its sockets.
+      await nextTurn()
+      const matcher = new ConnectionMatcher(request.query)
+      return scanSlots(request, this.#slots.used, (slot) => this.#liveAt(slot, matcher))
+    },
+    close: async (refs) => await Promise.resolve(this.#close(refs)),
+  }]
   readonly #observer: RelayObserver
   readonly #connectionsMax: number
   readonly #newConnectionId: () => string
   readonly #handsOver: boolean
   readonly #tickets: TicketJudge | undefined
   readonly #active: ActiveCounts
+  readonly #states: EndpointStates
   readonly #admission: Admission | undefined
   readonly #source = new SourceKey()
   readonly #host: ConnectionHost
@@ -69,6 +83,8 @@ export class NodeDriver implements RelayDriver {
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
   readonly #servers = new Map<string, Server>()
   readonly #connections = new Map<RelayedConnection, Accepted>()
+  readonly #slots = new Slots<RelayedConnection>()
+  #accepts = 0
   readonly #openByListener = new Map<string, number>()
   #snapshot: Snapshot | undefined
   #beforeHello = 0
@@ -83,6 +99,7 @@ export class NodeDriver implements RelayDriver {
     this.#handsOver = handOver !== undefined
     this.#tickets = tickets === undefined ? undefined : new TicketJudge(tickets)
     this.#active = active === undefined ? noActiveCounts : new SharedActiveCounts(active, 0)
+    this.#states = active === undefined ? allReady : new SharedEndpointStates(active)
     this.#admission = admission === undefined ? undefined : new Admission({ tables: admission, thread: 0, nowNs: () => process.hrtime.bigint() })
     this.#host = {
       closer: this.#closer,
@@ -100,7 +117,7 @@ export class NodeDriver implements RelayDriver {
   }
 
   async publish(change: SnapshotChange): Promise<void> {
-    const steps = snapshotChangeSteps(this.#snapshot, change, { active: this.#active })
+    const steps = snapshotChangeSteps(this.#snapshot, change, { active: this.#active, states: this.#states })
     for (;;) {
       const step = steps.next()
       if (step.done === true) {
@@ -197,6 +214,7 @@ export class NodeDriver implements RelayDriver {
     const nowMs = this.#host.nowMs()
     const machine = new Connection({
       id: this.#newConnectionId(),
+      number: ++this.#accepts,
       listener,
       snapshot,
       handsOver: this.#handsOver,
@@ -210,7 +228,7 @@ export class NodeDriver implements RelayDriver {
     })
     const atConnectionLimit = admitted === 'connection-limit' || this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
     const connection = new RelayedConnection(socket, machine, this.#host)
-    this.#connections.set(connection, { listener: name, hold })
+    this.#connections.set(connection, { listener: name, hold, slot: this.#slots.add(connection) })
     this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) + 1)
     this.#beforeHello += 1
     connection.start(machine.start({ atConnectionLimit }))
@@ -227,8 +245,9 @@ export class NodeDriver implements RelayDriver {
   #ended(connection: RelayedConnection): void {
     const accepted = this.#connections.get(connection)
     if (accepted === undefined) throw new Error('bug: a connection ended twice')
-    const { listener, hold } = accepted
+    const { listener, hold, slot } = accepted
     this.#connections.delete(connection)
+    this.#slots.remove(slot)
     this.#openByListener.set(listener, (this.#openByListener.get(listener) ?? 0) - 1)
     this.#admission?.leave(hold)
     this.#observer.connectionEnded(connection.record())
@@ -236,6 +255,21 @@ export class NodeDriver implements RelayDriver {
     const waiting = this.#whenEmpty
     this.#whenEmpty = []
     for (const resolve of waiting) resolve()
+  }
+
+  #liveAt(slot: number, matcher: ConnectionMatcher): LiveConnection | undefined {
+    const connection = this.#slots.at(slot)
+    if (connection === undefined) return undefined
+    const { machine, bytesFromDownstream, bytesFromUpstream } = connection
+    const found = matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => parseIpAddress(machine.client.address) })
+    return found ? { ...machine.live(), slot, bytesFromDownstream, bytesFromUpstream } : undefined
+  }
+
+  #close(refs: readonly ConnectionRef[]): number {
+    const nowMs = this.#host.nowMs()
+    const found = refs.flatMap(({ slot, id }) => this.#slots.at(slot)?.machine.id === id ? [this.#slots.at(slot)] : [])
+    for (const connection of found) connection?.step({ kind: 'stop', reason: 'closed-by-operator', nowMs })
+    return found.length
   }
 
   async #whenNoConnection(): Promise<void> {

@@ -1,6 +1,13 @@
-// TCP keepalive on both sides of each connection, so that a peer whose host has vanished is noticed in seconds, where the
-// system's own default is over two hours. It does not watch bytes in flight: that takes TCP_USER_TIMEOUT, which node has no
-// access to.
+// Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent connection and
+// a quarter of an hour for one with bytes in flight.
+//
+//   nothing in flight ─▶ keepalive: probes after 4 to 6 s of silence, seven of them a second apart
+//   bytes in flight   ─▶ on Linux: its table of sockets is looked at every few seconds; sent again, and nothing heard
+//                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
+//
+// TCP_USER_TIMEOUT would do the second, but Node has no access to it, and it would also end a connection whose reader is alive and has
+// stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and for no more than a
+// fiftieth of the time, unless that made looks too rare.
 //
 // Probes can get lost on our own machine: Linux collects timers of seconds into batches of up to half a second, so the probes
 // of thousands of connections that fell silent together leave at one moment, and a queue (net.core.netdev_max_backlog, 1,000
@@ -8,21 +15,79 @@
 // way. So there are seven, and connections take turns in when they begin.
 
 import type { Socket } from 'node:net'
+import { canonicalAddress } from '../../core/net/ip-address.ts'
+import { socketPair } from '../../core/net/proc-net-tcp.ts'
+import { readWaitingSockets } from './waiting-sockets.ts'
 
-/** The first probe after this much silence, plus a second for each of `turns`: 5 to 8 s. */
-const initialDelayMs = 5_000
-const turns = 4
+/** The first probe after this much silence, plus a second for each of `turns`: 4 to 6 s. */
+const initialDelayMs = 4_000
+const turns = 3
 const turnMs = 1_000
-/** Between probes; after `count` without an answer the peer is gone: 12 to 15 s. Node before 26.4 has ten: 15 to 18 s. */
+/** Between probes; after `count` without an answer the peer is gone: 11 to 13 s, and what the system's timers take. Node before 26.4 has ten: 14 to 16 s. */
 const intervalMs = 1_000
 const count = 7
 
-export class PeerWatch {
-  #turn = 0
+const lookIntervalMs = 3_000
+/** Of the time, that looks may take: one in so many, */
+const lookShare = 50
+/** but no rarer than this, where a busy machine makes them take long: 15 s are what is promised. */
+const lookIntervalMsMax = 5_000
+/** Since anything was heard of a peer, while it is sent the same bytes again. */
+const silenceMsMax = 9_000
 
-  /** Turns keepalive on; the socket is connected. */
+interface Watched {
+  /** At the last look. */
+  bytesRead: number
+  bytesWritten: number
+  /** Nothing has moved since a look that found nothing in flight. */
+  isSettled: boolean
+  heardMs: number
+}
+
+export class PeerWatch {
+  readonly #sockets = new Map<Socket, Watched>()
+  #turn = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** The socket is connected. Turns keepalive on. */
   watch(socket: Socket): void {
     this.#turn = (this.#turn + 1) % turns
     socket.setKeepAlive(true, initialDelayMs + this.#turn * turnMs, intervalMs, count)
+    this.#sockets.set(socket, { bytesRead: 0, bytesWritten: 0, isSettled: false, heardMs: performance.now() })
+    if (this.#timer === undefined) this.#wait(lookIntervalMs)
   }
+
+  #wait(ms: number): void {
+    this.#timer = setTimeout(() => void this.#look(), ms)
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    const beganMs = performance.now()
+    const suspects: [Socket, Watched][] = []
+    for (const [socket, watched] of this.#sockets) {
+      const { bytesRead, bytesWritten } = socket
+      if (socket.destroyed) this.#sockets.delete(socket)
+      else if (bytesRead !== watched.bytesRead) Object.assign(watched, { bytesRead, bytesWritten, isSettled: false, heardMs: beganMs })
+      else if (bytesWritten !== watched.bytesWritten || !watched.isSettled) suspects.push([socket, Object.assign(watched, { bytesWritten })])
+    }
+    const waiting = suspects.length === 0 ? undefined : await readWaitingSockets()
+    for (const [socket, watched] of suspects) {
+      const inVain = waiting === undefined || waiting.size === 0 ? undefined : waiting.get(pairOf(socket))
+      watched.isSettled = inVain === undefined
+      if (inVain !== true) watched.heardMs = beganMs
+      else if (beganMs - watched.heardMs > silenceMsMax) socket.destroy(Object.assign(new Error('nothing was acknowledged any more'), { code: 'ETIMEDOUT' }))
+    }
+    if (this.#sockets.size === 0) this.#timer = undefined
+    else this.#wait(Math.min(lookIntervalMsMax, Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs))))
+  }
+}
+
+function pairOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
+  return socketPair({ address: canonical(localAddress), port: localPort ?? 0 }, { address: canonical(remoteAddress), port: remotePort ?? 0 })
+}
+
+/** Without the zone that a link-local address has. */
+function canonical(address = ''): string {
+  return canonicalAddress(address.replace(/%.*$/, '')) ?? ''
 }

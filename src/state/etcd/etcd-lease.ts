@@ -4,15 +4,22 @@
 // In etcd it is several leases, each with a few keys: where authentication is on, every put under one looks whether the user may put all the keys
 // that it has (checkLeasePuts), one put at a time for the whole cluster. With 3,000 keys under one, putting them took half a minute.
 
+//
+// A try whose answer was lost may be carried out after later ones: so each change names the revision that it follows. Of a key that is not there
+// any more that is none, as before its first put; where a try of that may be left, the removal changes a guard, which each change names too.
+
+import { randomBytes } from 'node:crypto'
 import { status } from '@grpc/grpc-js'
 import { KeyOrder } from '../key-order.ts'
 import { checkKey, checkValue, StoreUnavailableError, type Lease, type LeaseOptions } from '../store.ts'
-import { methods } from './etcd-api.ts'
+import { methods, type KeyValue, type TxnRequest } from './etcd-api.ts'
 import type { EtcdKeys } from './etcd-keys.ts'
 import { isServiceError, type Members } from './members.ts'
 
 const renewalsPerTtl = 3
 const keysPerPartMax = 64
+/** Changes of one key, each after another's was found there. */
+const attemptsMax = 5
 
 interface EtcdLeaseParts {
   readonly members: Members
@@ -35,6 +42,13 @@ export class EtcdLease implements Lease {
   readonly #withRoom = new Set<Part>()
   /** That are granted. */
   readonly #ids = new Set<string>()
+  /** Of keys that are there, as far as is known. */
+  readonly #revisions = new Map<string, number>()
+  /** Of keys of which a try may still be carried out: the guard's revision that it names. */
+  readonly #tries = new Map<string, number>()
+  readonly #guardKey: Buffer
+  /** 0: it is not there. */
+  #guardRevision = 0
   #renewedAtMs = performance.now()
   #renewing = false
   /** Undefined: it holds. */
@@ -42,6 +56,7 @@ export class EtcdLease implements Lease {
 
   private constructor(parts: EtcdLeaseParts) {
     this.#parts = parts
+    this.#guardKey = parts.keys.encode(`guards/${randomBytes(8).toString('hex')}`)
     this.#timer = setInterval(() => void this.#renew(), parts.options.ttlMs / renewalsPerTtl)
     this.#timer.unref()
   }
@@ -61,24 +76,58 @@ export class EtcdLease implements Lease {
   async put(key: string, value: string): Promise<void> {
     checkKey(key)
     checkValue(key, value)
-    const { members, keys } = this.#parts
-    await this.#order.run(key, async () => await this.#held(async () => {
-      await members.call(methods.put, { key: keys.encode(key), value: Buffer.from(value), lease: await this.#partFor(key).id })
-    }))
+    const bytes = Buffer.from(value)
+    await this.#order.run(key, async () => await this.#held(async () => await this.#change(key, await this.#partFor(key).id, bytes)))
   }
 
   async remove(key: string): Promise<void> {
     checkKey(key)
-    const { members, keys } = this.#parts
-    const at = keys.encode(key)
     await this.#order.run(key, async () => await this.#held(async () => {
       const part = this.#partOf.get(key)
       if (part === undefined) return
-      await members.call(methods.txn, { compare: [{ target: 'LEASE', key: at, lease: await part.id }], success: [{ requestDeleteRange: { key: at } }], failure: [] })
+      await this.#change(key, await part.id, undefined)
+      this.#revisions.delete(key)
+      this.#tries.delete(key)
       this.#partOf.delete(key)
       part.keys.delete(key)
       this.#withRoom.add(part)
     }))
+  }
+
+  /** @param value undefined: it is to be removed, where it is under this lease */
+  async #change(key: string, lease: string, value: Buffer | undefined): Promise<void> {
+    const { members, keys } = this.#parts
+    const at = keys.encode(key)
+    let found: KeyValue | 'as known' | undefined = 'as known'
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
+      const guardRevision = this.#guardRevision
+      const left = this.#tries.get(key)
+      const isOurs = found === 'as known' || found?.lease === lease
+      const success: TxnRequest['success'] = value === undefined
+        ? [...isOurs ? [{ requestDeleteRange: { key: at } }] : [], ...left === guardRevision ? [{ requestPut: { key: this.#guardKey, value: Buffer.alloc(0), lease } }] : []]
+        : [{ requestPut: { key: at, value, lease } }]
+      if (success.length === 0 || (typeof found === 'object' && isOurs && value !== undefined && found.value.equals(value))) return
+      this.#tries.set(key, guardRevision)
+      const { response: { header, succeeded, responses }, isRepeated } = await members.call(methods.txn, {
+        compare: [{ target: 'MOD', key: at, modRevision: this.#revisions.get(key) ?? 0 }, { target: 'MOD', key: this.#guardKey, modRevision: guardRevision }],
+        success,
+        failure: [{ requestRange: { key: at } }, { requestRange: { key: this.#guardKey } }],
+      })
+      if (!isRepeated) {
+        if (left === undefined) this.#tries.delete(key)
+        else this.#tries.set(key, left)
+      }
+      if (succeeded) {
+        this.#revisions.set(key, Number(header.revision))
+        if (value === undefined && left === guardRevision) this.#guardRevision = Number(header.revision)
+        return
+      }
+      const [kv, guard] = responses.map(({ responseRange }) => responseRange?.kvs[0])
+      found = kv
+      this.#revisions.set(key, Number(kv?.modRevision ?? 0))
+      this.#guardRevision = Math.max(this.#guardRevision, Number(guard?.modRevision ?? 0))
+    }
+    throw new StoreUnavailableError(`${key} is changed by others all the time; expected a lease’s keys to be its holder’s alone`)
   }
 
   async close(): Promise<void> {
@@ -128,7 +177,13 @@ export class EtcdLease implements Lease {
 
   async #grant(): Promise<string> {
     const { members, options: { ttlMs } } = this.#parts
-    const { response: { ID } } = await members.call(methods.leaseGrant, { TTL: Math.ceil(ttlMs / 1_000) })
+    const isFirst = this.#ids.size === 0
+    const { response: { ID } } = await members.call(methods.leaseGrant, { TTL: Math.ceil(ttlMs / 1_000) }, {
+      // Tries that were not answered may have been granted: these run out by themselves.
+      trying: () => {
+        if (isFirst) this.#renewedAtMs = performance.now()
+      },
+    })
     this.#ids.add(ID)
     if (this.#ended === undefined) return ID
     await this.#revoke()

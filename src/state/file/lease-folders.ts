@@ -9,10 +9,11 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { codeOf } from '../../core/error-code.ts'
 import { KeyOrder } from '../key-order.ts'
 import { checkKey, checkLease, checkValue, StoreUnavailableError, type Lease, type LeaseOptions, type StoreEntry } from '../store.ts'
 import { keyMark, keysBelow } from './key-path.ts'
-import { codeOf, orMissing } from './version-folder.ts'
+import { orMissing } from './version-folder.ts'
 
 const renewalsPerTtl = 3
 const folderName = /^[0-9a-f]+\.(\d+)$/

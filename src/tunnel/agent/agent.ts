@@ -1,5 +1,6 @@
 // The agent: sessions with all its gateways, and listeners whose connections go through the healthiest of them.
 
+import type { Socket } from 'node:net'
 import { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { AgentObserver, ForwardFacts, LinkFacts, ReverseFacts } from '../../core/tunnel/agent-observer.ts'
@@ -29,6 +30,8 @@ export interface AgentOptions {
   readonly addresses?: readonly string[]
   /** What API servers may reach by this agent. @default nothing */
   readonly reverse?: ReverseOptions
+  /** As of `ReverseStreamsOptions`. */
+  readonly watchPeer?: (socket: Socket) => void
   readonly stateDirectory: string
   readonly token: () => string | undefined
   /** In place of a token and of a key in `stateDirectory`; read at each try. @throws where it can't be used */

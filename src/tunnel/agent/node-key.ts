@@ -5,6 +5,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto'
 import { linkSync, mkdirSync, openSync, readFileSync, rmSync, writeSync, fsyncSync, closeSync } from 'node:fs'
 import { join } from 'node:path'
+import { codeOf } from '../../core/error-code.ts'
 
 export interface NodeKey {
   /** Raw, 32 bytes. */
@@ -88,8 +89,4 @@ function readIfThere(file: string): string | undefined {
     if (codeOf(error) === 'ENOENT') return undefined
     throw error
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined
 }

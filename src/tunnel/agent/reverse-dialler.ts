@@ -3,7 +3,8 @@
 //
 //   asked ─▶ resolve ─▶ judged ─▶ one address after the other, within one time ─▶ connected · failed
 
-import { lookup } from 'node:dns/promises'
+import { lookup as lookupOfSystem } from 'node:dns/promises'
+import { codeOf } from '../../core/error-code.ts'
 import type { HostPort } from '../../core/net/socket-address.ts'
 import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
 import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
@@ -22,9 +23,13 @@ export interface ReverseDiallerOptions {
   readonly policy: ReversePolicy
   /** For resolving and for all addresses together. */
   readonly dialTimeoutMs: number
-  /** @default reverseDialsMax */
+  /** Names that are being resolved count, also where nobody waits for them any more: the system goes on with that. @default reverseDialsMax */
   readonly dialsMax?: number
+  /** @default the system's */
+  readonly lookup?: (name: string) => Promise<readonly { readonly address: string }[]>
 }
+
+type Resolved = { readonly kind: 'resolved'; readonly addresses: readonly string[] } | { readonly kind: 'failed'; readonly failure: DialFailure }
 
 export class ReverseDialler {
   readonly #options: ReverseDiallerOptions
@@ -39,10 +44,6 @@ export class ReverseDialler {
     return this.#dials
   }
 
-  readonly #over = (): void => {
-    this.#dials -= 1
-  }
-
   dial(target: string, result: DialResult): DialUnderWay | undefined {
     const { sockets, policy, dialTimeoutMs, dialsMax = reverseDialsMax } = this.#options
     const asked = hostPortIn(target)
@@ -52,23 +53,41 @@ export class ReverseDialler {
     else if (this.#dials >= dialsMax) result.failed({ status: 503, detail: `${dialsMax} dials are under way already` })
     else {
       this.#dials += 1
-      const dial = new AddressesDial({ sockets, port: asked.port, title: target, dialTimeoutMs, over: this.#over }, result)
+      let isResolving = verdict.kind === 'resolve'
+      let isOver = false
+      const over = (): void => {
+        isOver = true
+        if (!isResolving) this.#dials -= 1
+      }
+      const dial = new AddressesDial({ sockets, port: asked.port, title: target, dialTimeoutMs, over }, result)
       if (verdict.kind === 'dial') dial.begin(verdict.addresses)
-      else void this.#resolve(verdict.name, asked, dial)
+      else {
+        void this.#resolve(verdict.name, asked, (resolved) => {
+          isResolving = false
+          if (isOver) this.#dials -= 1
+          else if (resolved.kind === 'failed') dial.fail(resolved.failure)
+          else dial.begin(resolved.addresses)
+        })
+      }
       return dial
     }
     return undefined
   }
 
-  async #resolve(name: string, { port }: HostPort, dial: AddressesDial): Promise<void> {
+  async #resolve(name: string, at: HostPort, then: (resolved: Resolved) => void): Promise<void> {
+    then(await this.#resolved(name, at))
+  }
+
+  async #resolved(name: string, { port }: HostPort): Promise<Resolved> {
+    const { policy, lookup = async (asked) => await lookupOfSystem(asked, { all: true }) } = this.#options
     try {
-      const found = (await lookup(name, { all: true })).slice(0, addressesMax).map(({ address }) => address)
-      const refusals = found.map((address) => this.#options.policy.resolved(name, address, port))
-      const allowed = found.filter((_, index) => refusals[index] === undefined)
-      if (allowed.length > 0) dial.begin(allowed)
-      else dial.fail({ status: 403, detail: refusals.find((why) => why !== undefined) ?? `${name} has no address` })
+      const found = (await lookup(name)).slice(0, addressesMax).map(({ address }) => address)
+      const refusals = found.map((address) => policy.resolved(name, address, port))
+      const addresses = found.filter((_, index) => refusals[index] === undefined)
+      if (addresses.length > 0) return { kind: 'resolved', addresses }
+      return { kind: 'failed', failure: { status: 403, detail: refusals.find((why) => why !== undefined) ?? `${name} has no address` } }
     } catch (error) {
-      dial.fail({ status: 502, detail: `${name} can't be resolved: ${codeOf(error)}` })
+      return { kind: 'failed', failure: { status: 502, detail: `${name} can't be resolved: ${codeOf(error) ?? String(error)}` } }
     }
   }
 }
@@ -150,8 +169,4 @@ class AddressesDial implements DialUnderWay {
       dial.abandon()
     }
   }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : String(error)
 }

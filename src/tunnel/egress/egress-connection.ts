@@ -45,6 +45,7 @@ export interface EgressConnectionOwner {
 }
 
 const nothingEarly: Uint8Array[] = []
+const nothing = new Uint8Array(0)
 
 export class EgressConnection implements SocketHandler, RelayOwner {
   readonly #owner: EgressConnectionOwner
@@ -105,6 +106,8 @@ export class EgressConnection implements SocketHandler, RelayOwner {
   peerFinished(): void {
     this.#isFinished = true
     if (this.#phase === 'head') this.#refuse(400, 'malformed', 'an end before the head was whole')
+    // Who has said all may still wait for its answer; one that is gone altogether is told of by this.
+    else if (this.#phase === 'dialling') this.#options.socket.write(nothing)
   }
 
   taken(): void {

@@ -1,15 +1,14 @@
 // One entry of an egress: where API servers connect, and whose they are.
 //
-// A Unix socket belongs to one tenant: who may open it is the file system's to say. It appears under its name when it already
-// listens, so that a gateway that takes another's place leaves no moment without one.
+// A Unix socket belongs to one tenant: who may open it is the file system's to say.
 
-import { randomBytes, type X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { access, chmod, lstat, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import type { Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { formatSocketAddress, type SocketAddress } from '../../core/net/socket-address.ts'
 import type { SocketListener, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
+import { NamedSocket } from '../../system/named-socket.ts'
 import { certificateFacts } from '../certificate-facts.ts'
 import { NodeSocket } from '../node-sockets.ts'
 
@@ -36,6 +35,8 @@ export interface EgressServerHandler {
   /** @param tenant undefined: the certificate names none, and `stranger` says what it names */
   readonly accepted: (socket: StreamSocket, client: { readonly tenant: string | undefined; readonly stranger: string }) => void
   readonly refused: (detail: string) => void
+  /** Of an entry with TLS: a client’s TCP connection, whose error, if it gets one, is not told. */
+  readonly connected: ((socket: Socket) => void) | undefined
 }
 
 export class EgressServer {
@@ -44,7 +45,7 @@ export class EgressServer {
   #listener: SocketListener | undefined
   #tlsServer: Server | undefined
   #entry: EgressEntry
-  #inode: number | undefined
+  #name: NamedSocket | undefined
   #bound: SocketAddress | undefined
 
   private constructor(entry: EgressEntry, sockets: StreamSockets, handler: EgressServerHandler) {
@@ -57,7 +58,7 @@ export class EgressServer {
   static async open(entry: EgressEntry, sockets: StreamSockets, handler: EgressServerHandler): Promise<EgressServer> {
     const server = new EgressServer(entry, sockets, handler)
     try {
-      if (entry.kind === 'socket') await server.#bindSocket(entry.path)
+      if (entry.kind === 'socket') server.#name = await NamedSocket.bind({ path: entry.path, mode: socketMode, listen: async (draft) => await server.#bindSocket(draft) })
       else await server.#bindTls(entry)
     } catch (error) {
       server.#stop()
@@ -84,9 +85,7 @@ export class EgressServer {
   /** Accepts nothing more; its name is removed, if it is still this one's. */
   async close(): Promise<void> {
     this.#stop()
-    if (this.#entry.kind !== 'socket' || this.#inode === undefined) return
-    const found = await lstat(this.#entry.path).catch(() => undefined)
-    if (found?.ino === this.#inode) await rm(this.#entry.path, { force: true })
+    await this.#name?.remove()
   }
 
   #stop(): void {
@@ -96,10 +95,14 @@ export class EgressServer {
 
   async #bindTls(entry: EgressEntry & { readonly kind: 'tls' }): Promise<void> {
     // Who is refused by TLS itself leaves neither an address nor the reason: it is done below.
-    const server = createServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => this.#secured(socket))
+    const server = createServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 }, (socket) => this.#secured(socket))
     this.#tlsServer = server
     server.maxConnections = openMax
     server.on('drop', () => this.#dropped())
+    server.on('connection', (socket: Socket) => {
+      socket.on('error', () => undefined)
+      this.#handler.connected?.(socket)
+    })
     server.on('tlsClientError', (error, socket) => {
       this.#handler.refused(`${socket.remoteAddress ?? 'unknown'}: ${error.message}`)
       // One whose handshake took too long is open still.
@@ -129,20 +132,12 @@ export class EgressServer {
   }
 
   async #bindSocket(path: string): Promise<void> {
-    const there = await lstat(path).catch(() => undefined)
-    if (there !== undefined && !there.isSocket()) throw new Error('something is there that is no socket')
-    // Bound to a folder that is missing, a socket would have EACCES for it.
-    await access(dirname(path))
-    const draft = join(dirname(path), `.${randomBytes(4).toString('hex')}`)
     this.#listener = await this.#sockets.listen({
-      at: { path: draft }, backlog: backlogMax, keepAliveSeconds: 0, openMax,
+      at: { path }, backlog: backlogMax, keepAliveSeconds: 0, openMax,
       accepted: (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }),
       dropped: () => this.#dropped(),
       failed: (error) => this.#handler.refused(error.message),
     })
-    await chmod(draft, socketMode)
-    this.#inode = (await lstat(draft)).ino
-    await rename(draft, path)
   }
 }
 

@@ -5,6 +5,7 @@
 //
 // Whoever knows of sessions elsewhere tells this one (`seen`, `gone`), and has links made to where they are.
 
+import type { Socket } from 'node:net'
 import { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressObserver } from '../../core/egress/egress-observer.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
@@ -22,6 +23,10 @@ const egressLimits = {
   connectionsPerTenantMax: 4_000,
   /** Of one tenant, connections that wait for their dial. */
   dialsPerTenantMax: 1_000,
+  /** That a connection to a tenant's own socket waits for the tenant: a reload binds the socket first, and may fail at that. */
+  tenantMsMax: 2_000,
+  /** Connections that do. */
+  tenantWaitsMax: 1_000,
 } as const
 
 /** Where a session is that is not this thread's. */
@@ -37,6 +42,8 @@ export interface EgressOptions {
   readonly drainMs: (tenant: string) => number
   /** Of entries that are Unix sockets. */
   readonly sockets: StreamSockets
+  /** Of entries with TLS: ends a socket whose peer has vanished. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly observer: EgressObserver
 }
 
@@ -53,6 +60,8 @@ export class Egress {
   readonly #perTenant = new Map<string, { connections: number; dials: number }>()
   /** This gateway's. */
   readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
+  /** Connections that came before their tenant. */
+  readonly #early = new Map<StreamSocket, { readonly tenant: string; readonly go: () => void; readonly cut: () => void }>()
   #whenEmpty: (() => void)[] = []
   /** The end of what was last asked for: entries are opened and closed by one at a time. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -99,6 +108,11 @@ export class Egress {
     })
   }
 
+  /** There may be other tenants than before. */
+  published(): void {
+    for (const { tenant, go } of Array.from(this.#early.values())) if (this.#options.isTenant(tenant)) go()
+  }
+
   /** A session of this thread's has begun. */
   began(session: ReachableFacts, open: Way['open']): void {
     this.#reach(session, { open, fields: [] }, 0)
@@ -143,6 +157,7 @@ export class Egress {
   /** Accepts nothing more; what does not end by itself in its tenant's time is cut. Resolves when no connection is left. */
   async drain(): Promise<void> {
     await this.closeOthers([])
+    this.#cutEarly()
     for (const connection of this.#connections) connection.cutAfter(this.#options.drainMs)
     if (this.#connections.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
@@ -151,6 +166,7 @@ export class Egress {
   /** Ends everything now. */
   async stop(): Promise<void> {
     await this.closeOthers([])
+    this.#cutEarly()
     for (const connection of this.#connections) connection.cut()
   }
 
@@ -162,15 +178,40 @@ export class Egress {
 
   async #open(entry: EgressEntry): Promise<EgressServer> {
     return await EgressServer.open(entry, this.#options.sockets, {
-      accepted: (socket, { tenant, stranger }) => this.#accepted(socket, tenant, stranger),
+      accepted: (socket, { tenant, stranger }) => {
+        const isEarly = entry.kind === 'socket' && tenant !== undefined && !this.#options.isTenant(tenant) && this.#early.size < egressLimits.tenantWaitsMax
+        if (isEarly) this.#wait(socket, tenant)
+        else this.#accepted(socket, tenant, stranger)
+      },
       refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
+      connected: this.#options.watchPeer,
     })
+  }
+
+  /** What it says stays in the socket, and that it leaves as well. */
+  #wait(socket: StreamSocket, tenant: string): void {
+    const go = (): void => {
+      clearTimeout(timer)
+      this.#early.delete(socket)
+      this.#accepted(socket, tenant, '')
+    }
+    const timer = setTimeout(go, egressLimits.tenantMsMax)
+    const cut = (): void => {
+      clearTimeout(timer)
+      socket.reset()
+    }
+    this.#early.set(socket, { tenant, go, cut })
+  }
+
+  #cutEarly(): void {
+    for (const { cut } of this.#early.values()) cut()
+    this.#early.clear()
   }
 
   #accepted(socket: StreamSocket, claimed: string | undefined, stranger: string): void {
     const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
-    const counts = this.#countsOf(tenant ?? '')
-    if (this.#connections.size >= egressLimits.connectionsMax || counts.connections >= egressLimits.connectionsPerTenantMax) {
+    const isFull = this.#connections.size >= egressLimits.connectionsMax || (this.#perTenant.get(tenant ?? '')?.connections ?? 0) >= egressLimits.connectionsPerTenantMax
+    if (isFull) {
       this.#options.observer.egressEnded({
         tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
         attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
@@ -178,6 +219,7 @@ export class Egress {
       socket.reset()
       return
     }
+    const counts = this.#countsOf(tenant ?? '')
     counts.connections += 1
     this.#connections.add(new EgressConnection({ socket, tenant, stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}` }, this.#owner))
   }

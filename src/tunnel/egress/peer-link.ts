@@ -23,7 +23,8 @@ export interface PeerLinkOptions {
   readonly own: OwnIdentity
   readonly peer: PeerGateway
   /** Its listeners know the tunnel by this name. */
-  readonly tunnelHostname: string
+  /** Asked at each try. */
+  readonly tunnelHostname: () => string
   readonly budget: WindowBudget
   /** It is up, or it is not, and why: once for each stretch. */
   readonly changed: (why: string | undefined) => void
@@ -63,7 +64,8 @@ export class PeerLink {
   }
 
   async #connect(): Promise<void> {
-    const { own, peer, tunnelHostname } = this.#options
+    const { own, peer } = this.#options
+    const tunnelHostname = this.#options.tunnelHostname()
     const title = `gateway ${peer.id}`
     const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(connectMsMax)])
     try {

@@ -44,6 +44,7 @@ interface Known {
 
 export class Peers {
   readonly #options: PeersOptions
+  #tunnelHostname: string
   readonly #gateways = new Map<string, Known>()
   readonly #waiting = new Map<string, PeerGateway>()
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
@@ -51,12 +52,18 @@ export class Peers {
 
   constructor(options: PeersOptions) {
     this.#options = options
+    this.#tunnelHostname = options.tunnelHostname
     this.#webSockets.on('headers', (headers, request) => headers.push(`Sluice-Proof: ${this.#proofs.get(request) ?? ''}`))
+  }
+
+  /** For links from now on. */
+  setTunnelHostname(hostname: string): void {
+    this.#tunnelHostname = hostname
   }
 
   /** It is in the store, perhaps again. */
   seen(gateway: PeerGateway): void {
-    const { own, tunnelHostname, budget, linkChanged } = this.#options
+    const { own, budget, linkChanged } = this.#options
     const known = this.#gateways.get(gateway.id)
     if (known !== undefined && isSame(known.gateway, gateway)) {
       clearInterval(known.leaving)
@@ -70,7 +77,7 @@ export class Peers {
       return
     }
     this.#waiting.delete(gateway.id)
-    const link = new PeerLink({ own, peer: gateway, tunnelHostname, budget, changed: (why) => linkChanged(gateway.id, why) })
+    const link = new PeerLink({ own, peer: gateway, tunnelHostname: () => this.#tunnelHostname, budget, changed: (why) => linkChanged(gateway.id, why) })
     this.#gateways.set(gateway.id, { gateway, link, from: new Set(), leaving: undefined })
   }
 

@@ -10,11 +10,18 @@ import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts
 /** Of silence, before an API server is asked whether it is there. */
 const keepAliveSeconds = 5
 
+/** Of our own process or machine: they say nothing of the endpoint. */
+const ownFaults: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EAGAIN'])
+
 export interface DialOptions {
   readonly sockets: StreamSockets
   readonly tenant: TenantPolicy
   /** The client's address, as schedulers know it. */
   readonly source: string
+  /** Whether another endpoint may be dialled, once one has failed. */
+  readonly mayRetry: () => boolean
+  /** At each attempt. */
+  readonly dialling: (endpoint: Endpoint) => void
   /** What the endpoint is sent before anything else. */
   readonly first: Uint8Array | undefined
   /** Once: it has failed or was abandoned, or its connection has ended. */
@@ -44,15 +51,21 @@ export class Dial implements DialUnderWay {
   }
 
   #next(): void {
-    const { sockets, tenant: { scheduler, active, attemptsMax, connectTimeoutMs }, source, left } = this.#options
+    const { sockets, tenant: { scheduler, active, attemptsMax, connectTimeoutMs }, source, mayRetry, dialling, left } = this.#options
     const endpoint = this.#tried.length < attemptsMax ? scheduler.pick(this.#tried, source) : undefined
     if (endpoint === undefined) {
       left()
       this.#result.failed(this.#failure)
       return
     }
+    if (this.#tried.length > 0 && !mayRetry()) {
+      left()
+      this.#result.failed({ ...this.#failure, detail: `retry-budget: ${this.#failure.detail}` })
+      return
+    }
     this.#tried = [...this.#tried, endpoint]
     this.#endpoint = endpoint
+    dialling(endpoint)
     active.began(endpoint)
     this.#timer = setTimeout(() => this.#failed(504, `no answer in ${connectTimeoutMs} ms`), connectTimeoutMs)
     const result = { connected: (socket: StreamSocket) => this.#connected(socket, endpoint), failed: (code: string) => this.#failed(502, code) }
@@ -66,6 +79,7 @@ export class Dial implements DialUnderWay {
   }
 
   #failed(status: DialFailure['status'], detail: string): void {
+    if (this.#endpoint !== undefined && (status === 504 || !ownFaults.has(detail))) this.#options.tenant.active.failed(this.#endpoint, 'dial')
     this.#failure = { status, detail: `${this.#endpoint?.name}: ${detail}` }
     this.#leave()
     this.#next()

@@ -4,18 +4,16 @@ import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
 import type { Admission } from '../../core/limit/admission.ts'
-import { noHold } from '../../core/limit/holds.ts'
+import type { Slots } from '../../core/live/slots.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { encodeProxyHeader } from '../../core/proxy-protocol/encode.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
-import { DialledStream, type StreamDialler } from '../dialled-stream.ts'
-import { Dial } from './dial.ts'
+import { AgentStream, type AgentSession } from './agent-stream.ts'
 import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
 
 export interface GatewaySessionOptions {
@@ -31,6 +29,8 @@ export interface GatewaySessionOptions {
   readonly gateway: SocketAddress
   readonly tenant: () => TenantPolicy | undefined
   readonly admission: Admission | undefined
+  /** Of this thread's sessions. */
+  readonly streams: Slots<AgentStream>
   readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
 }
@@ -41,29 +41,16 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, sockets, agent, gateway, tenant, admission, observer, ended }: GatewaySessionOptions) {
+  constructor({ facts, announcement, socket, raw, budget, sockets, agent, gateway, tenant, admission, streams, observer, ended }: GatewaySessionOptions) {
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
-    const dialler: StreamDialler = {
-      tellsWhy: false,
-      // To its tenant's API server, whatever it asks for.
-      dial: (_target, result) => {
-        const policy = tenant()
-        const hold = policy === undefined ? 'its tenant is no longer in the configuration' : admission?.stream(policy, agent.address) ?? noHold
-        if (policy === undefined || typeof hold === 'string') {
-          result.failed({ status: 503, detail: String(hold) })
-          return undefined
-        }
-        return new Dial({ sockets, tenant: policy, source: agent.address, first: proxyHeader(policy, agent, gateway), left: () => admission?.leave(hold) }, result)
-      },
-      ended: (record) => observer.streamEnded(this.#facts, record),
-    }
+    const session: AgentSession = { facts, sockets, agent, gateway, tenant, admission, streams, observer }
     this.link = new MuxLink({
       role: 'server',
       wire: webSocketWire(socket, raw, 'server'),
       budget,
-      opened: (stream) => new DialledStream(stream, dialler),
+      opened: (stream) => new AgentStream(stream, session).handler,
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
       ended: (end) => {
@@ -105,8 +92,4 @@ export class GatewaySession {
   close(detail: string): void {
     this.link.closed(detail)
   }
-}
-
-function proxyHeader({ sendProxyProtocol: version }: TenantPolicy, source: SocketAddress, destination: SocketAddress): Uint8Array | undefined {
-  return version === undefined ? undefined : encodeProxyHeader({ version, source, destination })
 }

@@ -15,6 +15,9 @@ import type { Admission as NodeAdmission, Claim } from '../../core/identity/admi
 import type { Admission } from '../../core/limit/admission.ts'
 import type { SharedPace } from '../../core/limit/shared-pace.ts'
 import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
+import { ConnectionMatcher, scanSlots, type ConnectionRef, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
+import { Slots } from '../../core/live/slots.ts'
+import { drainDeadlineMs } from '../../core/live/spread.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -28,6 +31,7 @@ import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession } from './gateway-session.ts'
 import { Handshakes } from './handshakes.ts'
+import type { AgentStream } from './agent-stream.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { announcementFaults, announcementIn, without, type RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
@@ -89,6 +93,8 @@ export interface TunnelGatewayOptions {
   readonly isRevoked: (keyId: string) => Promise<boolean>
   /** Of streams to API servers; absent: there are no limits. */
   readonly admission?: Admission
+  /** Ends a socket, to an API server or of one, whose peer has vanished; absent: the system does, much later where bytes are in flight. */
+  readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly observer: TunnelObserver
   /** How this thread picks endpoints, and counts its connections to them. */
   readonly scheduling?: SnapshotChangeOptions
@@ -103,8 +109,10 @@ export class TunnelGateway {
   #server: Server
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #sessions = new SessionRegistry<GatewaySession>()
+  readonly #streams = new Slots<AgentStream>()
   #gateways: readonly string[]
   #begun = 0
+  #sentAway = 0
   /** Of sessions that have ended. */
   readonly #ended = createMuxCounters()
   #handshakesRefused = 0
@@ -200,13 +208,30 @@ export class TunnelGateway {
     for (const session of this.#sessions.of(keyId)) session.close('the node has been revoked')
   }
 
+  /** Streams of agents, as connections of their tenants. */
+  scan(request: ScanRequest): Scan {
+    const matcher = new ConnectionMatcher(request.query)
+    return scanSlots(request, this.#streams.used, (slot) => {
+      const stream = this.#streams.at(slot)
+      return stream !== undefined && matcher.matches(stream.candidate) ? stream.live(slot) : undefined
+    })
+  }
+
+  /** @returns how many of them there were still */
+  close(refs: readonly ConnectionRef[]): number {
+    return refs.filter(({ slot, id }) => {
+      const stream = this.#streams.at(slot)
+      return stream?.id === id && stream.close()
+    }).length
+  }
+
   /** Ends one session, if it is still there. */
   closeSession({ keyId, id, detail }: { readonly keyId: string; readonly id: string; readonly detail: string }): void {
     this.#sessions.of(keyId).find(({ facts }) => facts.id === id)?.close(detail)
   }
 
   /**
-   * Agents are told to go elsewhere. A session ends with its last stream, or at its tenant's `timeouts.drain`; resolves when none
+   * Agents are told to go elsewhere. A session ends with its last stream, or in the second half of its tenant's `timeouts.drain`; resolves when none
    * is left.
    */
   async drain(): Promise<void> {
@@ -304,6 +329,7 @@ export class TunnelGateway {
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       admission: this.#options.admission,
+      streams: this.#streams,
       ended: (ended) => {
         this.#sessions.remove(ended)
         egress.gone(facts.id)
@@ -353,7 +379,7 @@ export class TunnelGateway {
     session.goAway()
     this.#options.egress.gone(session.facts.id)
     this.#options.observer.sessionLeaving(session.facts)
-    const timer = setTimeout(() => session.close('the time to drain is over'), this.drainMs(session.facts.tenant))
+    const timer = setTimeout(() => session.close('the time to drain is over'), drainDeadlineMs(0, ++this.#sentAway, { drainTimeoutMs: this.drainMs(session.facts.tenant) }))
     timer.unref()
   }
 

@@ -4,6 +4,7 @@
 
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
+import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
@@ -31,14 +32,15 @@ export class TunnelSide {
 
   constructor(options: TunnelSideOptions) {
     this.#options = options
-    const { budget, sockets, observer, peering } = options
-    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, observer })
+    const { budget, sockets, observer, peering, watchPeer } = options
+    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, watchPeer, observer })
     this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream, 'gateway'), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
     this.#gateway = new TunnelGateway({ ...options, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
   }
 
   publish(change: SnapshotChange): void {
     this.#gateway.publish(change)
+    this.#egress.published()
   }
 
   setCertificate(certificate: Certificate): void {
@@ -49,6 +51,11 @@ export class TunnelSide {
     this.#gateway.setGateways(gateways)
   }
 
+  /** That other gateways are asked for, by links from now on. */
+  setTunnelHostname(hostname: string): void {
+    this.#peers?.setTunnelHostname(hostname)
+  }
+
   /** As `TunnelGateway.take`. */
   take(socket: Socket): void {
     this.#gateway.take(socket)
@@ -56,6 +63,14 @@ export class TunnelSide {
 
   revoke(keyId: string): void {
     this.#gateway.revoke(keyId)
+  }
+
+  scan(request: ScanRequest): Scan {
+    return this.#gateway.scan(request)
+  }
+
+  close(refs: readonly ConnectionRef[]): number {
+    return this.#gateway.close(refs)
   }
 
   closeSession(session: Parameters<TunnelGateway['closeSession']>[0]): void {

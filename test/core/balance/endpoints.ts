@@ -1,6 +1,7 @@
 // Endpoints a, b, c, … by their weights, and counts of their connections that a test sets.
 
 import type { ActiveCounts } from '../../../src/core/balance/active-counts.ts'
+import type { EndpointStates } from '../../../src/core/balance/endpoint-states.ts'
 import type { Endpoint } from '../../../src/core/balance/endpoint.ts'
 import type { Scheduler } from '../../../src/core/balance/scheduler.ts'
 
@@ -47,5 +48,22 @@ export class Counts implements ActiveCounts {
 
   ended({ row = 0 }: Endpoint): void {
     this.rows[row] = (this.rows[row] ?? 0) - 1
+  }
+
+  failed(): void {
+    throw new Error('a scheduler tells of no dials')
+  }
+}
+
+/** By row, as `Counts`. */
+export class States implements EndpointStates {
+  readonly rows: number[]
+
+  constructor(rows: readonly number[] = []) {
+    this.rows = [...rows]
+  }
+
+  of({ row = 0 }: Endpoint): number {
+    return this.rows[row] ?? 0
   }
 }

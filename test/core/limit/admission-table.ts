@@ -3,7 +3,7 @@
 import { Admission } from '../../../src/core/limit/admission.ts'
 import { admissionFigures, createAdmissionTables, type AdmissionFigures, type AdmissionTables } from '../../../src/core/limit/admission-tables.ts'
 import { countedLimits, type ListenerLimits, type TenantLimits } from '../../../src/core/limit/limits.ts'
-import { SourceKey } from '../../../src/core/limit/source-key.ts'
+import { SourceKey } from '../../../src/core/net/source-key.ts'
 import type { ListenerPolicy, TenantPolicy } from '../../../src/core/snapshot.ts'
 import { snapshotOf, tenant } from '../../support/config.ts'
 

@@ -166,6 +166,21 @@ void test('in a storm tenants with few connections go first, and all go again wh
   t.equal(counts.largeRefused, before)
 })
 
+void test('in a storm connections are left in the queue while the pace would refuse some, and the last in it does not wait for too long', async (t) => {
+  const { threads: [admission, other], clock } = table({ threads: 2 })
+  t.same([admission?.isPaced, admission?.holdsBack(1)], [false, false], 'no pace')
+  admission?.publish({ rate: { perSecond: 100, burst: 20 } })
+  other?.publish({ rate: { perSecond: 100, burst: 20 } })
+  const enter = (row: number): boolean => admission?.tenant(Number(admission.accept(listenerWith(), source(here))), tenantWith(row), here) === undefined
+  for (let row = 0; row < 10; row++) t.same([admission?.holdsBack(1), enter(row)], [false, true])
+  t.ok(enter(10), 'the half that is for the first of a tenant has begun')
+  t.ok(admission?.holdsBack(1))
+  t.ok(other?.holdsBack(1), 'all threads have one pace')
+  for (const [queued, expected] of [[0, false], [99, true], [100, false], [4_096, false]] as const) t.equal(admission?.holdsBack(queued), expected, `${queued} in each of two queues, at 100 a second`)
+  clock.ms += 20
+  t.notOk(admission?.holdsBack(1))
+})
+
 void test('what a thread had that died is given back, and its number can be used again', async (t) => {
   const { tables, threads: [dead, alive], figures } = table({ threads: 2 })
   const [listener, acme] = [listenerWith({ connectionsPerSourceMax: 3 }), tenantWith(1, { connectionsMax: 3, connectionsPerSourceMax: 3 })]

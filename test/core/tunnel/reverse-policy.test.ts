@@ -107,6 +107,16 @@ void test('nothing is allowed where nothing is listed, and names are not even re
   t.end()
 })
 
+void test('where only the node itself is allowed, only its own name is resolved, in any form', (t) => {
+  const its = policyOf([{ kind: 'node', ports: kubelet }])
+  t.same(its.asked('worker-1.corp.example', 10_250), { kind: 'resolve', name: 'worker-1.corp.example' })
+  for (const host of ['secret.attacker.example', 'worker-10', 'worker-10.corp.example', 'my-worker-1', 'corp.example']) t.match(its.asked(host, 10_250), { kind: 'refused', why: `${host}, port 10250: not in reverse.allow` })
+  const long = policyOf([{ kind: 'node', ports: kubelet }], { ...node, name: 'worker-1.corp.example' })
+  t.same(long.asked('worker-1', 10_250), { kind: 'resolve', name: 'worker-1' })
+  t.match(long.asked('worker', 10_250), { kind: 'refused' })
+  t.end()
+})
+
 void test('an entry that is no network is a bug of who has read the configuration', (t) => {
   t.throws(() => policyOf([{ kind: 'cidr', cidr: '10.0.0.1/8', ports: anyPort }]), /^bug: 10\.0\.0\.1\/8/)
   t.end()

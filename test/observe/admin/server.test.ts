@@ -15,15 +15,15 @@ interface Started {
 
 async function start(t: Test, sources: Partial<AdminSources> = {}, limits: Partial<AdminLimits> = {}): Promise<Started> {
   const failures: string[] = []
-  const server = createAdminServer({
+  const server = createAdminServer({ kind: 'address', address: { address: '127.0.0.1', port: 0 } }, {
     readyWhen: 'always',
     readiness: () => ({ kind: 'ready' }),
-    page: { path: '/v1/snapshot', summary: 'a page', answer: () => ({ version: 3 }) },
+    routes: [{ method: 'GET', path: '/v1/snapshot', access: 'guarded', summary: 'a page', answer: () => ({ status: 200, value: { version: 3 } }) }],
     metrics: { contentType: 'text/plain; version=0.0.4; charset=utf-8', text: async () => await Promise.resolve('up 1\n') },
     failed: (error, context) => failures.push(`${context}: ${error.message}`),
     ...sources,
   }, limits)
-  const { port } = await server.listen({ address: '127.0.0.1', port: 0 })
+  const { port = 0 } = await server.listen() ?? {}
   t.teardown(async () => await server.close())
   return { url: `http://127.0.0.1:${port}`, port, failures, close: async () => await server.close() }
 }
@@ -103,8 +103,8 @@ void test('an address that is taken rejects with the system’s error', async (t
   const unasked = (): never => {
     throw new Error('asked of a server that never listened')
   }
-  const second = createAdminServer({ readyWhen: '', readiness: unasked, page: { path: '/v1/nothing', summary: '', answer: unasked }, metrics: { contentType: '', text: unasked }, failed: unasked })
-  await t.rejects(second.listen({ address: '127.0.0.1', port }), { code: 'EADDRINUSE' })
+  const second = createAdminServer({ kind: 'address', address: { address: '127.0.0.1', port } }, { readyWhen: '', readiness: unasked, routes: [], metrics: { contentType: '', text: unasked }, failed: unasked })
+  await t.rejects(second.listen(), { code: 'EADDRINUSE' })
   await second.close()
 })
 

@@ -27,6 +27,16 @@ async function attempts(t: Test, port: number, count: number): Promise<readonly 
   }))
 }
 
+void test('a storm that is faster than the process’s pace waits in the queue, and nobody in it is refused', async (t) => {
+  const echo = await startEcho(t)
+  const [perSecond, burst] = [100, 40]
+  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(echo.port)])], limits: { rate: { perSecond, burst } } })
+  const all = await attempts(t, relay.port, burst + 8)
+  t.ok(all.every(({ isAnswered }) => isAnswered))
+  t.ok(Number(relay.driver.counters().pacedAccepts) > 0)
+  t.same(relay.records, [])
+})
+
 for (const [what, options] of [
   ['a tenant’s', { tenantLimits: { connectionsMax: 5 } }],
   ['a tenant’s source’s', { tenantLimits: { connectionsPerSourceMax: 5 } }],

@@ -1,5 +1,4 @@
-// What it does to sockets, and when; that hosts which vanish are noticed is a rule of test/compliance/, but for one with bytes
-// in flight: the Node driver can't tell.
+// What it does to sockets, and when; that hosts which vanish are noticed is a rule of test/compliance/.
 
 import { test } from '../../support/linux-only.ts'
 import type { Test } from 'tap'
@@ -7,13 +6,6 @@ import { ConnectionTable } from '../../../src/relay/linux/connection-table.ts'
 import { createDescriptors, descriptorsIn } from '../../../src/relay/linux/descriptors.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
 import { PeerWatch } from '../../../src/relay/linux/peer-watch.ts'
-import { cannotMakeHosts, startVanishingHost } from '../../compliance/vanished-host.ts'
-import { buildClientHello } from '../../core/tls/hello-builder.ts'
-import { endpoint, tenant } from '../../support/config.ts'
-import { startLinuxRelay } from '../../support/linux-driver.ts'
-import { dial, readBytes, readToEnd } from '../../support/sockets.ts'
-
-const hello = buildClientHello({ serverName: 'acme.example.test' })
 
 function idleSlot(t: Test): { watch: PeerWatch; clock: { nowMs: number }; fd: number } {
   const table = new ConnectionTable(descriptorsIn(createDescriptors(1), 1).connections)
@@ -39,17 +31,6 @@ void test('a connection that ends soon costs no look; later its sockets probe, a
   t.equal(watch.look(0), -1)
   t.equal(keepalive(), 1)
   t.equal(libc.getIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPINTVL), 1)
-  t.ok(libc.getIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPIDLE) + libc.getIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPCNT) <= 15, 'noticed in seconds')
+  t.ok(libc.getIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPIDLE) + libc.getIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPCNT) <= 13, 'with the second before, and what the system’s timers take, within 15 s')
   t.ok(watch.nextLookMs(0) >= first + 1_000)
-})
-
-void test('an API server whose host vanishes with bytes in flight is noticed', { skip: cannotMakeHosts() ?? false }, async (t) => {
-  const host = await startVanishingHost(t)
-  const relay = await startLinuxRelay(t, { tenants: [tenant('acme', [endpoint(host.port, { address: host.address })])] })
-  const client = await dial(t, relay.port, hello)
-  await readBytes(client, hello.length)
-  host.vanish()
-  client.write('nobody acknowledges this')
-  t.match(await readToEnd(client), { how: 'ECONNRESET' })
-  t.match(await relay.record(0), { reason: 'upstream-unresponsive', closedBy: 'upstream' })
 })

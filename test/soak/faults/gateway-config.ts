@@ -7,6 +7,7 @@ export interface ConfigFacts {
   readonly adminPort: number
   /** Absent: the key is left out. */
   readonly driver: string | undefined
+  readonly kernelLane: string | undefined
   readonly unresponsiveEndpoint: string
   /** Volatile tenants that are not in it. */
   readonly absent: ReadonlySet<string>
@@ -16,15 +17,17 @@ export interface ConfigFacts {
 /** Tenants whom nobody asks for, so that a reload has work to do. */
 const bystanders = 300
 
-export function gatewayConfig({ port, adminPort, driver, unresponsiveEndpoint, absent, generation }: ConfigFacts): string {
+export function gatewayConfig({ port, adminPort, driver, kernelLane, unresponsiveEndpoint, absent, generation }: ConfigFacts): string {
   const endpointText = (endpoint: EndpointKind): string =>
     endpoint === 'refusing' ? refusingEndpoint : endpoint === 'unresponsive' ? unresponsiveEndpoint : `${backendAddress(endpoint)}:${backendPort}`
   const present = tenants.filter(({ name }) => !absent.has(name)).map(({ name, endpoints }) =>
     `  - { name: ${name}, hostnames: [${serverNameOf(name)}], apiServer: { endpoints: [${endpoints.map(endpointText).join(', ')}] } }\n`)
   const others = Array.from({ length: bystanders }, (_, index) =>
     `  - { name: other${index}, hostnames: [${serverNameOf(`other${index}`)}], apiServer: { endpoints: [127.0.0.1:${1_024 + ((index + generation) % 30_000)}] } }\n`)
+  const relay = [...(driver === undefined ? [] : [`driver: ${driver}`]), ...(kernelLane === undefined ? [] : [`kernelLane: ${kernelLane}`])].join(', ')
   return `listeners: [{ address: 127.0.0.1:${port} }]
-${driver === undefined ? '' : `relay: { driver: ${driver} }\n`}defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3 } }
+relay: { ${relay} }
+defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3 } }
 tenants:
 ${present.join('')}${others.join('')}admin: { address: 127.0.0.1:${adminPort} }
 `

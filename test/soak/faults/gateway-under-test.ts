@@ -28,6 +28,7 @@ export interface GatewaySample {
 export interface GatewayTestOptions {
   readonly directory: string
   readonly driver: string | undefined
+  readonly kernelLane: string | undefined
   /** ADDRESS:PORT of a backlog that is full. */
   readonly unresponsiveEndpoint: string
 }
@@ -47,11 +48,11 @@ export class GatewayUnderTest {
     this.#writeConfig = writeConfig
   }
 
-  static async start({ directory, driver, unresponsiveEndpoint }: GatewayTestOptions): Promise<GatewayUnderTest> {
+  static async start({ directory, driver, kernelLane, unresponsiveEndpoint }: GatewayTestOptions): Promise<GatewayUnderTest> {
     const [port, adminPort, configFile] = [await freePort(), await freePort(), join(directory, 'sluice.yaml')]
     let generation = 0
     const writeConfig = async (absent: ReadonlySet<string>): Promise<void> => {
-      await writeWhole(configFile, gatewayConfig({ port, adminPort, driver, unresponsiveEndpoint, absent, generation: generation++ }))
+      await writeWhole(configFile, gatewayConfig({ port, adminPort, driver, kernelLane, unresponsiveEndpoint, absent, generation: generation++ }))
     }
     await writeConfig(new Set())
     const process_ = new LabProcess({ name: 'gateway', executable: '/usr/bin/env', arguments_: ['SLUICE_DEBUG=1', process.execPath, mainFile, 'gateway', '--config', configFile], directory })

@@ -27,6 +27,7 @@ export interface FaultsOptions {
   readonly connectionsMax: number
   /** Absent: the configuration does not say. */
   readonly driver?: string
+  readonly kernelLane?: string
   readonly progress: (line: string) => void
 }
 
@@ -75,7 +76,7 @@ class Run {
   }
 
   async report(): Promise<FaultsReport> {
-    const { seconds, seed, rate, connectionsMax, driver } = this.#options
+    const { seconds, seed, rate, connectionsMax, driver, kernelLane } = this.#options
     const [gateway, backends] = await Promise.all([this.#startGateway(), this.#startBackends()])
     // What is needed only once is there after a first reload.
     await gateway.reload(new Set())
@@ -97,7 +98,7 @@ class Run {
     if (memory.violation !== undefined) this.#trouble.push(memory.violation)
     return {
       seed, before, after, outcomes, pauses, memory, cores, exitMs,
-      driver: driver ?? 'by default',
+      driver: `${driver ?? 'by default'}${kernelLane === undefined ? '' : `, kernel lane ${kernelLane}`}`,
       seconds: (performance.now() - this.#startMs) / 1_000,
       connections: this.#ledger.connections,
       verdicts: this.#ledger.verdicts,
@@ -115,7 +116,7 @@ class Run {
 
   async #startGateway(): Promise<GatewayUnderTest> {
     const unresponsive = await unresponsivePort({ teardown: (run) => void this.#teardowns.push(run) })
-    const gateway = await GatewayUnderTest.start({ directory: this.#directory, driver: this.#options.driver, unresponsiveEndpoint: `127.0.0.1:${unresponsive}` })
+    const gateway = await GatewayUnderTest.start({ directory: this.#directory, driver: this.#options.driver, kernelLane: this.#options.kernelLane, unresponsiveEndpoint: `127.0.0.1:${unresponsive}` })
     this.#teardowns.push(async () => await gateway.kill())
     return gateway
   }

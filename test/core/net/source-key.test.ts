@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { sourceKey } from '../../../src/core/balance/source-key.ts'
 import { formatIpAddress, ipAddressOf } from '../../../src/core/net/ip-address.ts'
+import { sourceHash, SourceKey } from '../../../src/core/net/source-key.ts'
 
 void test('addresses of one /64 are one client, and others are others', async (t) => {
   for (const [left, right, same] of [
@@ -16,7 +16,11 @@ void test('addresses of one /64 are one client, and others are others', async (t
     ['::1', '1::', false],
     ['0:1::', '1::', false],
     ['1::', '0:0:0:1::', false],
-  ] as const) t.equal(sourceKey(left) === sourceKey(right), same, `${left} ${right}`)
+  ] as const) {
+    t.equal(sourceHash(left) === sourceHash(right), same, `${left} ${right}`)
+    const [one, other] = [new SourceKey().setText(left), new SourceKey().setText(right)]
+    t.equal(one.isIpv6 === other.isIpv6 && one.high === other.high && one.low === other.low, same, `${left} ${right}, exactly`)
+  }
 })
 
 void test('the text of an address does not matter, only its first 64 bits', async () => {
@@ -24,6 +28,6 @@ void test('the text of an address does not matter, only its first 64 bits', asyn
   fc.assert(fc.property(bytes, bytes, bytes, (network, one, other) => {
     fc.pre(network.some((byte) => byte !== 0))
     const address = (host: Uint8Array): string => formatIpAddress(ipAddressOf(Uint8Array.from([...network, ...host])))
-    return sourceKey(address(one)) === sourceKey(address(other))
+    return sourceHash(address(one)) === sourceHash(address(other))
   }))
 })

@@ -1,0 +1,115 @@
+// The gateway's endpoints: who checks them, who is told, and for who operates it what state each is in and why, and a say in it.
+//
+//   threads that dial ── failed dials ──▶ ┌───────────┐ ── targets, failed dials ──▶ health thread
+//   threads that pick ◀── states ──────── │ this      │ ◀── what checks found ────────┘
+//   operator ── setState, list ─────────▶ └───────────┘ ── metrics, log
+
+import type { ActiveCells } from '../core/balance/active-counts.ts'
+import { DialFailureReader } from '../core/balance/dial-failures.ts'
+import { EndpointRegister, type EndpointFigures, type EndpointPlace, type EndpointState, type EndpointStatus } from '../core/balance/endpoint-register.ts'
+import { formatSocketAddress } from '../core/net/socket-address.ts'
+import type { SnapshotChange } from '../core/snapshot.ts'
+import { EndpointMetrics, type EndpointTransition } from '../observe/endpoint-metrics.ts'
+import type { Logger } from '../observe/log.ts'
+import type { Metrics } from '../observe/metrics.ts'
+import { HealthThread } from './health-thread.ts'
+import type { FromHealthThread } from './health-worker.ts'
+
+/** Between looks at the dials that failed. */
+const dialsReadMs = 50
+
+export class GatewayEndpoints {
+  readonly #register: EndpointRegister
+  readonly #logger: Logger
+  readonly #metrics: EndpointMetrics
+  readonly #thread: HealthThread
+  readonly #dialFailures: DialFailureReader
+  readonly #timer: NodeJS.Timeout
+  #unchecked = 0
+
+  constructor({ cells, logger, metrics, folder }: { readonly cells: ActiveCells; readonly logger: Logger; readonly metrics: Metrics; readonly folder: string }) {
+    this.#register = new EndpointRegister(cells)
+    this.#logger = logger
+    this.#metrics = new EndpointMetrics({ registry: metrics.registry, logger, figures: () => this.figures(), unchecked: () => this.#unchecked })
+    this.#thread = new HealthThread({ folder, received: (message) => this.#received(message), died: (error) => this.#metrics.threadDied(error) })
+    this.#dialFailures = new DialFailureReader(cells.dialFailures)
+    this.#timer = setInterval(() => this.#readDials(), dialsReadMs).unref()
+  }
+
+  /** Of an address, a port or a tenant alone; absent: of all. @param max the first ones, in the order of their names */
+  list(place: Partial<EndpointPlace> = {}, max = Infinity): EndpointStatus[] {
+    return this.#register.list(place, max)
+  }
+
+  /** As `EndpointRegister.page`. */
+  page(...asked: Parameters<EndpointRegister['page']>): ReturnType<EndpointRegister['page']> {
+    return this.#register.page(...asked)
+  }
+
+  figures(): EndpointFigures {
+    return this.#register.figures()
+  }
+
+  /**
+   * ready: whatever its checks say · draining, down: no new connection in any thread from now on, and those that it has stay · undefined:
+   * as its checks say. It holds over reloads, until the process ends.
+   * @returns how many tenants' endpoints there are; 0: none, and nothing is kept
+   * @throws {OperatorStatesFullError}
+   */
+  setState(place: EndpointPlace, state: EndpointState | undefined): number {
+    const endpoints = this.#register.setOperatorState(place, state)
+    const { tenant, address, port } = place
+    if (endpoints > 0) this.#logger.info({ endpoint: port === undefined ? address : formatSocketAddress({ address, port }), ...(tenant === undefined ? {} : { tenant }), state: state ?? 'as checked', endpoints }, 'the operator has set an endpoint’s state')
+    this.#tellPanic()
+    return endpoints
+  }
+
+  /** Before the change, which has its rows, is published. */
+  update(change: SnapshotChange): void {
+    this.#thread.change(this.#register.update(change, Date.now()))
+    this.#tellPanic()
+  }
+
+  /** The thread that checks throws as a bug would, to see what happens then. */
+  crashThread(): void {
+    this.#thread.crash()
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#thread.close()
+  }
+
+  #received({ updates, made, unchecked }: FromHealthThread): void {
+    this.#unchecked = unchecked
+    for (const { kind, result, count } of made) this.#metrics.checksMade(kind, result, count)
+    const transitions: EndpointTransition[] = []
+    const nowMs = Date.now()
+    for (const { id, isDown, parts, why, transition } of updates) {
+      const target = this.#register.setHealth(id, { isDown, parts, why }, nowMs)
+      if (target === undefined || transition === undefined) continue
+      transitions.push({ endpoint: target.name, address: target.address, tenants: target.tenants, to: isDown ? 'down' : 'ready', cause: transition, why })
+    }
+    if (transitions.length > 0) this.#metrics.changed(transitions)
+    this.#tellPanic()
+  }
+
+  #readDials(): void {
+    const failures = this.#dialFailures.take()
+    for (const how of ['dial', 'answer'] as const) {
+      const ids = new Set<number>()
+      for (const row of failures[how]) {
+        const id = this.#register.targetOf(row)
+        if (id !== undefined) ids.add(id)
+      }
+      if (ids.size === 0) continue
+      this.#metrics.clientsFailed(how, ids.size)
+      this.#thread.clientsFailed([...ids], how)
+    }
+  }
+
+  #tellPanic(): void {
+    const news = this.#register.takePanicNews()
+    if (news !== undefined) this.#metrics.panic(news)
+  }
+}

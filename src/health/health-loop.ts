@@ -1,0 +1,137 @@
+// The loop that checks: asks the monitor which checks are due, has them made, and hands on what has changed.
+//
+//   HealthMonitor ── due ──▶ Prober ── result ──▶ HealthMonitor ── updates ──▶ whoever writes states
+//
+// Checks that wait are bounded by the monitor's pace, those under way by `underWayMax`: what is over stays due.
+
+import { isIP } from 'node:net'
+import type { DialFailureKind } from '../core/balance/dial-failures.ts'
+import type { CheckTarget } from '../core/balance/endpoint-register.ts'
+import type { HealthKind } from '../core/health/health-spec.ts'
+import { HealthMonitor, type HealthUpdate } from '../core/health/health-monitor.ts'
+import type { CheckDone, CheckResult, CheckResultKind, Prober } from '../core/health/prober.ts'
+import { NodeProbes } from './node-probes.ts'
+
+/** Checks under way: with a timeout of 3 s, so many fail in as much. */
+const underWayMax = 4_096
+/** Of these, those that take TLS. */
+const nodeProbesMax = 512
+/** Between looks at checks that do not tell by themselves. */
+const pollMs = 20
+/** Due checks are begun together. */
+const turnMsMin = 20
+/** Between counts of checks where nothing else is to be told. */
+const toldMsMin = 1_000
+/** Updates handed on at once; the next ones a turn later. */
+const updatesMax = 2_000
+
+export interface ChecksMade {
+  readonly kind: HealthKind
+  readonly result: CheckResultKind
+  readonly count: number
+}
+
+export interface HealthLoopOptions {
+  /** That files' relative paths begin at. */
+  readonly folder: string
+  /** For IP addresses and kind tcp, the cheapest that there is; absent: as for the others. */
+  readonly createTcpProber?: (options: { readonly done: CheckDone; readonly nowMs: () => number }) => Prober
+  readonly updated: (updates: readonly HealthUpdate[], made: readonly ChecksMade[], unchecked: number) => void
+}
+
+export class HealthLoop {
+  readonly #monitor = new HealthMonitor({ nowMs: performance.now(), random: Math.random })
+  readonly #updated: HealthLoopOptions['updated']
+  readonly #node: NodeProbes
+  readonly #tcp: Prober
+  readonly #kinds = new Map<number, HealthKind>()
+  readonly #made = new Map<string, { readonly kind: HealthKind; readonly result: CheckResultKind; count: number }>()
+  #updates: HealthUpdate[] = []
+  #toldMs = -Infinity
+  #timer: NodeJS.Timeout | undefined
+  #timerAtMs = Infinity
+
+  constructor({ createTcpProber, updated, folder }: HealthLoopOptions) {
+    this.#updated = updated
+    const options = { done: (id: number, result: CheckResult) => this.#done(id, result), nowMs: () => performance.now() }
+    this.#node = new NodeProbes({ ...options, folder })
+    this.#tcp = createTcpProber?.(options) ?? this.#node
+  }
+
+  /** @param change `down`: of those that are added, ids of those that are known to be */
+  change({ added, removed, down = [] }: { readonly added: readonly CheckTarget[]; readonly removed: readonly number[]; readonly down?: readonly number[] }): void {
+    this.#monitor.remove(removed)
+    this.#monitor.add(added, performance.now(), new Set(down))
+    this.#turnIn(0)
+  }
+
+  clientsFailed(ids: readonly number[], kind: DialFailureKind): void {
+    const nowMs = performance.now()
+    for (const id of ids) this.#monitor.clientFailed(id, kind, nowMs)
+    this.#turnIn(0)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#timerAtMs = -Infinity
+    this.#node.close()
+    if (this.#tcp !== this.#node) this.#tcp.close()
+  }
+
+  #done(id: number, result: CheckResult): void {
+    const kind = this.#kinds.get(id)
+    this.#kinds.delete(id)
+    if (kind !== undefined) this.#count(kind, result.kind)
+    this.#monitor.checked(id, result, performance.now())
+    // Those that tell by themselves come outside of a turn.
+    this.#turnIn(turnMsMin)
+  }
+
+  #count(kind: HealthKind, result: CheckResultKind): void {
+    const key = `${kind} ${result}`
+    const made = this.#made.get(key)
+    if (made === undefined) this.#made.set(key, { kind, result, count: 1 })
+    else made.count += 1
+  }
+
+  #turn(): void {
+    this.#timerAtMs = Infinity
+    if (this.#tcp.size > 0) this.#tcp.poll?.(performance.now())
+    const nowMs = performance.now()
+    this.#monitor.grow(nowMs)
+    while (this.#tcp.size < underWayMax && this.#node.size < nodeProbesMax) {
+      const target = this.#monitor.takeDue(nowMs)
+      if (target === undefined) break
+      this.#begin(target)
+    }
+    this.#handOn()
+    const isPolled = this.#tcp.poll !== undefined && this.#tcp.size > 0
+    this.#turnIn(Math.max(turnMsMin, Math.min(isPolled ? pollMs : Infinity, this.#updates.length > 0 ? pollMs : Infinity, this.#monitor.waitMs(performance.now()))))
+  }
+
+  #begin(target: CheckTarget): void {
+    const kind = target.health?.kind ?? 'tcp'
+    this.#kinds.set(target.id, kind)
+    if (kind === 'tcp' && isIP(target.address) !== 0) this.#tcp.begin(target)
+    else this.#node.begin(target)
+  }
+
+  #handOn(): void {
+    for (const update of this.#monitor.takeUpdates()) this.#updates.push(update)
+    const nowMs = performance.now()
+    if (this.#updates.length === 0 && (this.#made.size === 0 || nowMs - this.#toldMs < toldMsMin)) return
+    this.#toldMs = nowMs
+    const updates = this.#updates.splice(0, updatesMax)
+    const made = [...this.#made.values()]
+    this.#made.clear()
+    this.#updated(updates, made, this.#monitor.figures.unchecked)
+  }
+
+  #turnIn(waitMs: number): void {
+    const atMs = performance.now() + waitMs
+    if (atMs >= this.#timerAtMs || waitMs === Infinity) return
+    clearTimeout(this.#timer)
+    this.#timerAtMs = atMs
+    this.#timer = setTimeout(() => this.#turn(), waitMs)
+  }
+}

@@ -1,0 +1,122 @@
+// The program that moves bytes from one socket to the other inside the kernel: run for each packet of a socket that is in
+// the lane, under that socket's lock. In C it would be:
+//
+//   struct used  { __u32 redirected, passed, stopped, messages; };   // by token; the program alone writes it, while a socket is in the lane
+//   struct grant { __u32 budget, notice; };                          // by token; user space alone writes it
+//   // lanes: cookie → token · peers: token → socket · notices: a ring of tokens for user space
+//   int verdict(struct __sk_buff *skb) {
+//     if (skb->len == 0) return SK_DROP;                             // FIN alone: the socket's state has told it already
+//     __u64 cookie = get_socket_cookie(skb);
+//     __u32 *token = lookup(lanes, cookie); …                        // not ours: SK_PASS
+//     __s32 left = grant->budget - used->redirected;
+//     if (used->stopped || left < skb->len || redirect_map(skb, peers, *token ^ 1, 0) != SK_PASS) {
+//       used->passed += skb->len;                                    // to the socket's own queue, whose window holds the sender
+//       if (!used->stopped) { used->stopped = 1; tell(*token); }
+//       return SK_PASS;
+//     }
+//     used->redirected += skb->len; used->messages += 1;
+//     if (left >= grant->notice && left - skb->len < grant->notice) tell(*token);
+//     return SK_PASS;                                                // redirected
+//   }
+//
+// Numbers are 32 bits and go round: user space compares them by their difference. `stopped` is what keeps the order: once
+// one packet went to the socket's own queue all that follow it do, until user space has emptied that and taken the socket
+// out. The cookie names a socket whatever its address family, and for longer than its descriptor's number does.
+
+import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, label, load32, loadMap, move, store32, store64, subtract32, xor32 } from './assembler.ts'
+
+/** <linux/bpf.h> */
+const helper = { mapLookup: 1, getSocketCookie: 46, redirectMap: 52, ringbufOutput: 130 } as const
+const SK_DROP = 0
+const SK_PASS = 1
+/** In struct __sk_buff. */
+const skbLength = 0
+
+/** Offsets, in bytes. */
+export const usedAt = { redirected: 0, passed: 4, stopped: 8, messages: 12, bytes: 16 } as const
+export const grantAt = { budget: 0, notice: 4, bytes: 8 } as const
+
+/** On the stack. */
+const [cookie, token, before, notice] = [-8, -12, -16, -20]
+
+export interface ProgramMaps {
+  readonly lanes: number
+  readonly used: number
+  readonly grants: number
+  readonly peers: number
+  readonly notices: number
+}
+
+/** @param maps descriptors */
+export function laneProgram(maps: ProgramMaps): Uint8Array {
+  return assemble([
+    move('r6', 'r1'),
+    load32('r8', 'r6', skbLength),
+    jumpIf('r8', '==', 0, 'drop'),
+    move('r1', 'r6'),
+    call(helper.getSocketCookie),
+    store64('r10', cookie, 'r0'),
+    ...lookup(maps.lanes, cookie),
+    load32('r9', 'r0', 0),
+    store32('r10', token, 'r9'),
+    ...lookup(maps.used, token),
+    move('r7', 'r0'),
+    ...lookup(maps.grants, token),
+
+    load32('r1', 'r7', usedAt.stopped),
+    jumpIf('r1', '!=', 0, 'passOn'),
+    load32('r4', 'r0', grantAt.budget),
+    load32('r5', 'r7', usedAt.redirected),
+    subtract32('r4', 'r5'),
+    jumpIf('r4', '<', 'r8', 'stop'),
+    store32('r10', before, 'r4'),
+    load32('r5', 'r0', grantAt.notice),
+    store32('r10', notice, 'r5'),
+    move('r1', 'r6'),
+    loadMap('r2', maps.peers),
+    xor32('r9', 1),
+    move('r3', 'r9'),
+    move('r4', 0),
+    call(helper.redirectMap),
+    jumpIf('r0', '!=', SK_PASS, 'stop'),
+    ...increase('r7', usedAt.redirected, 'r8'),
+    move('r2', 1),
+    ...increase('r7', usedAt.messages, 'r2'),
+    load32('r4', 'r10', before),
+    load32('r5', 'r10', notice),
+    jumpIf('r4', '<', 'r5', 'pass'),
+    subtract32('r4', 'r8'),
+    jumpIf('r4', '>=', 'r5', 'pass'),
+    jump('tell'),
+
+    label('stop'),
+    ...increase('r7', usedAt.passed, 'r8'),
+    store32('r7', usedAt.stopped, 1),
+    label('tell'),
+    loadMap('r1', maps.notices),
+    move('r2', 'r10'),
+    addImmediate('r2', token),
+    move('r3', 4),
+    move('r4', 0),
+    call(helper.ringbufOutput),
+    jump('pass'),
+
+    label('passOn'),
+    ...increase('r7', usedAt.passed, 'r8'),
+    label('pass'),
+    move('r0', SK_PASS),
+    exit(),
+    label('drop'),
+    move('r0', SK_DROP),
+    exit(),
+  ])
+}
+
+/** r0 becomes the value's address; where there is none the packet is not ours. */
+function lookup(map: number, key: number): Parameters<typeof assemble>[0] {
+  return [loadMap('r1', map), move('r2', 'r10'), addImmediate('r2', key), call(helper.mapLookup), jumpIfNull('r0', 'pass')]
+}
+
+function increase(base: 'r7', offset: number, by: 'r2' | 'r8'): Parameters<typeof assemble>[0] {
+  return [load32('r1', base, offset), add32('r1', by), store32(base, offset, 'r1')]
+}

@@ -1,0 +1,52 @@
+// The rings by which threads tell of endpoints that failed: whose, of which kind, and what a full one loses.
+
+import fc from 'fast-check'
+import { test } from 'tap'
+import { addDialFailure, createDialFailureCells, DialFailureReader } from '../../../src/core/balance/dial-failures.ts'
+import type { Endpoint } from '../../../src/core/balance/endpoint.ts'
+import { endpoint } from '../../support/config.ts'
+
+function inRow(row: number): Endpoint {
+  return endpoint(6443, { row })
+}
+
+void test('what threads tell is read once, each row once, and the two kinds apart', async (t) => {
+  const cells = createDialFailureCells(2)
+  const reader = new DialFailureReader(cells)
+  for (const [thread, row, kind] of [[0, 7, 'dial'], [1, 7, 'dial'], [0, 0, 'answer'], [1, 999_999, 'answer'], [0, 7, 'answer']] as const) addDialFailure(cells, thread, inRow(row), kind)
+  addDialFailure(cells, 0, endpoint(6443), 'dial')
+  t.same(reader.take(), { dial: new Set([7]), answer: new Set([7, 0, 999_999]) })
+  t.same(reader.take(), { dial: new Set(), answer: new Set() })
+})
+
+void test('a ring that came round has the last ones, and so has one whose count began anew', async (t) => {
+  const cells = createDialFailureCells(1)
+  const reader = new DialFailureReader(cells)
+  for (let row = 0; row < 3_000; row++) addDialFailure(cells, 0, inRow(row), 'dial')
+  const { dial } = reader.take()
+  t.equal(dial.size, 1_024)
+  t.ok(dial.has(2_999) && dial.has(2_999 - 1_023))
+  // Before the count's end.
+  cells[0] = 0x7fffffff
+  new DialFailureReader(cells).take()
+  const late = new DialFailureReader(cells)
+  late.take()
+  for (const row of [4, 5]) addDialFailure(cells, 0, inRow(row), 'answer')
+  t.same(late.take().answer, new Set([4, 5]))
+  t.equal(cells[0], 1)
+})
+
+void test('up to a ring between two looks, nothing is lost', async () => {
+  fc.assert(fc.property(fc.array(fc.array(fc.tuple(fc.nat(2), fc.nat(5_000), fc.constantFrom('dial', 'answer')), { maxLength: 1_024 }), { maxLength: 5 }), (looks) => {
+    const cells = createDialFailureCells(3)
+    const reader = new DialFailureReader(cells)
+    return looks.every((told) => {
+      for (const [thread, row, kind] of told) addDialFailure(cells, thread, inRow(row), kind)
+      const read = reader.take()
+      return (['dial', 'answer'] as const).every((kind) => {
+        const expected = new Set(told.filter((each) => each[2] === kind).map(([, row]) => row))
+        return expected.size === read[kind].size && [...expected].every((row) => read[kind].has(row))
+      })
+    })
+  }))
+})

@@ -1,0 +1,199 @@
+// The register: one target for all who share it, what the operator says of it, panic, and what reloads leave alone.
+
+import fc from 'fast-check'
+import { test } from 'tap'
+import { createActiveCells, SharedActiveCounts, type ActiveCells } from '../../../src/core/balance/active-counts.ts'
+import { EndpointRegister, type EndpointPlace, type EndpointState, type TargetChange } from '../../../src/core/balance/endpoint-register.ts'
+import { EndpointRows } from '../../../src/core/balance/endpoint-rows.ts'
+import { failedBit, heldBit, shareParts, startingSlowly } from '../../../src/core/balance/endpoint-states.ts'
+import type { Endpoint } from '../../../src/core/balance/endpoint.ts'
+import type { HealthSpec } from '../../../src/core/health/health-spec.ts'
+import type { SnapshotChange, TenantSpec } from '../../../src/core/snapshot.ts'
+import { endpoint, tenant } from '../../support/config.ts'
+
+const tcp: HealthSpec = { kind: 'tcp', intervalMs: 10_000, timeoutMs: 3_000, fall: 3, rise: 2, slowStartMs: 0 }
+
+/** A register, and the tenants that it was given last. */
+class Fixture {
+  readonly cells: ActiveCells = createActiveCells(2)
+  readonly register = new EndpointRegister(this.cells)
+  readonly #rows = new EndpointRows(this.cells)
+  readonly tenants = new Map<string, readonly Endpoint[]>()
+
+  update(tenants: readonly TenantSpec[], removedTenants: SnapshotChange['removedTenants'] = []): TargetChange {
+    const { change } = this.#rows.give({ version: 1, listeners: [], tenants, removedTenants })
+    if (removedTenants === 'all-others') this.tenants.clear()
+    else for (const name of removedTenants) this.tenants.delete(name)
+    for (const { name, endpoints } of change.tenants) this.tenants.set(name, endpoints)
+    return this.register.update(change, 1_000)
+  }
+
+  /** By port. */
+  bits(name: string): Record<number, number> {
+    return Object.fromEntries((this.tenants.get(name) ?? []).map(({ port, row = -1 }) => [port, this.cells.states[row] ?? -1]))
+  }
+
+  fails(id: number): void {
+    this.register.setHealth(id, { isDown: true, parts: shareParts, why: 'connection refused' }, 2_000)
+  }
+
+  recovers(id: number, parts = shareParts): void {
+    this.register.setHealth(id, { isDown: false, parts, why: 'connection accepted' }, 3_000)
+  }
+}
+
+void test('an address and a port is one target, whoever has it; checked otherwise it is another', async (t) => {
+  const fixture = new Fixture()
+  const { added } = fixture.update([
+    tenant('acme', [endpoint(1), endpoint(2)], { health: tcp }),
+    tenant('globex', [endpoint(2), endpoint(3)], { health: { ...tcp } }),
+    tenant('initech', [endpoint(2)], { health: { ...tcp, kind: 'tls', serverName: 'initech.example.test' } }),
+    tenant('umbrella', [endpoint(2)]),
+  ])
+  t.same(added.map(({ port, health }) => [port, health?.kind]), [[1, 'tcp'], [2, 'tcp'], [3, 'tcp'], [2, 'tls'], [2, undefined]])
+  const [, two] = added
+  if (two === undefined) return
+  fixture.fails(two.id)
+  t.same(['acme', 'globex', 'initech', 'umbrella'].map((name) => fixture.bits(name)), [{ 1: 0, 2: failedBit }, { 2: failedBit, 3: 0 }, { 2: 0 }, { 2: 0 }])
+  fixture.recovers(two.id, 64)
+  t.same(fixture.bits('globex'), { 2: startingSlowly(64), 3: 0 })
+  t.equal(fixture.register.figures().startingSlowly, 2)
+  fixture.recovers(two.id)
+  t.same(fixture.bits('globex'), { 2: 0, 3: 0 })
+})
+
+void test('a reload keeps what is known of targets that stay, and says which come and go', async (t) => {
+  const fixture = new Fixture()
+  const { added: [one] } = fixture.update([tenant('acme', [endpoint(1)], { health: tcp })])
+  if (one === undefined) return
+  fixture.fails(one.id)
+  t.same(fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })]), { added: [{ id: 2, address: '127.0.0.1', port: 2, health: tcp }], removed: [] })
+  t.same([fixture.bits('acme'), fixture.bits('globex')], [{ 1: failedBit, 2: 0 }, { 1: failedBit }], 'a tenant that comes later finds it down')
+  t.same(fixture.update([], ['acme']), { added: [], removed: [2] })
+  t.same(fixture.update([tenant('globex', [endpoint(3)], { health: tcp })], 'all-others'), { added: [{ id: 3, address: '127.0.0.1', port: 3, health: tcp }], removed: [1] })
+  t.same(fixture.bits('globex'), { 3: 0 }, 'who has a row after another begins anew')
+  fixture.fails(one.id)
+  t.same(fixture.bits('globex'), { 3: 0 }, 'what is heard late of one that is gone changes nothing')
+})
+
+void test('what the operator says holds against checks, the closer one first, over reloads, until it is taken back', async (t) => {
+  const fixture = new Fixture()
+  const specs = [tenant('acme', [endpoint(1), endpoint(2)], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })]
+  const { added: [one] } = fixture.update(specs)
+  if (one === undefined) return
+  const { register } = fixture
+  t.equal(register.setOperatorState({ address: '127.0.0.1' }, 'down'), 3)
+  t.same([fixture.bits('acme'), fixture.bits('globex')], [{ 1: heldBit, 2: heldBit }, { 1: heldBit }])
+  t.equal(register.setOperatorState({ address: '127.0.0.1', port: 1 }, 'ready'), 2)
+  fixture.fails(one.id)
+  t.same([fixture.bits('acme'), fixture.bits('globex')], [{ 1: 0, 2: heldBit }, { 1: 0 }], 'ready, whatever its checks say')
+  t.equal(register.setOperatorState({ address: '127.0.0.1', port: 1, tenant: 'globex' }, 'draining'), 1)
+  fixture.update(specs, 'all-others')
+  fixture.update([tenant('initech', [endpoint(9)])])
+  t.same(['acme', 'globex', 'initech'].map((name) => fixture.bits(name)), [{ 1: 0, 2: heldBit }, { 1: heldBit }, { 9: heldBit }])
+  t.match(register.figures(), { ready: 1, draining: 1, down: 2 })
+  for (const place of [{ port: 1 }, { port: 1, tenant: 'globex' }, {}]) register.setOperatorState({ address: '127.0.0.1', ...place }, undefined)
+  t.same(['acme', 'globex', 'initech'].map((name) => fixture.bits(name)), [{ 1: failedBit, 2: 0 }, { 1: failedBit }, { 9: 0 }])
+  t.equal(register.setOperatorState({ address: '192.0.2.77' }, 'down'), 0, 'nobody is there')
+})
+
+void test('a tenant is in panic while its checks leave it nobody, and that is told once', async (t) => {
+  const fixture = new Fixture()
+  const { register } = fixture
+  const { added: [one, two] } = fixture.update([tenant('acme', [endpoint(1), endpoint(2), endpoint(3, { weight: 0 })], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })])
+  if (one === undefined || two === undefined) return
+  t.equal(register.takePanicNews(), undefined)
+  fixture.fails(one.id)
+  t.same(register.takePanicNews(), { began: { count: 1, tenants: ['globex'] }, ended: { count: 0, tenants: [] } })
+  fixture.fails(two.id)
+  fixture.recovers(one.id)
+  fixture.fails(one.id)
+  t.same(register.takePanicNews(), { began: { count: 1, tenants: ['acme'] }, ended: { count: 0, tenants: [] } }, 'what has come and gone is no news')
+  t.equal(register.figures().tenantsInPanic, 2)
+  fixture.update([], ['globex'])
+  register.setOperatorState({ address: '127.0.0.1', port: 2, tenant: 'acme' }, 'ready')
+  t.same(register.takePanicNews(), { began: { count: 0, tenants: [] }, ended: { count: 2, tenants: ['globex', 'acme'] } })
+  for (const port of [1, 2]) register.setOperatorState({ address: '127.0.0.1', port }, 'draining')
+  register.setOperatorState({ address: '127.0.0.1', port: 2, tenant: 'acme' }, undefined)
+  t.equal(register.figures().tenantsInPanic, 0, 'where the operator has taken all out it is no panic')
+})
+
+void test('the listing says of each endpoint its state, why, its connections and its tenants', async (t) => {
+  const fixture = new Fixture()
+  const { register, cells } = fixture
+  const { added: [one] } = fixture.update([tenant('acme', [endpoint(1), endpoint(2, { weight: 5 })], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })])
+  if (one === undefined) return
+  fixture.fails(one.id)
+  const [first] = fixture.tenants.get('acme') ?? []
+  if (first !== undefined) new SharedActiveCounts(cells, 1).began(first)
+  register.setOperatorState({ address: '127.0.0.1', port: 1, tenant: 'globex' }, 'draining')
+  const [ofOne, ofTwo] = register.list()
+  t.same(ofOne, {
+    name: '127.0.0.1:1', address: '127.0.0.1', port: 1, check: 'tcp', health: { state: 'down', share: 1, why: 'connection refused', sinceMs: 2_000 }, activeConnections: 1, tenantCount: 2,
+    tenants: [{ tenant: 'globex', weight: 1, state: 'draining', by: 'operator', activeConnections: 0 }, { tenant: 'acme', weight: 1, state: 'down', by: 'checks', activeConnections: 1 }],
+  })
+  t.match(ofTwo, { name: '127.0.0.1:2', health: { state: 'ready', why: 'it was not checked yet', sinceMs: 1_000 } })
+  t.same(register.list({ tenant: 'globex' }).map(({ name, tenants }) => [name, tenants.map((each) => each.tenant)]), [['127.0.0.1:1', ['globex']]])
+  t.same([register.list({ address: '127.0.0.1', port: 2 }).length, register.list({ address: '127.0.0.2' }).length, register.list({}, 1).length], [1, 0, 1])
+})
+
+void test('whatever happens, each row is as its target and the operator say, and figures are what can be counted', async () => {
+  const name = fc.constantFrom('acme', 'globex', 'initech')
+  const port = fc.integer({ min: 1, max: 4 })
+  const state = fc.constantFrom<EndpointState | undefined>('ready', 'draining', 'down', undefined)
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('publish' as const), name, ports: fc.uniqueArray(port, { maxLength: 4 }) }),
+    fc.record({ kind: fc.constant('health' as const), port, isDown: fc.boolean(), parts: fc.integer({ min: 1, max: shareParts }) }),
+    fc.record({ kind: fc.constant('operator' as const), tenant: fc.option(name, { nil: undefined }), port: fc.option(port, { nil: undefined }), state }),
+  )
+  fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+    const fixture = new Fixture()
+    const { register, cells } = fixture
+    const ids = new Map<number, number>()
+    const health = new Map<number, number>()
+    const said = new Map<string, EndpointState>()
+    const keyOf = (tenantName: string | undefined, at: number | undefined): string => `${tenantName ?? '*'} ${at ?? '*'}`
+    const isPlace = (tenantName: string | undefined, at: number | undefined): boolean =>
+      [...fixture.tenants].some(([each, its]) => (tenantName ?? each) === each && its.some((one) => (at ?? one.port) === one.port))
+    for (const each of steps) {
+      switch (each.kind) {
+        case 'publish': {
+          const { added, removed } = fixture.update(each.ports.length === 0 ? [] : [tenant(each.name, each.ports.map((at) => endpoint(at)), { health: tcp })], each.ports.length === 0 ? [each.name] : [])
+          for (const [at, id] of ids) if (removed.includes(id)) { ids.delete(at); health.delete(at) }
+          for (const { id, port: at } of added) ids.set(at, id)
+          break
+        }
+        case 'health': {
+          const id = ids.get(each.port)
+          if (id === undefined) break
+          register.setHealth(id, { isDown: each.isDown, parts: each.parts, why: '' }, 0)
+          health.set(each.port, each.isDown ? failedBit : startingSlowly(each.parts))
+          break
+        }
+        case 'operator': {
+          const place: EndpointPlace = { address: '127.0.0.1', ...(each.tenant === undefined ? {} : { tenant: each.tenant }), ...(each.port === undefined ? {} : { port: each.port }) }
+          if (each.state === undefined) said.delete(keyOf(each.tenant, each.port))
+          else if (isPlace(each.tenant, each.port)) said.set(keyOf(each.tenant, each.port), each.state)
+          register.setOperatorState(place, each.state)
+          break
+        }
+        default: each satisfies never
+      }
+    }
+    const counts = { ready: 0, draining: 0, down: 0 }
+    let panicking = 0
+    for (const [tenantName, its] of fixture.tenants) {
+      const bits = its.map(({ port: at, row = -1 }) => {
+        const operator = [keyOf(tenantName, at), keyOf(tenantName, undefined), keyOf(undefined, at), keyOf(undefined, undefined)].map((key) => said.get(key)).find((one) => one !== undefined)
+        const expected = operator === undefined ? health.get(at) ?? 0 : operator === 'ready' ? 0 : heldBit
+        counts[operator ?? (expected === failedBit ? 'down' : 'ready')] += 1
+        return cells.states[row] === expected ? expected : Number.NaN
+      })
+      if (bits.includes(Number.NaN)) return false
+      const eligible = bits.filter((each) => each !== heldBit)
+      if (eligible.length > 0 && eligible.every((each) => each === failedBit)) panicking += 1
+    }
+    const figures = register.figures()
+    return figures.ready === counts.ready && figures.draining === counts.draining && figures.down === counts.down && figures.tenantsInPanic === panicking && figures.targets === ids.size
+  }), { numRuns: 500 })
+})
