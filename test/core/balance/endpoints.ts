@@ -33,6 +33,8 @@ export function shares(scheduler: Scheduler, picks: number, source: (pick: numbe
 /** By row, which is the index of `endpoints`. */
 export class Counts implements ActiveCounts {
   readonly rows: number[]
+  /** Of dials that failed. */
+  readonly failedRows: number[] = []
 
   constructor(rows: readonly number[] = []) {
     this.rows = [...rows]
@@ -50,8 +52,8 @@ export class Counts implements ActiveCounts {
     this.rows[row] = (this.rows[row] ?? 0) - 1
   }
 
-  failed(): void {
-    throw new Error('a scheduler tells of no dials')
+  failed({ row = 0 }: Endpoint): void {
+    this.failedRows.push(row)
   }
 }
 
