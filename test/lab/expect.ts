@@ -11,7 +11,7 @@ const slackMs = 5_000
 export async function cut(t: Test, { gateway, watch }: WatchBy, { sinceMs, reason }: { readonly sinceMs: number; readonly reason: string }): Promise<void> {
   const { how, atMs } = await watch.ended
   t.equal(how, 'ECONNRESET')
-  within(t, atMs - sinceMs, vanishedBoundMs, `by ${gateway.driver}`)
+  within(t, atMs - sinceMs, vanishedBoundMs, `by ${gateway.relay}`)
   t.match(await gateway.lineOf(watch.client), { outcome: 'aborted', reason })
 }
 

@@ -85,7 +85,7 @@ async function killedApiServers(t: Test, lab: Lab): Promise<void> {
   const startMs = performance.now()
   await node?.kill()
   for (const { gateway, watch } of watches) {
-    within(t, (await watch.ended).atMs - startMs, 0, `by ${gateway.driver}`)
+    within(t, (await watch.ended).atMs - startMs, 0, `by ${gateway.relay}`)
     t.match(await gateway.lineOf(watch.client), { endpoint: `${node?.host.address}:${nodePortOf(watched)}`, reason: /^(upstream-reset|completed)$/ })
   }
   answered(t, await callAll(lab), 'new connections')
@@ -168,7 +168,7 @@ async function vanishedClient(t: Test, lab: Lab): Promise<void> {
   lab.segment.clients[1]?.vanish()
   for (const { gateway, watch } of watches) {
     t.match(await gateway.lineOf(watch.client), { outcome: 'aborted', reason: 'downstream-unresponsive' })
-    within(t, performance.now() - startMs, vanishedBoundMs, `by ${gateway.driver}`)
+    within(t, performance.now() - startMs, vanishedBoundMs, `by ${gateway.relay}`)
     watch.close()
   }
   lab.segment.clients[1]?.comeBack()
@@ -182,7 +182,7 @@ async function silentClient(t: Test, lab: Lab): Promise<void> {
     const startMs = performance.now()
     socket.write(words)
     await once(socket.resume(), 'end')
-    within(t, performance.now() - startMs, timeouts.helloMs, `by ${gateway.driver}, after ${words.length} bytes`)
+    within(t, performance.now() - startMs, timeouts.helloMs, `by ${gateway.relay}, after ${words.length} bytes`)
     socket.destroy()
     t.match(await gateway.lineOf(client), { outcome: 'refused', reason: 'hello-timeout' })
   })))

@@ -5,7 +5,6 @@ import { get } from 'node:http'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { RelayConfig } from '../../src/config/config.ts'
 import type { LabProcess } from '../support/lab-process.ts'
 import { until } from '../support/sockets.ts'
 import { dialFrom } from './client.ts'
@@ -17,11 +16,17 @@ const adminPatienceMs = 2_000
 const admin = { address: '127.0.0.1', port: 9443 } as const
 export const gatewayPort = 6443
 
+const relays = {
+  'linux': '{ driver: linux, workers: 1, warmUp: 0s }',
+  'kernel lane': '{ driver: linux, workers: 1, warmUp: 0s, kernelLane: always }',
+  'node': '{ driver: node }',
+} as const
+
 export interface GatewayOptions {
   readonly host: LabHost
   /** A folder of its own is made in it. */
   readonly directory: string
-  readonly driver: Exclude<RelayConfig['driver'], 'auto'>
+  readonly relay: keyof typeof relays
   /** What the file says beside listeners, relay and admin. */
   readonly config: string
 }
@@ -40,19 +45,19 @@ export interface AccessLine {
 
 export class LabGateway {
   readonly host: LabHost
-  readonly driver: GatewayOptions['driver']
+  readonly relay: GatewayOptions['relay']
   readonly #directory: string
   readonly #configFile: string
   #process: LabProcess | undefined
 
-  private constructor({ host, directory, driver, config }: GatewayOptions) {
+  private constructor({ host, directory, relay, config }: GatewayOptions) {
     this.host = host
-    this.driver = driver
+    this.relay = relay
     this.#directory = join(directory, host.name)
     this.#configFile = join(this.#directory, 'sluice.yaml')
     mkdirSync(this.#directory)
     writeFileSync(this.#configFile, `listeners: [{ address: 0.0.0.0:${gatewayPort} }]
-relay: { driver: ${driver}, workers: 1, warmUp: 0s }
+relay: ${relays[relay]}
 admin: { address: ${admin.address}:${admin.port} }
 ${config}`)
   }

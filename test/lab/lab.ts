@@ -1,8 +1,10 @@
 // The lab: three gateways that have one configuration, four admin nodes, fifty tenants with a NodePort each, and two hosts of clients.
 //
 //   kubectl, laptop ─▶ the place ─┬─▶ gateway 1 (linux) ─┐
-//                                 ├─▶ gateway 2 (linux) ─┼─▶ any admin node, NodePort 30001 to 30050
+//                                 ├─▶ gateway 2 (lane)  ─┼─▶ any admin node, NodePort 30001 to 30050
 //                                 └─▶ gateway 3 (node)  ─┘
+//
+// The second has all that it can in the kernel lane, where the system allows one.
 //
 // All in network namespaces of their own, so what happens to a host's network happens to that host. Timeouts are short, and bounds that
 // follow from them too; those that nobody can set are the product's own.
@@ -10,6 +12,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createCa } from '../../src/cli/demo/certificates.ts'
+import { LaneMaps } from '../../src/relay/linux/kernel-lane/lane-maps.ts'
 import { createLabFolder } from '../kubernetes/lab-folder.ts'
 import { AdminNode } from './admin-node.ts'
 import { Client } from './client.ts'
@@ -19,6 +22,8 @@ import { placeAddress, Segment } from './segment.ts'
 export const tenantsCount = 50
 const firstNodePort = 30_001
 const domain = 'k8s.example.test'
+/** Of a lane that is made to see whether there can be one. */
+const lanePlaces = 32
 
 export const timeouts = { helloMs: 2_000, connectMs: 700, answerMs: 1_000, attempts: 3 } as const
 /** As connections; the first tenant, whose API servers can be stopped, is asked whether it is ready. */
@@ -71,8 +76,9 @@ export async function startLab(): Promise<Lab> {
       return node
     }))
     const config = configText(segment.nodes.map(({ address }) => address))
+    const relays = ['linux', canHaveLane() ? 'kernel lane' : 'linux', 'node'] as const
     const gateways = await Promise.all(segment.gateways.map(async (host, index) => {
-      const gateway = await LabGateway.start({ host, directory, config, driver: index === 2 ? 'node' : 'linux' })
+      const gateway = await LabGateway.start({ host, directory, config, relay: relays[index] ?? 'linux' })
       stops.push(async () => await gateway.kill())
       return gateway
     }))
@@ -83,6 +89,15 @@ export async function startLab(): Promise<Lab> {
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+function canHaveLane(): boolean {
+  try {
+    new LaneMaps(lanePlaces).close()
+    return true
+  } catch {
+    return false
   }
 }
 
