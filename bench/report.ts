@@ -2,7 +2,7 @@
 
 import { type Column, columnsOf, type MetricName } from './metrics.ts'
 import type { Options } from './options.ts'
-import { type BenchResult, direct, type Measurement, own, type TargetFacts } from './result.ts'
+import { type BenchResult, direct, isOwn, type Measurement, own, type TargetFacts } from './result.ts'
 import { ratioToBest, type RunValue, type Summary, summarise } from './statistics.ts'
 import type { Workload } from './workload.ts'
 
@@ -77,7 +77,7 @@ function multipleOf({ hostnames: [first = 0, ...more] }: Options): string {
 
 /** @returns the targets that the row's multiples are of */
 function rivalsOf({ relay }: TargetFacts, { options: { hostnames: [first, ...more] }, targets }: BenchResult): readonly string[] {
-  const rivals = targets.filter((each) => (more.length === 0 ? each.relay !== direct && each.relay !== own : each.relay === relay && each.hostnames === first))
+  const rivals = targets.filter((each) => (more.length === 0 ? each.relay !== direct && !isOwn(each.relay) : each.relay === relay && each.hostnames === first))
   return rivals.map(({ name }) => name)
 }
 

@@ -10,6 +10,11 @@ export const direct = 'direct'
 /** The one that the others are peers of. */
 export const own = 'sluice'
 
+/** Itself, or with other settings (`sluice-lane`): nobody's peer. */
+export function isOwn(relay: string): boolean {
+  return relay === own || relay.startsWith(`${own}-`)
+}
+
 export interface TargetFacts {
   /** `sluice`; `sluice-100000` where it is measured with several numbers of hostnames. */
   readonly name: string

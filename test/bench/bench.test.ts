@@ -21,7 +21,7 @@ const expected: Readonly<Record<string, readonly MetricName[]>> = {
 }
 
 function bench(...args: string[]) {
-  return spawnSync(process.execPath, [mainFile, ...args], { encoding: 'utf8', timeout: 90_000 })
+  return spawnSync(process.execPath, [mainFile, ...args], { encoding: 'utf8', timeout: 180_000 })
 }
 
 void test('every mode measures every target, and the counts of both ends agree', async (t) => {

@@ -47,6 +47,7 @@ const pipe2 = call<[fds: number, flags: number]>('pipe2', int, [pointer, int])
 export const splice = call<[from: number, fromOffset: number, to: number, toOffset: number, bytes: number, flags: number]>('splice', ssize, [int, pointer, int, pointer, size, 'uint'])
 export const fcntl = call<[fd: number, command: number, argument: number]>('fcntl', int, [int, int, pointer])
 export const eventfd = call<[initial: number, flags: number]>('eventfd', int, ['uint', int])
+const sysconf = call<[name: number]>('sysconf', 'long', [int])
 const ioctl = call<[fd: number, request: number, argument: number]>('ioctl', int, [int, 'ulong', pointer])
 
 // <sys/epoll.h>
@@ -128,6 +129,7 @@ export const EPOLLRDHUP = 0x2000
 export const EPOLLET = 2 ** 31
 const EPOLL_CLOEXEC = 0o2000000
 
+const _SC_PAGESIZE = 30
 const PROT_READ = 0x1
 const PROT_READ_WRITE = 0x3
 const MAP_SHARED = 0x1
@@ -211,6 +213,9 @@ export function check(result: number, what: string): number {
 export function isUnresponsive(error: number): boolean {
   return error === ETIMEDOUT || error === EHOSTUNREACH || error === ENETUNREACH
 }
+
+/** 4096, or 16 or 64 KiB on some arm64. */
+export const pageBytes = sysconf(_SC_PAGESIZE)
 
 /** The name of an errno, `ECONNREFUSED`. */
 export function errnoName(number: number): string {

@@ -20,17 +20,16 @@ const recordBytes = 16
 const noticesPerMark = 4
 /** In a record's header (BPF_RINGBUF_BUSY_BIT): it is still being written. */
 const recordBusy = 2 ** 31
-const pageBytes = 4096
 const wordBytes = 4
-/** A ring is of whole pages. */
-const placesLog2Min = 5
 
 /** Connections in one thread's lane: what its maps have room for, about 4 MiB. Those beyond go through epoll. */
 const placesMax = 16_384
+/** Their ring is a page. */
+const placesMin = libc.pageBytes / (2 * noticesPerMark * recordBytes)
 
 /** @param connections that the thread has room for. @returns a power of two */
 export function lanePlacesFor(connections: number): number {
-  return Math.min(placesMax, 2 ** Math.max(placesLog2Min, Math.ceil(Math.log2(connections))))
+  return Math.min(placesMax, Math.max(placesMin, 2 ** Math.ceil(Math.log2(connections))))
 }
 
 /** Open descriptors of one lane: what `WorkerDescriptors` keeps room for. */
@@ -91,11 +90,11 @@ export class LaneMaps {
       this.#used = wordsOf(this.#map(used, { offset: 0, byteLength: marks * usedAt.bytes, writable: true }))
       this.#grants = wordsOf(this.#map(grants, { offset: 0, byteLength: marks * grantAt.bytes, writable: true }))
       // One page that user space writes, then, for it to read only, one that the kernel writes, and the records.
-      const consumer = this.#map(notices, { offset: 0, byteLength: pageBytes, writable: true })
-      const producer = wordsOf(this.#map(notices, { offset: pageBytes, byteLength: pageBytes + ringBytes, writable: false }))
+      const consumer = this.#map(notices, { offset: 0, byteLength: libc.pageBytes, writable: true })
+      const producer = wordsOf(this.#map(notices, { offset: libc.pageBytes, byteLength: libc.pageBytes + ringBytes, writable: false }))
       this.#consumed = new BigUint64Array(consumer.bytes.buffer, 0, 1)
       this.#produced = producer.subarray(0, 1)
-      this.#records = producer.subarray(pageBytes / wordBytes)
+      this.#records = producer.subarray(libc.pageBytes / wordBytes)
       this.#recordsMask = ringBytes - 1
     } catch (error) {
       this.close()
