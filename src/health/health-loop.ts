@@ -60,8 +60,9 @@ export class HealthLoop {
 
   /** @param change `down`: of those that are added, ids of those that are known to be */
   change({ added, removed, down = [] }: { readonly added: readonly CheckTarget[]; readonly removed: readonly number[]; readonly down?: readonly number[] }): void {
-    this.#monitor.remove(removed)
-    this.#monitor.add(added, performance.now(), new Set(down))
+    const nowMs = performance.now()
+    this.#monitor.remove(removed, nowMs)
+    this.#monitor.add(added, nowMs, new Set(down))
     this.#turnIn(0)
   }
 
