@@ -35,6 +35,6 @@ process.on('message', (request: CheckerRequest | 'ask') => {
       }
     },
   })
-  loop.change({ added: request.targets, removed: [] })
+  loop.change({ added: request.targets, removed: [], down: [] })
 })
 process.once('disconnect', () => process.exit())

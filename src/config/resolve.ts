@@ -211,7 +211,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     drainTimeoutMs: tenant.timeouts?.drain ?? drain,
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
     retryBudget: { percent: tenant.retries?.budgetPercent ?? defaults.retries.budgetPercent, ...tenantRetries },
-    ...healthOf(tenant.health ?? {}, defaults.health),
+    ...healthOf(tenant, defaults.health),
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),
@@ -223,7 +223,7 @@ function sentHeader(written: NonNullable<ParsedTenant['sendProxyProtocol']>): Se
   return typeof written === 'object' ? written : written === 'v1' ? { version: 'v1' } : { version: 'v2', tlvs: [] }
 }
 
-function healthOf(own: NonNullable<ParsedTenant['health']>, defaults: ParsedConfig['defaults']['health']): Pick<TenantSpec, 'health'> {
+function healthOf({ health: own = {}, sendProxyProtocol }: ParsedTenant, defaults: ParsedConfig['defaults']['health']): Pick<TenantSpec, 'health'> {
   const kind = own.kind ?? defaults.kind
   if (kind === 'none') return {}
   // Of kind tcp nobody is asked for a name: tenants with other names still share a check.
@@ -238,6 +238,7 @@ function healthOf(own: NonNullable<ParsedTenant['health']>, defaults: ParsedConf
       slowStartMs: own.slowStart ?? defaults.slowStart,
       ...(serverName === undefined ? {} : { serverName }),
       ...(caFile === undefined ? {} : { caFile }),
+      ...(sendProxyProtocol === undefined ? {} : { sendsProxyHeader: sentHeader(sendProxyProtocol).version }),
     },
   }
 }

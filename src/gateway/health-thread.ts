@@ -31,14 +31,15 @@ export class HealthThread {
     this.#options = options
   }
 
-  change({ added, removed }: TargetChange): void {
+  change({ added, removed, down }: TargetChange): void {
     for (const id of removed) {
       this.#targets.delete(id)
       this.#down.delete(id)
     }
     const checked = added.filter(({ health }) => health !== undefined)
     for (const target of checked) this.#targets.set(target.id, target)
-    if (this.#worker !== undefined) this.#post({ kind: 'targets', added: checked, removed, down: [] })
+    for (const id of down) this.#down.add(id)
+    if (this.#worker !== undefined) this.#post({ kind: 'targets', added: checked, removed, down })
     else if (this.#targets.size > 0 && this.#timer === undefined) this.#start()
   }
 

@@ -14,8 +14,7 @@ export interface HealthWorkerData {
 }
 
 export type ToHealthThread =
-  /** `down`: of those that are added, those that are known to be. */
-  | ({ readonly kind: 'targets'; readonly down: readonly number[] } & TargetChange)
+  | ({ readonly kind: 'targets' } & TargetChange)
   /** Of targets, by id. */
   | { readonly kind: 'clients-failed'; readonly how: DialFailureKind; readonly ids: readonly number[] }
   | { readonly kind: 'stop' }

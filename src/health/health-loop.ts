@@ -6,7 +6,7 @@
 
 import { isIP } from 'node:net'
 import type { DialFailureKind } from '../core/balance/dial-failures.ts'
-import type { CheckTarget } from '../core/balance/endpoint-register.ts'
+import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
 import type { HealthKind } from '../core/health/health-spec.ts'
 import { HealthMonitor, type HealthUpdate } from '../core/health/health-monitor.ts'
 import type { CheckDone, CheckResult, CheckResultKind, Prober } from '../core/health/prober.ts'
@@ -58,10 +58,10 @@ export class HealthLoop {
     this.#tcp = createTcpProber?.(options) ?? this.#node
   }
 
-  /** @param change `down`: of those that are added, ids of those that are known to be */
-  change({ added, removed, down = [] }: { readonly added: readonly CheckTarget[]; readonly removed: readonly number[]; readonly down?: readonly number[] }): void {
-    this.#monitor.remove(removed)
-    this.#monitor.add(added, performance.now(), new Set(down))
+  change({ added, removed, down }: TargetChange): void {
+    const nowMs = performance.now()
+    this.#monitor.remove(removed, nowMs)
+    this.#monitor.add(added, nowMs, new Set(down))
     this.#turnIn(0)
   }
 

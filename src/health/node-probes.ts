@@ -1,8 +1,8 @@
 // Checks with Node's own sockets: those of kind tls and readyz, those of names, and all where there is no cheaper way.
 //
 //   tcp     connect
-//   tls     connect ─▶ handshake
-//   readyz  connect ─▶ handshake ─▶ GET /readyz ─▶ HTTP/1.1 200
+//   tls     connect ─▶ PROXY header, where they wait for one ─▶ handshake
+//   readyz  connect ─▶ … ─▶ handshake ─▶ GET /readyz ─▶ HTTP/1.1 200
 //
 // Nobody is trusted by it and nothing secret is sent, so without authorities any certificate will do: what is asked is whether
 // the API server is there, and whether it says that it is ready. Sockets end with RST, so that none stays in TIME_WAIT.
@@ -14,6 +14,7 @@ import { connect as connectTls, createSecureContext, type SecureContext, type TL
 import type { CheckTarget } from '../core/balance/endpoint-register.ts'
 import type { HealthSpec } from '../core/health/health-spec.ts'
 import type { CheckDone, CheckResult, Prober } from '../core/health/prober.ts'
+import { encodeOwnHeader } from '../core/proxy-protocol/encode.ts'
 
 /** Of an answer's first line. */
 const statusLineBytesMax = 1_024
@@ -65,6 +66,7 @@ export class NodeProbes implements Prober {
         return
       }
       step = 'TLS handshake'
+      if (health.sendsProxyHeader !== undefined) socket.write(encodeOwnHeader(health.sendsProxyHeader))
       let secure: TLSSocket
       try {
         secure = this.#secure(socket, address, health)

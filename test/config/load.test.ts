@@ -82,9 +82,10 @@ tenants:
   - { name: acme, hostnames: [acme.example.com], apiServer: { pool: admin, nodePort: 31443 } }
   - { name: globex, hostnames: [globex.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: readyz, fall: 1, caFile: globex-ca.crt } }
   - { name: initech, hostnames: [initech.example.com], apiServer: { pool: admin, nodePort: 31443 }, health: { kind: none } }
+  - { name: hooli, hostnames: [hooli.example.com], apiServer: { pool: admin, nodePort: 31443 }, sendProxyProtocol: v1 }
 `
   const tcp = { kind: 'tcp', intervalMs: 5_000, timeoutMs: 3_000, fall: 3, rise: 2, slowStartMs: 30_000 }
-  t.same(parse(text).tenants.map(({ health }) => health), [tcp, { ...tcp, kind: 'readyz', fall: 1, serverName: 'kubernetes.default.svc', caFile: 'globex-ca.crt' }, undefined])
+  t.same(parse(text).tenants.map(({ health }) => health), [tcp, { ...tcp, kind: 'readyz', fall: 1, serverName: 'kubernetes.default.svc', caFile: 'globex-ca.crt' }, undefined, { ...tcp, sendsProxyHeader: 'v1' }])
   for (const [wrong, path] of [['kind: http', 'kind'], ['interval: 10ms', 'interval'], ['timeout: 2m', 'timeout'], ['fall: 0', 'fall'], ['rise: 1.5', 'rise'], ['serverName: "*.example.com"', 'serverName'], ['path: /healthz', 'path']] as const) {
     t.match(errorsOf(`${minimal}defaults: { health: { ${wrong} } }\n`).join('\n'), new RegExp(`health\\.?.*${path}`), wrong)
   }

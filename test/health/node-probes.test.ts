@@ -2,13 +2,14 @@
 
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import { createServer, type TLSSocket } from 'node:tls'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { createCa } from '../../src/cli/demo/certificates.ts'
 import type { HealthSpec } from '../../src/core/health/health-spec.ts'
 import type { CheckResult } from '../../src/core/health/prober.ts'
+import { ProxyHeaderReader } from '../../src/core/proxy-protocol/reader.ts'
 import { NodeProbes } from '../../src/health/node-probes.ts'
 import { freePort } from '../support/free-port.ts'
 import { startBackend, until } from '../support/sockets.ts'
@@ -82,6 +83,26 @@ void test('tls: one that accepts and is silent, resets or speaks something else 
   t.match(await check(t, (await startBackend(t, (socket) => void socket.resetAndDestroy())).port, {}), { kind: 'failed', why: /ECONNRESET/ })
   t.match(await check(t, (await startBackend(t, (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))).port, {}), { kind: 'failed', why: /^TLS handshake: / })
   t.match(await check(t, (await startBackend(t, (socket) => void socket.end())).port, {}), { kind: 'failed' })
+})
+
+void test('tls: one that waits for a PROXY header is sent one that tells no address, ahead of the hello', async (t) => {
+  const tlsPort = await startTls(t)
+  const { port } = await startBackend(t, (socket) => {
+    const reader = new ProxyHeaderReader()
+    const behind = connect({ port: tlsPort, host: '127.0.0.1' })
+    behind.on('error', () => undefined)
+    socket.once('close', () => behind.destroy())
+    socket.on('data', function read(bytes: Buffer) {
+      const progress = reader.push(bytes)
+      if (progress.kind === 'refused') socket.destroy()
+      if (progress.kind !== 'complete') return
+      socket.off('data', read)
+      behind.write(bytes.subarray(progress.consumedBytes))
+      socket.pipe(behind).pipe(socket)
+    })
+  })
+  for (const sendsProxyHeader of ['v1', 'v2'] as const) t.same(await check(t, port, { sendsProxyHeader }), { kind: 'passed', why: 'TLS handshake done' }, sendsProxyHeader)
+  t.match(await check(t, port, {}), { kind: 'failed' })
 })
 
 void test('authorities that can’t be read are no failure of the endpoint, and are read anew after a minute', async (t) => {

@@ -64,6 +64,8 @@ export interface TargetChange {
   readonly added: readonly CheckTarget[]
   /** Ids. */
   readonly removed: readonly number[]
+  /** Of those that are added, ids of those that are known to be down. */
+  readonly down: readonly number[]
 }
 
 export interface EndpointStatus {
@@ -163,15 +165,17 @@ export class EndpointRegister {
   }
 
   /**
-   * Takes in a change that has its rows, before it is published: so no thread has an endpoint whose state is another's.
+   * Takes in a change that has its rows, before it is published: so no thread has an endpoint whose state is another's. Threads read
+   * meanwhile, so a state goes to its next value at once. One that is down and is to be checked otherwise is down until that finds it ready.
    * @param nowMs by the wall clock
    */
   update({ tenants, removedTenants }: SnapshotChange, nowMs: number): TargetChange {
     const added: CheckTarget[] = []
     const left = new Set<Target>()
+    const rowsLeft: number[] = []
     const leave = (name: string): void => {
       const tenant = this.#tenants.get(name)
-      if (tenant !== undefined) this.#leave(tenant, left)
+      if (tenant !== undefined) this.#leave(tenant, left, rowsLeft)
     }
     if (removedTenants === 'all-others') {
       const staying = new Set(tenants.map(({ name }) => name))
@@ -179,14 +183,16 @@ export class EndpointRegister {
     } else for (const name of removedTenants) leave(name)
     // All go before any comes: a row may go from one tenant to another.
     for (const { name } of tenants) leave(name)
-    for (const spec of tenants) this.#join(spec, added, nowMs)
+    const wereDown = new Map([...left].filter(({ current }) => current.isDown).map((target) => [target.name, target]))
+    for (const spec of tenants) this.#join(spec, { added, wereDown, nowMs })
+    for (const row of rowsLeft) if (this.#rows[row] === undefined) this.#cells.states[row] = 0
     const removed: number[] = []
     for (const target of left) {
       if (target.rows > 0) continue
       this.#forget(target)
       removed.push(target.id)
     }
-    return { added, removed }
+    return { added, removed, down: added.filter(({ id }) => this.#byId.get(id)?.current.isDown === true).map(({ id }) => id) }
   }
 
   /**
@@ -295,7 +301,7 @@ export class EndpointRegister {
     return { name, address, port, check: health?.kind ?? 'none', health: { state: isDown ? 'down' : 'ready', share: parts / shareParts, why, sinceMs }, activeConnections, tenantCount: target.rows, tenants }
   }
 
-  #join({ name, endpoints, health }: TenantSpec, added: CheckTarget[], nowMs: number): void {
+  #join({ name, endpoints, health }: TenantSpec, { added, wereDown, nowMs }: { readonly added: CheckTarget[]; readonly wereDown: ReadonlyMap<string, Target>; readonly nowMs: number }): void {
     const tenant: Tenant = { name, endpoints, eligible: 0, failed: 0 }
     this.#tenants.set(name, tenant)
     const healthKey = health === undefined ? '' : JSON.stringify(health)
@@ -305,7 +311,7 @@ export class EndpointRegister {
       const key = `${endpoint.name} ${healthKey}`
       let target = this.#targets.get(key)
       if (target === undefined) {
-        target = this.#create(key, endpoint, health, nowMs)
+        target = this.#create(key, endpoint, health, { before: wereDown.get(endpoint.name), nowMs })
         added.push({ id: target.id, address: target.address, port: target.port, ...(health === undefined ? {} : { health }) })
       }
       this.#rows[row] = { tenant, target, endpoint, next: target.firstRow, previous: none, state: 'ready', by: 'checks' }
@@ -313,15 +319,15 @@ export class EndpointRegister {
       if (next !== undefined) next.previous = row
       target.firstRow = row
       target.rows += 1
-      this.#cells.states[row] = 0
-      this.#count(row, 1)
-      this.#write(row)
+      this.#enter(row)
     }
   }
 
-  #create(key: string, { name, address, port }: Endpoint, health: HealthSpec | undefined, nowMs: number): Target {
+  /** @param known `before`: as it was checked until now, and down */
+  #create(key: string, { name, address, port }: Endpoint, health: HealthSpec | undefined, { before, nowMs }: { readonly before: Target | undefined; readonly nowMs: number }): Target {
     const why = health === undefined ? 'it is not checked' : 'it was not checked yet'
-    const target: Target = { id: ++this.#lastId, key, name, address, port, ...(health === undefined ? {} : { health }), current: { isDown: false, parts: shareParts, why }, sinceMs: nowMs, firstRow: none, rows: 0 }
+    const { current, sinceMs } = health !== undefined && before !== undefined ? before : { current: { isDown: false, parts: shareParts, why }, sinceMs: nowMs }
+    const target: Target = { id: ++this.#lastId, key, name, address, port, ...(health === undefined ? {} : { health }), current, sinceMs, firstRow: none, rows: 0 }
     this.#targets.set(key, target)
     this.#byId.set(target.id, target)
     const ofAddress = this.#byAddress.get(address)
@@ -338,7 +344,7 @@ export class EndpointRegister {
     if (ofAddress?.size === 0) this.#byAddress.delete(target.address)
   }
 
-  #leave(tenant: Tenant, left: Set<Target>): void {
+  #leave(tenant: Tenant, left: Set<Target>, rowsLeft: number[]): void {
     for (const { row: at } of tenant.endpoints) {
       const row = at === undefined ? undefined : this.#rows[at]
       if (row === undefined || at === undefined) continue
@@ -351,7 +357,7 @@ export class EndpointRegister {
       target.rows -= 1
       left.add(target)
       this.#rows[at] = undefined
-      this.#cells.states[at] = 0
+      rowsLeft.push(at)
     }
     this.#tenants.delete(tenant.name)
     this.#panicIs(tenant.name, false)
@@ -386,9 +392,14 @@ export class EndpointRegister {
 
   /** As its target and the operator say now. */
   #write(at: number): void {
+    this.#count(at, -1)
+    this.#enter(at)
+  }
+
+  /** … for the first time. */
+  #enter(at: number): void {
     const row = this.#rows[at]
     if (row === undefined) return
-    this.#count(at, -1)
     const { tenant, endpoint, target: { current: { isDown, parts } } } = row
     const said = this.#operatorStateOf(tenant.name, endpoint)
     row.state = said ?? (isDown ? 'down' : 'ready')

@@ -74,7 +74,7 @@ interface Target extends CheckTarget {
   isDoubtful: boolean
   /** The first check has not come: those that follow are spread over the interval. */
   isNew: boolean
-  /** Its last check, or it was not checked yet. */
+  /** Its last check: not one that was not checked yet. */
   hasPassed: boolean
   failures: number
   successes: number
@@ -120,7 +120,8 @@ export class HealthMonitor {
   #nodesDown = 0
   readonly #starting = new Set<Target>()
   #updates: HealthUpdate[] = []
-  #unchecked = 0
+  /** By id: too many to be checked, until others go. */
+  readonly #unchecked = new Map<number, CheckTarget>()
 
   constructor({ nowMs, random, targetsMax = targetsCheckedMax, checksPerSecondMax: rate = checksPerSecondMax }: HealthMonitorOptions) {
     this.#random = random
@@ -132,20 +133,20 @@ export class HealthMonitor {
   /** Those without `health` are passed over. @param down ids of those that are known to be down */
   add(targets: readonly CheckTarget[], nowMs: number, down: ReadonlySet<number> = new Set()): void {
     const spreadMs = Math.max(firstCheckMsMin, targets.length * firstCheckMsEach)
-    for (const { id, address, port, health } of targets) {
+    for (const given of targets) {
+      const { id, address, port, health } = given
       if (health === undefined) continue
       const slot = this.#freeSlots.pop() ?? this.#bySlot.length
       if (slot >= this.#targetsMax) {
-        this.#unchecked += 1
+        this.#unchecked.set(id, given)
         continue
       }
       const node = this.#nodeOf(address)
       const target: Target = {
         id, address, port, health, slot, node,
-        isDown: down.has(id), isDownByNode: false, isUnderWay: false, needsHandshake: false, isWithHandshake: false, isDoubtful: false, isNew: true, hasPassed: true, failures: 0, successes: 0, lastBegunMs: -Infinity, why: '', parts: shareParts, readySinceMs: -Infinity,
+        isDown: down.has(id), isDownByNode: false, isUnderWay: false, needsHandshake: false, isWithHandshake: false, isDoubtful: false, isNew: true, hasPassed: false, failures: 0, successes: 0, lastBegunMs: -Infinity, why: '', parts: shareParts, readySinceMs: -Infinity,
       }
       node.targets.add(target)
-      node.passing += 1
       if (node.targets.size === nodePortsMin) this.#nodesWithPorts += 1
       this.#targets.set(id, target)
       this.#bySlot[slot] = target
@@ -153,8 +154,10 @@ export class HealthMonitor {
     }
   }
 
-  remove(ids: readonly number[]): void {
+  /** Those that were too many take the places of these. */
+  remove(ids: readonly number[], nowMs: number): void {
     for (const id of ids) {
+      this.#unchecked.delete(id)
       const target = this.#targets.get(id)
       if (target === undefined) continue
       const { node, slot } = target
@@ -172,11 +175,15 @@ export class HealthMonitor {
       }
       if (node.targets.size === 0) this.#nodes.delete(node.address)
     }
+    if (this.#unchecked.size === 0 || this.#freeSlots.length === 0) return
+    const next = [...this.#unchecked.values()].slice(0, this.#freeSlots.length)
+    for (const { id } of next) this.#unchecked.delete(id)
+    this.add(next, nowMs)
   }
 
   /** Targets that are checked, and those that are too many. */
   get figures(): { readonly checked: number; readonly unchecked: number; readonly nodesDown: number } {
-    return { checked: this.#targets.size, unchecked: this.#unchecked, nodesDown: this.#nodesDown }
+    return { checked: this.#targets.size, unchecked: this.#unchecked.size, nodesDown: this.#nodesDown }
   }
 
   /** A check that is to be begun now; each is to be answered by `checked`. */

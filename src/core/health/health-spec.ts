@@ -16,6 +16,8 @@ export interface HealthSpec {
   readonly serverName?: string
   /** A file in PEM, the authorities of its certificate; absent: that is not verified. */
   readonly caFile?: string
+  /** The PROXY header that its endpoints wait for: they answer nobody who comes without. */
+  readonly sendsProxyHeader?: 'v1' | 'v2'
 }
 
 export const healthKinds = ['tcp', 'tls', 'readyz'] as const

@@ -35,6 +35,8 @@ export class ProxyHeaderError extends Error {
 }
 
 const versionAndProxyCommand = 0x21
+const versionAndLocalCommand = 0x20
+const unspecified = 0x00
 const familyAndStream = { 4: 0x11, 6: 0x21 } as const
 
 /** @throws {ProxyHeaderError} */
@@ -44,6 +46,11 @@ export function encodeProxyHeader(options: ProxyHeaderOptions): Uint8Array {
   if (options.version === 'v2') return encodeV2(options, from, to)
   const protocol = from.family === 4 ? 'TCP4' : 'TCP6'
   return ascii(`PROXY ${protocol} ${formatIpAddress(from)} ${formatIpAddress(to)} ${source.port} ${destination.port}\r\n`)
+}
+
+/** Of a connection that is our own and relayed for nobody, such as a check (§2.1 UNKNOWN, §2.2 LOCAL). */
+export function encodeOwnHeader(version: 'v1' | 'v2'): Uint8Array {
+  return version === 'v1' ? ascii('PROXY UNKNOWN\r\n') : concat([v2Signature, Uint8Array.of(versionAndLocalCommand, unspecified), uint16(0)])
 }
 
 function encodeV2({ source, destination, authority, uniqueId, ticket, crc32c: withChecksum }: ProxyHeaderEnds & ProxyHeaderExtras, from: IpAddress, to: IpAddress): Uint8Array {

@@ -16,7 +16,9 @@ const tcp: HealthSpec = { kind: 'tcp', intervalMs: 10_000, timeoutMs: 3_000, fal
 /** A register, and the tenants that it was given last. */
 class Fixture {
   readonly cells: ActiveCells = createActiveCells(2)
-  readonly register = new EndpointRegister(this.cells)
+  /** States, in the order in which they were written. */
+  readonly written: number[] = []
+  readonly register = new EndpointRegister({ ...this.cells, states: this.#told(this.cells.states) })
   readonly #rows = new EndpointRows(this.cells)
   readonly tenants = new Map<string, readonly Endpoint[]>()
 
@@ -26,6 +28,16 @@ class Fixture {
     else for (const name of removedTenants) this.tenants.delete(name)
     for (const { name, endpoints } of change.tenants) this.tenants.set(name, endpoints)
     return this.register.update(change, 1_000)
+  }
+
+  #told(states: ActiveCells['states']): ActiveCells['states'] {
+    return new Proxy(states, {
+      get: (cells, key) => Reflect.get(cells, key),
+      set: (cells, key, value: number) => {
+        this.written.push(value)
+        return Reflect.set(cells, key, value)
+      },
+    })
   }
 
   /** By port. */
@@ -67,13 +79,40 @@ void test('a reload keeps what is known of targets that stay, and says which com
   const { added: [one] } = fixture.update([tenant('acme', [endpoint(1)], { health: tcp })])
   if (one === undefined) return
   fixture.fails(one.id)
-  t.same(fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })]), { added: [{ id: 2, address: '127.0.0.1', port: 2, health: tcp }], removed: [] })
+  t.same(fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: tcp }), tenant('globex', [endpoint(1)], { health: tcp })]), { added: [{ id: 2, address: '127.0.0.1', port: 2, health: tcp }], removed: [], down: [] })
   t.same([fixture.bits('acme'), fixture.bits('globex')], [{ 1: failedBit, 2: 0 }, { 1: failedBit }], 'a tenant that comes later finds it down')
-  t.same(fixture.update([], ['acme']), { added: [], removed: [2] })
-  t.same(fixture.update([tenant('globex', [endpoint(3)], { health: tcp })], 'all-others'), { added: [{ id: 3, address: '127.0.0.1', port: 3, health: tcp }], removed: [1] })
+  t.same(fixture.update([], ['acme']), { added: [], removed: [2], down: [] })
+  t.same(fixture.update([tenant('globex', [endpoint(3)], { health: tcp })], 'all-others'), { added: [{ id: 3, address: '127.0.0.1', port: 3, health: tcp }], removed: [1], down: [] })
   t.same(fixture.bits('globex'), { 3: 0 }, 'who has a row after another begins anew')
   fixture.fails(one.id)
   t.same(fixture.bits('globex'), { 3: 0 }, 'what is heard late of one that is gone changes nothing')
+})
+
+void test('one that is down and is to be checked otherwise stays down until that finds it ready', async (t) => {
+  const fixture = new Fixture()
+  const { added: [one] } = fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: tcp })])
+  fixture.fails(one?.id ?? 0)
+  const { added, removed, down } = fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: { ...tcp, fall: 2 } })])
+  t.same([removed.length, added.map(({ port }) => port), down], [2, [1, 2], [added[0]?.id]])
+  t.same(fixture.bits('acme'), { 1: failedBit, 2: 0 })
+  t.match(fixture.register.list({ port: 1 }), [{ health: { state: 'down', why: 'connection refused', sinceMs: 2_000 } }])
+  fixture.recovers(added[0]?.id ?? 0)
+  t.same(fixture.bits('acme'), { 1: 0, 2: 0 })
+  fixture.fails(added[1]?.id ?? 0)
+  t.same(fixture.update([tenant('acme', [endpoint(1), endpoint(2)])]).down, [], 'one that is checked no more is ready')
+  t.same(fixture.bits('acme'), { 1: 0, 2: 0 })
+})
+
+void test('a reload that leaves a state as it is does not write another one for a moment', async (t) => {
+  const fixture = new Fixture()
+  const acme = tenant('acme', [endpoint(1), endpoint(2)], { health: tcp })
+  const { added: [one] } = fixture.update([acme, tenant('globex', [endpoint(2)])])
+  fixture.fails(one?.id ?? 0)
+  fixture.register.setOperatorState({ address: endpoint(2).address, port: 2 }, 'draining')
+  fixture.written.length = 0
+  fixture.update([{ ...acme, connectTimeoutMs: 1 }], 'all-others')
+  t.same(fixture.bits('acme'), { 1: failedBit, 2: heldBit })
+  t.same(fixture.written, [failedBit, heldBit, 0], 'globex’s row, which is nobody’s now')
 })
 
 void test('what the operator says holds against checks, the closer one first, over reloads, until it is taken back', async (t) => {

@@ -205,6 +205,16 @@ void test('some ports of an address that are down are not the address', async (t
   t.ok(world.transitions.every(({ transition }) => transition === 'checks'))
 })
 
+void test('new ports of an address where nothing listens yet are not the address', async (t) => {
+  const world = new World({ addresses: 2, ports: 10 })
+  world.run(30_000)
+  world.finds = ({ port }) => port >= 100 ? refused : passed
+  world.monitor.add(Array.from({ length: 200 }, (_, index) => ({ id: 1_000 + index, address: '192.0.2.1', port: 100 + index, health: spec })), world.nowMs)
+  world.run(30_000)
+  t.equal(world.down.length, 200)
+  t.ok(world.transitions.every(({ transition, id }) => transition === 'checks' && id >= 1_000))
+})
+
 void test('where most addresses seem to be gone it is rather us: half of them fall at once, the others by each port’s own checks', async (t) => {
   const world = new World({ addresses: 10, ports: 10 })
   world.run(30_000)
@@ -237,7 +247,7 @@ void test('one that is gone is checked no more; one that comes while its address
   world.finds = ({ address }) => address === '192.0.2.0' ? refused : passed
   world.run(30_000)
   t.equal(world.down.length, 10)
-  world.monitor.remove([1])
+  world.monitor.remove([1], world.nowMs)
   const before = world.begun.length
   world.monitor.add([{ id: 99, address: '192.0.2.0', port: 999, health: spec }], world.nowMs)
   world.run(30_000)
@@ -261,9 +271,13 @@ void test('more targets than there is room for are counted, not checked', async 
   const target = (id: number): CheckTarget => ({ id, address: '192.0.2.1', port: id, health: spec })
   monitor.add([1, 2, 3, 4].map(target), 0)
   t.match(monitor.figures, { checked: 2, unchecked: 2 })
-  monitor.remove([1])
+  monitor.remove([1], 0)
+  t.match(monitor.figures, { checked: 2, unchecked: 1 }, 'the next one has its place')
   monitor.add([target(5)], 0)
   t.match(monitor.figures, { checked: 2, unchecked: 2 })
+  monitor.remove([2, 3, 4], 0)
+  t.match(monitor.figures, { checked: 1, unchecked: 0 })
+  t.same([monitor.takeDue(1_000)?.id, monitor.takeDue(1_000)], [5, undefined])
 })
 
 void test('whatever is found, what is told is what fall and rise say, and soon after the world stands still all is told as it is', async () => {

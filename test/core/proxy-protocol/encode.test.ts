@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { encodeProxyHeader, ProxyHeaderError, type ProxyHeaderOptions } from '../../../src/core/proxy-protocol/encode.ts'
+import { encodeOwnHeader, encodeProxyHeader, ProxyHeaderError, type ProxyHeaderOptions } from '../../../src/core/proxy-protocol/encode.ts'
 import { ProxyHeaderReader } from '../../../src/core/proxy-protocol/reader.ts'
 import { header } from './header-arbitrary.ts'
 import { buildV2, buildV2WithChecksum, tcp4Addresses, tcp6Addresses, tlv } from './v2-header.ts'
@@ -41,6 +41,13 @@ const blocks: readonly (readonly [what: string, options: ProxyHeaderOptions, byt
 
 void test('version 2 is a block, with the TLVs that are asked for', async (t) => {
   for (const [what, options, bytes] of blocks) t.equal(Buffer.from(encodeProxyHeader(options)).toString('hex'), Buffer.from(bytes).toString('hex'), what)
+})
+
+void test('the header of a connection of our own tells no address', async (t) => {
+  for (const version of ['v1', 'v2'] as const) {
+    const bytes = encodeOwnHeader(version)
+    t.match(new ProxyHeaderReader().push(bytes), { kind: 'complete', header: { source: undefined, destination: undefined }, consumedBytes: bytes.byteLength }, version)
+  }
 })
 
 void test('what is sent is what is read', async () => {
