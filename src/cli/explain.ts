@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { schedulerMeanings, type Scheduler, type SchedulerKind } from '../core/balance/scheduler.ts'
+import type { HealthSpec } from '../core/health/health-spec.ts'
 import { canonicalAddress } from '../core/net/ip-address.ts'
 import { sentHeaderText } from '../core/proxy-protocol/sent-header.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
@@ -122,11 +123,12 @@ function explanation({ config, snapshot, listener, host, from }: Question): Expl
   const { tenant } = decision
   if (tenant === undefined) throw new Error('bug: a route without a tenant')
   if (asksSource) lines.push(['sources', 'only allowedSources; --from IP tells whether a client is among them'])
+  const health = healthText(config.tenants.find(({ name }) => name === tenant.name)?.health)
   const ready = tenant.scheduler.endpoints.some(({ weight }) => weight > 0)
   if (!ready) {
-    return { lines: [...lines, ...tenantLines(tenant, undefined), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]], code: 1 }
+    return { lines: [...lines, ...tenantLines(tenant, { health, from: undefined }), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]], code: 1 }
   }
-  return { lines: [...lines, ...tenantLines(tenant, from)], code: 0, tenant: tenant.name }
+  return { lines: [...lines, ...tenantLines(tenant, { health, from })], code: 0, tenant: tenant.name }
 }
 
 function ruleOf({ pattern }: RouteDecision): string {
@@ -153,17 +155,24 @@ function clientSees(reason: Parameters<typeof terminationOf>[0]): string {
   return alert === undefined ? 'sees the connection close' : `gets the TLS alert ${alert}, and the connection closes`
 }
 
-function tenantLines(tenant: TenantPolicy, from: string | undefined): Line[] {
+function tenantLines(tenant: TenantPolicy, { health, from }: { readonly health: string; readonly from: string | undefined }): Line[] {
   const { scheduler } = tenant
   const endpoints = scheduler.endpoints.map((endpoint, index): Line => [index === 0 ? 'endpoints' : '', `${endpoint.name}${weightText(endpoint, scheduler.kind)}`])
   return [
     ...endpoints,
     ['scheduler', `${scheduler.kind}: ${schedulerMeanings[scheduler.kind]}`],
     ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
+    ['health', health],
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
     ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, answer ${duration(tenant.answerTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
     ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${sentHeaderText(tenant.sendProxyProtocol)}`] as const]),
   ]
+}
+
+function healthText(health: HealthSpec | undefined): string {
+  if (health === undefined) return 'none: not checked, and always ready'
+  const { kind, intervalMs, timeoutMs, fall, rise, slowStartMs, serverName, caFile } = health
+  return `${kind} every ${duration(intervalMs)}, timeout ${duration(timeoutMs)}, fall ${fall}, rise ${rise}, slowStart ${duration(slowStartMs)}${serverName === undefined ? '' : `, serverName ${serverName}`}${caFile === undefined ? '' : `, caFile ${caFile}`}`
 }
 
 function weightText({ weight }: Endpoint, kind: SchedulerKind): string {

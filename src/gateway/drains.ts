@@ -80,7 +80,7 @@ export class Drains {
         drain.refs.push(...refsOf(connections).map((ref) => ({ thread, ref })))
       }
     } catch (error) {
-      this.#drains.delete(what)
+      if (!drain.isOver) this.#drains.delete(what)
       throw error
     }
     const status = statusOf(drain)

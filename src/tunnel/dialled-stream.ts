@@ -21,7 +21,7 @@ export interface DialResult {
    * @param first what the socket is sent before anything else
    * @param over to be called when the connection has ended
    */
-  connected(socket: StreamSocket, first?: Uint8Array, over?: () => void): void
+  connected(socket: StreamSocket, first?: Uint8Array, over?: (isUnanswered: boolean) => void): void
   failed(failure: DialFailure): void
 }
 
@@ -55,7 +55,7 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
   #dialMs = 0
   #relay: SocketRelay | undefined
   #status: ConnectStatus | undefined
-  #over: (() => void) | undefined
+  #over: ((isUnanswered: boolean) => void) | undefined
 
   constructor(stream: MuxStream, dialler: StreamDialler) {
     this.#stream = stream
@@ -137,7 +137,7 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
     else this.#early.push(bytes)
   }
 
-  connected(socket: StreamSocket, first?: Uint8Array, over?: () => void): void {
+  connected(socket: StreamSocket, first?: Uint8Array, over?: (isUnanswered: boolean) => void): void {
     const stream = this.#stream
     this.#dial = undefined
     this.#dialMs = performance.now() - this.#dialMs
@@ -160,7 +160,7 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
   }
 
   relayEnded(end: RelayEnd): void {
-    this.#over?.()
+    this.#over?.(this.#relay?.isUnanswered === true)
     this.#end(end, '')
   }
 

@@ -24,6 +24,8 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   readonly #owner: RelayOwner
   /** The stream's side has said all. */
   isFinished = false
+  /** The socket's peer had bytes of the stream and ended before any of its own, though more might have come. */
+  isUnanswered = false
   #isEnded = false
 
   /** Takes over the socket, which is read from now on. */
@@ -41,6 +43,7 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   }
 
   peerFinished(): void {
+    this.#judge()
     this.#stream.finish()
   }
 
@@ -49,6 +52,7 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   }
 
   closed(isWhole: boolean): void {
+    if (!isWhole) this.#judge()
     if (!isWhole) this.#stream.reset()
     this.#end(isWhole ? 'completed' : 'socket-reset')
   }
@@ -71,6 +75,10 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
 
   writable(): void {
     this.#socket.resume()
+  }
+
+  #judge(): void {
+    this.isUnanswered ||= this.fromSocketBytes === 0 && this.toSocketBytes > 0 && !this.isFinished && !this.#isEnded
   }
 
   #end(end: RelayEnd): void {

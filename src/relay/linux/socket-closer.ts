@@ -20,6 +20,8 @@ export interface CloserParts {
   readonly closeDescriptor: (fd: number) => void
   /** Its events must be told of from now on. */
   readonly watch: (token: number) => void
+  /** Nothing of the slot's connection is open any more. */
+  readonly released: (slot: number) => void
 }
 
 export class SocketCloser {
@@ -152,6 +154,7 @@ export class SocketCloser {
     this.#parts.pending.discard(2 * slot)
     this.#parts.pending.discard(2 * slot + 1)
     this.#parts.wheel.clear(slot)
+    this.#parts.released(slot)
     this.#parts.table.release(slot)
   }
 }

@@ -103,7 +103,7 @@ export class WorkerConnections {
       events: { readToEnd: (token) => this.#relayed.readToEnd(token), lost: (token, unresponsive) => this.#relayed.lost(token, unresponsive) },
     })
     this.#batch = new BatchRelay({ table, bytes: this.#bytes, pending, ring })
-    this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd) })
+    this.#closer = new SocketCloser({ table, wheel, clock, pending, watch, closeDescriptor: (fd) => this.#deferred.close(fd), released: (slot) => this.#leave(slot) })
     if (laneMaps !== undefined) {
       const lane = new KernelLane({
         table, cells, clock, epoll, pending, relayEvents: connectionEvents, maps: laneMaps,
@@ -360,9 +360,14 @@ export class WorkerConnections {
   #ended(slot: number, record: ConnectionRecord): void {
     this.#add(relayCell.openConnections, -1)
     this.#add(relayCell.openByListener + (this.#table.listenerRow[slot] ?? 0), -1)
+    // One that was relayed may be owed bytes for long: until its slot is free it is among its tenant's, or clients that read nothing would fill all slots.
+    if (this.#table.state[slot] !== slotState.relaying) this.#leave(slot)
+    this.#parts.ended(record)
+  }
+
+  #leave(slot: number): void {
     this.#admission?.leave(this.#table.hold[slot] ?? noHold)
     this.#table.hold[slot] = noHold
-    this.#parts.ended(record)
   }
 
   #sourceOf(peer: SocketAddressCell): SourceKey {

@@ -116,8 +116,9 @@ function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { c
 }
 
 /** It lives as long as the connection, and keeps nothing of the dial. */
-function overOf(active: TenantPolicy['active'], endpoint: Endpoint, left: () => void): () => void {
-  return () => {
+function overOf(active: TenantPolicy['active'], endpoint: Endpoint, left: () => void): (isUnanswered: boolean) => void {
+  return (isUnanswered) => {
+    if (isUnanswered) active.failed(endpoint, 'answer')
     active.ended(endpoint)
     left()
   }

@@ -33,7 +33,7 @@ export function shares(scheduler: Scheduler, picks: number, source: (pick: numbe
 /** By row, which is the index of `endpoints`. */
 export class Counts implements ActiveCounts {
   readonly rows: number[]
-  /** Of dials that failed. */
+  /** Of dials that failed, and of connections that were not answered. */
   readonly failedRows: number[] = []
 
   constructor(rows: readonly number[] = []) {

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
 import { endpoint, tenant } from '../../support/config.ts'
 import { startLinuxRelay } from '../../support/linux-driver.ts'
-import { readBytes, startEcho, until } from '../../support/sockets.ts'
+import { dial, readBytes, startEcho, startFlood, until } from '../../support/sockets.ts'
 
 const hello = Buffer.from(buildClientHello({ serverName: 'acme.example.test' }))
 
@@ -64,3 +64,22 @@ for (const [what, options] of [
     await until(() => relay.admission().openConnections === 0)
   })
 }
+
+void test('one that has ended and whose client does not take what it is owed is still among its tenant’s', async (t) => {
+  const flood = await startFlood(t)
+  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(flood.port)], { limits: { connectionsMax: 1 } })] })
+  const stalled = await dial(t, relay.port, hello)
+  stalled.pause()
+  await flood.stalled()
+  const [worker] = relay.driver.live
+  const found = await worker?.scan({ query: { tenant: 'acme' }, from: 0, max: 1 })
+  await worker?.close(found?.connections ?? [])
+  await until(() => relay.records.length === 1)
+  t.match(relay.admission(), { openOfTenants: 1 })
+  const refused = await dial(t, relay.port, hello)
+  refused.resume()
+  await until(() => relay.records.length === 2)
+  t.match(relay.records.map(({ reason }) => reason), ['closed-by-operator', 'tenant-connection-limit'])
+  stalled.destroy()
+  await until(() => relay.admission().openOfTenants === 0)
+})
