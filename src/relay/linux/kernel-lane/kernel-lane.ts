@@ -355,7 +355,8 @@ export class KernelLane {
     this.#gone[mark] = 0
     this.#error[mark] = 0
     this.#givenBefore[mark] = given
-    const budget = this.#budgetOf(token)
+    // What a reader that stopped has left in the send queue takes its part of the budget.
+    const budget = this.#budgetOf(token) - libc.unacknowledgedBytes(this.#table.fdOf(token ^ 1))
     if (given === -1 || budget < budgetBytesMin) return false
     this.#budget[mark] = budget
     this.#maps.grant(mark, budget, budget >>> 1)
