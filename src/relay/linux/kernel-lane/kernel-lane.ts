@@ -28,9 +28,8 @@ const budgetBytesMin = 4 * 1024
 /** What one read of a connection that leaves may bring, and what it may move before the others have their turn. */
 const readBytesMax = 64 * 1024
 const turnBytesMax = 256 * 1024
-/** Counts of connections in the lane are read so often, for metrics and the policy; ever less often while nobody moves a byte. */
+/** Counts of connections in the lane are read so often, for metrics and the policy. */
 const sweepMs = 100
-const sweepMsMax = 800
 /** A connection that leaves and waits for the kernel is looked at after 1, 2, 4 … of these. */
 const retryMs = 1
 const retryMsMax = 64
@@ -123,7 +122,6 @@ export class KernelLane {
   #retries: number[] = []
   #retriesBefore: number[] = []
   #sweepAtMs = Infinity
-  #sweepEveryMs = sweepMs
 
   constructor({ table, cells, clock, epoll, pending, maps, relayEvents, events }: KernelLaneParts) {
     this.#table = table
@@ -196,7 +194,6 @@ export class KernelLane {
     this.#members.push(place)
     this.#count(relayCell.kernelLaneEntries, 1)
     this.#count(relayCell.kernelLaneConnections, 1)
-    this.#sweepEveryMs = sweepMs
     this.#sweepAtMs = Math.min(this.#sweepAtMs, this.#clock.nowMs + sweepMs)
     for (const token of [downstream, upstream]) {
       const fd = this.#table.fdOf(token)
@@ -306,11 +303,6 @@ export class KernelLane {
     if (place !== none) this.#refresh(place, slot)
   }
 
-  /** Between two sweeps. */
-  get sweepEveryMs(): number {
-    return this.#sweepEveryMs
-  }
-
   /** At the end of `token`'s stream: whether all that its peer has sent was moved, by whomever. */
   isWhole(token: number): boolean {
     if (this.#everIn[token >> 1] === 0) return true
@@ -322,16 +314,14 @@ export class KernelLane {
   run(): void {
     this.#retry()
     if (this.#clock.nowMs < this.#sweepAtMs) return
-    let isQuiet = true
     for (let index = this.#members.length - 1; index >= 0; index--) {
       const place = this.#members[index] ?? 0
       const slot = this.#slot[place] ?? 0
-      if (this.#refresh(place, slot)) isQuiet = false
+      this.#refresh(place, slot)
       // A notice that found no room in the ring.
       if (this.#stay[place] === stay.in && (this.#maps.stopped(2 * place) || this.#maps.stopped(2 * place + 1))) this.leave(slot, 'bulky')
     }
-    this.#sweepEveryMs = isQuiet ? Math.min(sweepMsMax, 2 * this.#sweepEveryMs) : sweepMs
-    this.#sweepAtMs = this.#members.length === 0 ? Infinity : this.#clock.nowMs + this.#sweepEveryMs
+    this.#sweepAtMs = this.#members.length === 0 ? Infinity : this.#clock.nowMs + sweepMs
   }
 
   readonly #noticed = (mark: number): void => this.noticed(mark)
@@ -355,7 +345,8 @@ export class KernelLane {
     this.#gone[mark] = 0
     this.#error[mark] = 0
     this.#givenBefore[mark] = given
-    const budget = this.#budgetOf(token)
+    // What a reader that stopped has left in the send queue takes its part of the budget.
+    const budget = this.#budgetOf(token) - libc.unacknowledgedBytes(this.#table.fdOf(token ^ 1))
     if (given === -1 || budget < budgetBytesMin) return false
     this.#budget[mark] = budget
     this.#maps.grant(mark, budget, budget >>> 1)
@@ -529,21 +520,18 @@ export class KernelLane {
     this.#count(relayCell.kernelLaneConnections, -1)
   }
 
-  /** @returns whether bytes have moved since */
-  #refresh(place: number, slot: number): boolean {
-    const downstream = this.#countRedirected(2 * place, 2 * slot, this.#maps.redirected(2 * place))
-    const upstream = this.#countRedirected(2 * place + 1, 2 * slot + 1, this.#maps.redirected(2 * place + 1))
-    return downstream || upstream
+  #refresh(place: number, slot: number): void {
+    this.#countRedirected(2 * place, 2 * slot, this.#maps.redirected(2 * place))
+    this.#countRedirected(2 * place + 1, 2 * slot + 1, this.#maps.redirected(2 * place + 1))
   }
 
-  #countRedirected(mark: number, token: number, redirected: number): boolean {
+  #countRedirected(mark: number, token: number, redirected: number): void {
     const more = (redirected - (this.#seen[mark] ?? 0)) >>> 0
-    if (more === 0) return false
+    if (more === 0) return
     this.#seen[mark] = redirected
     this.#active[mark >> 1] = 1
     this.#moved[mark] = (this.#moved[mark] ?? 0) + more
     this.#countRead(token, more)
-    return true
   }
 
   #countRead(token: number, bytes: number): void {

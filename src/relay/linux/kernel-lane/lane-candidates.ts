@@ -104,7 +104,7 @@ export class LaneCandidates {
     this.#lane.forgetActive()
     this.#admit(elapsedMs)
     const isOver = slots.length === 0 && (this.#mode === 'always' || this.#lane.size === 0)
-    this.#lookAtMs = isOver ? Infinity : nowMs + (slots.length === 0 ? this.#lane.sweepEveryMs : this.#lookMs)
+    this.#lookAtMs = isOver ? Infinity : nowMs + this.#lookMs
   }
 
   #admit(elapsedMs: number): void {
