@@ -1,7 +1,7 @@
 // A host that can be made to vanish: a network namespace behind a pair of virtual links, made and removed by the test.
 // Taking its link down answers nothing and resets nothing, as a node does that lost its power.
 //
-//   127.0.0.1 ─ relay ─ 192.0.2.1/30 ══ veth ══ 192.0.2.2/30 ─ [namespace: echo server]
+//   127.0.0.1 ─ relay ─ 198.18.0.1/30 ══ veth ══ 198.18.0.2/30 ─ [namespace: echo server]
 
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -32,13 +32,18 @@ export function cannotMakeHosts(): string | undefined {
 
 let hosts = 0
 
+/** A /30 of 198.18.0.0/15 (RFC 2544), which no real network has a route to; tests that run beside this one have others. */
+function addressesOf(host: number): readonly [near: string, far: string] {
+  const base = ((process.pid % 4_096) * 8 + host % 8) * 4
+  const address = (number: number): string => `198.${18 + (number >> 16)}.${(number >> 8) & 0xFF}.${number & 0xFF}`
+  return [address(base + 1), address(base + 2)]
+}
+
 export async function startVanishingHost(t: Test): Promise<VanishingHost> {
   hosts += 1
   const name = `sluice${process.pid}-${hosts}`
   const [near, far] = [`sl${process.pid}n${hosts}`, `sl${process.pid}f${hosts}`]
-  // TEST-NET-1 (RFC 5737), a /30 for each: no route of a real network is shadowed.
-  const base = ((process.pid + 31 * hosts) % 64) * 4
-  const [nearAddress, farAddress] = [`192.0.2.${base + 1}`, `192.0.2.${base + 2}`]
+  const [nearAddress, farAddress] = addressesOf(hosts)
   const ip = (...args: string[]): void => void execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'inherit'] })
   t.teardown(() => {
     // The namespace goes when its last socket does.

@@ -170,6 +170,9 @@ interface ConfigFacts {
   readonly generation: number
 }
 
+/** Checks have descriptors of their own, and here each one that is open is accounted for. */
+const checksNothing = 'defaults: { health: { kind: none } }\n'
+
 /** Each generation changes a hundredth of the tenants. */
 function configText({ driver, port, adminPort, backendPort, tenants, generation }: ConfigFacts): string {
   const others = Array.from({ length: tenants - 1 }, (_, index) => {
@@ -178,7 +181,7 @@ function configText({ driver, port, adminPort, backendPort, tenants, generation 
   })
   return `listeners: [{ address: 127.0.0.1:${port} }]
 relay: { driver: ${driver} }
-pools: { admin: { addresses: [127.0.0.1] } }
+${checksNothing}pools: { admin: { addresses: [127.0.0.1] } }
 tenants:
   - { name: ${soakTenant}, hostnames: [${soakTenant}.example.test], apiServer: { endpoints: [127.0.0.1:${backendPort}] } }
 ${others.join('')}admin: { address: 127.0.0.1:${adminPort} }
