@@ -13,7 +13,7 @@ import * as libc from './libc.ts'
 export const streamBufferBytes = 128 * 1024
 const readBytesMax = 64 * 1024
 /** Read from one socket before others have their turn. */
-const turnBytesMax = 64 * 1024
+const turnBytesMax = 256 * 1024
 /** A piece of a bulky flow: others are about to come in this turn, and go out in one system call with it. */
 const bulkBytes = 8 * 1024
 
