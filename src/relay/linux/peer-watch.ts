@@ -86,9 +86,14 @@ export class PeerWatch {
 
   #probe(token: number): void {
     const fd = this.#table.fdOf(token)
-    setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepaliveIdleSeconds + ((token >> 1) % turns))
-    setIntOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepaliveIntervalSeconds)
-    setIntOption(fd, IPPROTO_TCP, TCP_KEEPCNT, keepaliveProbes)
-    setIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+    setKeepAlive(fd, keepaliveIdleSeconds + ((token >> 1) % turns))
   }
+}
+
+/** @param idleSeconds of silence, before the first probe */
+export function setKeepAlive(fd: number, idleSeconds: number): void {
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idleSeconds)
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepaliveIntervalSeconds)
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPCNT, keepaliveProbes)
+  setIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
 }

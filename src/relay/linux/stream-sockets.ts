@@ -8,6 +8,7 @@
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { SocketDial, SocketListen, SocketListener, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
+import { setKeepAlive } from './peer-watch.ts'
 import { createStreamDescriptors, type StreamDescriptors } from './stream-descriptors.ts'
 import { encodeUnixAddress, SocketAddressCell } from './socket-address.ts'
 import { LinuxStreamSocket, streamBufferBytes, type SocketThread } from './stream-socket.ts'
@@ -20,9 +21,6 @@ const waitsMax = 4
 const acceptsPerTurn = 64
 /** Descriptors are given back as connections end; until then asking again and again would only burn time. */
 const acceptPauseMs = 100
-/** For a peer that is asked whether it is there: so many times, a second apart. */
-const keepAliveProbes = 7
-const keepAliveIntervalSeconds = 1
 /** Seconds by which connections begin later than others, in turns: probes that leave at one moment get lost (peer-watch.ts). */
 const keepAliveTurns = 3
 /** For hosts that vanish with bytes in flight. */
@@ -128,7 +126,7 @@ export class LinuxStreamSockets implements StreamSockets {
     if (isIpv6) libc.setIntOption(fd, libc.IPPROTO_IPV6, libc.IPV6_V6ONLY, 0)
     // Accepted sockets have these from the start.
     libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
-    setKeepAlive(fd, keepAliveSeconds)
+    keepAliveInTurn(fd, keepAliveSeconds)
     return closedUnless(fd, libc.bind(fd, this.#cell.address, length))
   }
 
@@ -282,7 +280,7 @@ class Connecting implements Watched {
     }
     this.#fd = -1
     const { to, keepAliveSeconds, connected } = this.#dial
-    setKeepAlive(fd, keepAliveSeconds, token)
+    keepAliveInTurn(fd, keepAliveSeconds, token)
     const socket = this.#thread.connected(fd, token, to)
     connected(socket)
     // An edge is told of once: it may have spoken already.
@@ -338,9 +336,6 @@ function closedUnless(fd: number, bound: number): number {
 }
 
 /** @param turn takes a part of connections a second earlier or later than `seconds` */
-function setKeepAlive(fd: number, seconds: number, turn = 1): void {
-  libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPIDLE, Math.max(1, seconds - 1 + turn % keepAliveTurns))
-  libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPINTVL, keepAliveIntervalSeconds)
-  libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_KEEPCNT, keepAliveProbes)
-  libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_KEEPALIVE, 1)
+function keepAliveInTurn(fd: number, seconds: number, turn = 1): void {
+  setKeepAlive(fd, Math.max(1, seconds - 1 + turn % keepAliveTurns))
 }

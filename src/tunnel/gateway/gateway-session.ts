@@ -3,35 +3,21 @@
 import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
-import type { Admission } from '../../core/limit/admission.ts'
-import type { Slots } from '../../core/live/slots.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
-import type { SocketAddress } from '../../core/net/socket-address.ts'
-import type { TenantPolicy } from '../../core/snapshot.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
-import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
 import { AgentStream, type AgentSession } from './agent-stream.ts'
-import type { SessionFacts, TunnelObserver } from '../../core/tunnel/tunnel-observer.ts'
+import type { SessionFacts } from '../../core/tunnel/tunnel-observer.ts'
 
-export interface GatewaySessionOptions {
-  readonly facts: SessionFacts
+export interface GatewaySessionOptions extends AgentSession {
   /** All that the agent announces; of it, what holds is in the facts. */
   readonly announcement: Announced
   readonly socket: WebSocket
   /** The WebSocket's own connection. */
   readonly raw: Duplex
   readonly budget: WindowBudget
-  readonly sockets: StreamSockets
-  readonly agent: SocketAddress
-  readonly gateway: SocketAddress
-  readonly tenant: () => TenantPolicy | undefined
-  readonly admission: Admission | undefined
-  /** Of this thread's sessions. */
-  readonly streams: Slots<AgentStream>
-  readonly observer: TunnelObserver
   readonly ended: (session: GatewaySession) => void
 }
 
@@ -41,16 +27,16 @@ export class GatewaySession {
   #facts: SessionFacts
   readonly #socket: WebSocket
 
-  constructor({ facts, announcement, socket, raw, budget, sockets, agent, gateway, tenant, admission, streams, observer, ended }: GatewaySessionOptions) {
+  constructor(options: GatewaySessionOptions) {
+    const { facts, announcement, socket, raw, budget, observer, ended } = options
     this.#facts = facts
     this.announcement = announcement
     this.#socket = socket
-    const session: AgentSession = { facts, sockets, agent, gateway, tenant, admission, streams, observer }
     this.link = new MuxLink({
       role: 'server',
       wire: webSocketWire(socket, raw, 'server'),
       budget,
-      opened: (stream) => new AgentStream(stream, session).handler,
+      opened: (stream) => new AgentStream(stream, options).handler,
       // An agent that goes away opens nothing more; its streams end by themselves.
       goingAway: () => undefined,
       ended: (end) => {
