@@ -13,6 +13,8 @@ import type { Path } from './schema-path.ts'
 
 /** A directive, the end of a document, or a CR alone, which only js-yaml takes as a line break. */
 const unusual = /^(?:%|\.\.\.)|\r(?!\n)/m
+/** `a: &x b: 1`, or with a tag: a mapping on the line of its key is wrong, and js-yaml reads it. Not so for `a: &x { b: 1 }`. */
+const nested = /: +(?:[&!]\S*[ \t]+)+(?![ \t[{&!])[^\n]*:(?:\s|$)/
 /** Of a document: each tenant may use some. */
 const aliasesMax = 1_000_000
 /** Finding what they name takes `yaml` time that grows with their square: 65 s for 100,000. */
@@ -20,7 +22,7 @@ const referenceAliasesMax = 1_000
 
 /** @returns undefined where `yaml` must read the file: it is unusual or wrong */
 export function parseFast(text: string): { readonly data: unknown } | undefined {
-  if (unusual.test(text)) return undefined
+  if (unusual.test(text) || nested.test(text)) return undefined
   try {
     const data: unknown = load(text, { schema: CORE_SCHEMA, maxAliases: aliasesMax })
     return expansionFault(data) === undefined ? { data } : undefined

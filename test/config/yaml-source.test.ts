@@ -95,6 +95,8 @@ const refused: readonly (readonly [name: string, text: string, error: RegExp])[]
   ['nesting beyond measure', `a: ${'['.repeat(5_000)}${']'.repeat(5_000)}\n`, /call stack/],
   ['an unknown tag', 'a: !secret x\n', /Unresolved tag: !secret/],
   ['two documents', 'a: 1\n---\nb: 1\n', /multiple documents/],
+  ['a mapping on the line of its key, behind an anchor', 'a: &x b: 1\n', /Nested mappings are not allowed/],
+  ['a mapping on the line of its key, behind a tag and an anchor', '- a: !  &x "b": 1\n', /Nested mappings are not allowed/],
   ['a key twice', 'a: 1\na: 2\n', /Map keys must be unique/],
 ]
 
@@ -104,6 +106,10 @@ for (const [name, text, error] of refused) {
     t.match(reference(text), { error })
   })
 }
+
+void test('an anchor may stand before a mapping in braces', async (t) => {
+  t.match(parseFast('a: &x { b: 1 }\nc: *x\n'), { data: { c: { b: 1 } } })
+})
 
 void test('an anchor may be used by every tenant, and a file may begin with a document marker', async (t) => {
   const uses = 25_000
