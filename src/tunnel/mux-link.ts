@@ -11,6 +11,7 @@ import type { MuxLimits, SessionEnd } from '../core/mux/limits.ts'
 import { MuxSession } from '../core/mux/session.ts'
 import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import type { WindowBudget } from '../core/mux/window.ts'
+import { giveBack } from '../core/tunnel/read-buffers.ts'
 
 /** The connection below: whole messages or a stream of bytes, the session doesn't mind. */
 export interface Wire {
@@ -51,13 +52,15 @@ export class MuxLink {
   readonly #ended: MuxLinkOptions['ended']
   #timer: NodeJS.Timeout | undefined
   #scheduled = false
+  /** Of the message that is being written. */
+  readonly #spent: Uint8Array[] = []
 
   constructor({ role, wire, budget, limits = {}, opened, goingAway, ended }: MuxLinkOptions) {
     this.#wire = wire
     this.#ended = ended
     this.session = new MuxSession({
       role, budget, limits, nowMs: performance.now(), random: Math.random,
-      handler: { opened, goingAway, sendable: () => this.#schedule(), ended: (end) => this.#sessionEnded(end) },
+      handler: { opened, goingAway, spent: (bytes) => this.#spent.push(bytes), sendable: () => this.#schedule(), ended: (end) => this.#sessionEnded(end) },
     })
     this.#tick()
   }
@@ -106,6 +109,7 @@ export class MuxLink {
     }
     if (bytes === 0) return false
     this.#wire.write(parts, bytes, this.#sent)
+    for (let spent = this.#spent.pop(); spent !== undefined; spent = this.#spent.pop()) giveBack(spent)
     return true
   }
 

@@ -62,6 +62,8 @@ export interface SendQueueParts {
   readonly finSent: (flow: Flow) => void
   /** It was paused, and has room again. */
   readonly writable: (flow: Flow) => void
+  /** The frame that `next` is about to give has the last of what was written in one piece. */
+  readonly spent: (bytes: Uint8Array) => void
   /** The peer makes us answer, and does not read the answers. */
   readonly controlOverflow: () => void
 }
@@ -239,6 +241,7 @@ export class SendQueue {
     const payload = flow.chunkAt === 0 && end === chunk.length ? chunk : chunk.subarray(flow.chunkAt, end)
     flow.chunkAt = end
     if (end === chunk.length) {
+      this.#parts.spent(chunk)
       flow.chunk = flow.more?.shift()
       flow.chunkAt = 0
     }

@@ -21,6 +21,8 @@ export interface SessionHandler {
    * @returns what becomes of it; undefined: it is reset
    */
   opened(stream: MuxStream): StreamHandler | undefined
+  /** From within `nextFrame`: its frame has the last of these bytes, which were written to a stream in one piece. */
+  spent(bytes: Uint8Array): void
   /** There is something for `nextFrame`, where there was nothing. Not called from within `nextFrame`. */
   sendable(): void
   /** The peer opens no more streams, and wants none: it is about to go. */
@@ -90,6 +92,7 @@ export class MuxSession {
       limits: this.#limits,
       finSent: (flow) => this.#closeIfDone(this.#streams.get(flow.streamId)),
       writable: (flow) => this.#streams.get(flow.streamId)?.handler?.writable(),
+      spent: (bytes) => handler.spent(bytes),
       controlOverflow: () => this.#finish({ reason: 'flood', kind: 'control' }, goAwayCode.protocolError),
     })
     this.#owner = {

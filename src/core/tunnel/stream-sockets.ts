@@ -8,7 +8,7 @@ import type { SocketAddress } from '../net/socket-address.ts'
 
 /** What becomes of a socket's bytes. Nothing is called from within the socket's own methods. */
 export interface SocketHandler {
-  /** @param bytes the handler's to keep */
+  /** @param bytes the handler's to keep; in bulk they may be given back (`read-buffers.ts`) */
   received(bytes: Uint8Array): void
   /** The peer has sent FIN. */
   peerFinished(): void

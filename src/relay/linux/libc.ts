@@ -33,6 +33,7 @@ export const accept4 = call<[fd: number, address: number, addressBytes: number, 
 export const connect = call<[fd: number, address: number, addressBytes: number]>('connect', int, [int, pointer, int])
 export const recv = call<[fd: number, buffer: number, bytes: number, flags: number]>('recv', ssize, [int, pointer, size, int])
 export const send = call<[fd: number, buffer: number, bytes: number, flags: number]>('send', ssize, [int, pointer, size, int])
+const sendmsg = call<[fd: number, message: number, flags: number]>('sendmsg', ssize, [int, pointer, int])
 export const shutdown = call<[fd: number, how: number]>('shutdown', int, [int, int])
 export const getsockname = call<[fd: number, address: number, addressBytes: number]>('getsockname', int, [int, pointer, pointer])
 const setsockopt = call<[fd: number, level: number, name: number, value: number, bytes: number]>('setsockopt', int, [int, int, int, pointer, int])
@@ -238,6 +239,11 @@ export function allocate(byteLength: number): NativeMemory {
   return { address, bytes: new Uint8Array(koffi.view(BigInt(address), byteLength)) }
 }
 
+/** Of memory of JavaScript's that does not move, as buffers of more than 64 bytes don't; good while the caller holds them. */
+export function addressOf(bytes: Uint8Array): number {
+  return Number(koffi.address(bytes))
+}
+
 /** Its bytes must not be touched afterwards. */
 export function free({ address, bytes }: NativeMemory): void {
   check(munmap(address, bytes.byteLength), 'munmap')
@@ -428,6 +434,57 @@ export function resizeReceiveBuffer(fd: number, bytes: number): void {
 export function readCookie(fd: number, to: number): number {
   scratchInts[0] = 8
   return getsockopt(fd, SOL_SOCKET, SO_COOKIE, to, scratch.address)
+}
+
+/** <limits.h>: 1024; so many are enough. */
+const piecesMax = 64
+const pieceInts = 4
+/** struct msghdr in <sys/socket.h>, of which msg_iov is at 16 and msg_iovlen at 24, then as many struct iovec: an address and a length, 64 bits each. */
+const messageBytes = 64
+
+/** What one call sends, from several places. */
+export class Pieces {
+  readonly #address: number
+  readonly #ints: Uint32Array
+  #count = 0
+  bytes = 0
+
+  /** @throws {SystemError} */
+  constructor() {
+    const memory = allocate(messageBytes + piecesMax * pieceInts * 4)
+    this.#address = memory.address
+    this.#ints = new Uint32Array(memory.bytes.buffer, 0, messageBytes / 4 + piecesMax * pieceInts)
+    this.#put(4, memory.address + messageBytes)
+  }
+
+  get isFull(): boolean {
+    return this.#count === piecesMax
+  }
+
+  clear(): void {
+    this.#count = 0
+    this.bytes = 0
+  }
+
+  add(address: number, bytes: number): void {
+    const at = messageBytes / 4 + this.#count * pieceInts
+    this.#put(at, address)
+    this.#put(at + 2, bytes)
+    this.#count += 1
+    this.bytes += bytes
+  }
+
+  /** @returns how many bytes were sent, or -1 */
+  send(fd: number, flags: number): number {
+    this.#put(6, this.#count)
+    return sendmsg(fd, this.#address, flags)
+  }
+
+  /** 64 bits, of which the lower half comes first on x86-64 and arm64. */
+  #put(int: number, value: number): void {
+    this.#ints[int] = value
+    this.#ints[int + 1] = Math.floor(value / 2 ** 32)
+  }
 }
 
 /** A pipe's two ends, or undefined where the system has none left. */

@@ -6,12 +6,18 @@
 // As in the relay, a connection that breaks is read to its end first: what came before a RST is delivered.
 
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-buffers.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
 
-/** Of one read, and of what one send is given. */
+/** Of what one send is given in pieces that are small, and of what one read brings in less than `bulkReadBytes`. */
 export const streamBufferBytes = 128 * 1024
-const readBytesMax = 64 * 1024
+/** Given on in the memory that it was read into; less would waste too much of it. */
+const bulkReadBytes = 48 * 1024
+/** Written from where they are: to find out where that is costs as much as copying this. */
+const bulkPieceBytes = 4 * 1024
+/** Of one send. */
+const sendBytesMax = 256 * 1024
 /** Read from one socket before others have their turn. */
 const turnBytesMax = 256 * 1024
 /** A piece of a bulky flow: others are about to come in this turn, and go out in one system call with it. */
@@ -19,8 +25,11 @@ const bulkBytes = 8 * 1024
 
 /** What it has of its thread. */
 export interface SocketThread {
-  /** For what is read or sent in one call. */
+  /** For what is sent in one call, where it is not sent from where it is. */
   readonly buffer: libc.NativeMemory
+  readonly pieces: libc.Pieces
+  /** For the next read. */
+  readBuffer: ReadBuffer
   /** Calls the socket's `turn` soon, when all that is ready has been heard. */
   later(socket: LinuxStreamSocket): void
   /** Whether its events say when it takes bytes again. */
@@ -56,6 +65,22 @@ const bit = {
 } as const
 
 const nobody: SocketHandler = { received: () => undefined, peerFinished: () => undefined, taken: () => undefined, closed: () => undefined }
+
+export interface ReadBuffer {
+  readonly bytes: Uint8Array
+  readonly address: number
+}
+
+export function nextReadBuffer(): ReadBuffer {
+  const bytes = takeReadBuffer()
+  return { bytes, address: libc.addressOf(bytes) }
+}
+
+function copied(buffer: Uint8Array, length: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(length)
+  bytes.set(buffer.subarray(0, length))
+  return bytes
+}
 
 export class LinuxStreamSocket implements StreamSocket {
   handler: SocketHandler = nobody
@@ -169,13 +194,11 @@ export class LinuxStreamSocket implements StreamSocket {
 
   /** @returns how much */
   #receive(): number {
-    const { buffer } = this.#thread
-    const received = libc.recv(this.fd, buffer.address, readBytesMax, 0)
+    const { readBuffer } = this.#thread
+    const received = libc.recv(this.fd, readBuffer.address, readBufferBytes, 0)
     if (received > 0) {
-      if (received < readBytesMax && !this.#has(bit.ending)) this.#clear(bit.readable)
-      const bytes = Buffer.allocUnsafe(received)
-      bytes.set(received === buffer.bytes.length ? buffer.bytes : buffer.bytes.subarray(0, received))
-      this.handler.received(bytes)
+      if (received < readBufferBytes && !this.#has(bit.ending)) this.#clear(bit.readable)
+      this.handler.received(received < bulkReadBytes ? copied(readBuffer.bytes, received) : this.#lent(readBuffer.bytes, received))
       return received
     }
     const error = received === 0 ? 0 : libc.errno()
@@ -192,13 +215,16 @@ export class LinuxStreamSocket implements StreamSocket {
     return 0
   }
 
+  #lent(bytes: Uint8Array, received: number): Uint8Array {
+    this.#thread.readBuffer = nextReadBuffer()
+    return lend(bytes, received)
+  }
+
   /** What is queued, as far as the system takes it. */
   #flush(): void {
-    const { buffer } = this.#thread
     let taken = 0
     while (this.#queue !== undefined && this.fd !== -1) {
-      const gathered = this.#gather(this.#queue, buffer.bytes)
-      const sent = libc.send(this.fd, buffer.address, gathered, libc.MSG_NOSIGNAL)
+      const sent = this.#gather(this.#queue).send(this.fd, libc.MSG_NOSIGNAL)
       this.#set(bit.sent)
       if (sent === -1 && this.#isFull(libc.errno())) {
         this.#watch(true)
@@ -211,17 +237,28 @@ export class LinuxStreamSocket implements StreamSocket {
     this.#finishIfSent()
   }
 
-  /** @returns how many bytes of the queue's front are in `into` */
-  #gather(queue: readonly Uint8Array[], into: Uint8Array): number {
-    let [bytes, from] = [0, this.#queueAt]
+  /** The queue's front: large pieces where they are, small ones put together. */
+  #gather(queue: readonly Uint8Array[]): libc.Pieces {
+    const { buffer, pieces } = this.#thread
+    pieces.clear()
+    let [from, bufferAt, gatheredAt] = [this.#queueAt, 0, 0]
     for (const chunk of queue) {
-      const part = from === 0 && chunk.length <= into.length - bytes ? chunk : chunk.subarray(from, from + into.length - bytes)
-      into.set(part, bytes)
-      bytes += part.length
+      const part = from === 0 ? chunk : chunk.subarray(from)
       from = 0
-      if (bytes === into.length) break
+      if (part.length < bulkPieceBytes) {
+        if (bufferAt + part.length > buffer.bytes.length) break
+        buffer.bytes.set(part, bufferAt)
+        bufferAt += part.length
+        continue
+      }
+      if (bufferAt > gatheredAt) pieces.add(buffer.address + gatheredAt, bufferAt - gatheredAt)
+      gatheredAt = bufferAt
+      if (pieces.isFull || pieces.bytes >= sendBytesMax) return pieces
+      pieces.add(libc.addressOf(part), part.length)
+      if (pieces.isFull) return pieces
     }
-    return bytes
+    if (bufferAt > gatheredAt) pieces.add(buffer.address + gatheredAt, bufferAt - gatheredAt)
+    return pieces
   }
 
   #drop(queue: Uint8Array[], sent: number): number {

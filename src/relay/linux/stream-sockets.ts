@@ -11,7 +11,7 @@ import * as libc from './libc.ts'
 import { setKeepAlive } from './peer-watch.ts'
 import { createStreamDescriptors, type StreamDescriptors } from './stream-descriptors.ts'
 import { encodeUnixAddress, SocketAddressCell } from './socket-address.ts'
-import { LinuxStreamSocket, streamBufferBytes, type SocketThread } from './stream-socket.ts'
+import { LinuxStreamSocket, nextReadBuffer, streamBufferBytes, type SocketThread } from './stream-socket.ts'
 
 /** Of one wait. */
 const eventsMax = 256
@@ -53,6 +53,8 @@ export class LinuxStreamSockets implements StreamSockets {
     descriptors[0] = this.#epoll.fd + 1
     this.#thread = {
       buffer: libc.allocate(streamBufferBytes),
+      pieces: new libc.Pieces(),
+      readBuffer: nextReadBuffer(),
       later: (socket) => {
         this.#later.push(socket)
         this.#dueTurn()

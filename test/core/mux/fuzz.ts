@@ -49,7 +49,7 @@ export function fuzz(frames: number, seed: number, progress: (frames: number) =>
     // The peer's: of the other parity.
     nextId = role === 'client' ? 0 : -1
     return new MuxSession({ role, budget, nowMs, random, handler: {
-      opened, sendable: () => undefined, goingAway: () => undefined,
+      opened, spent: () => undefined, sendable: () => undefined, goingAway: () => undefined,
       ended: (end) => {
         ends[end.reason] = (ends[end.reason] ?? 0) + 1
       },

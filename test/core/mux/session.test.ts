@@ -91,6 +91,17 @@ void test('a writer is told to pause, and to go on when most is sent', (t) => {
   t.end()
 })
 
+void test('bytes are spent when the last of them is handed out', (t) => {
+  const [client] = pair()
+  const { stream } = client.open()
+  stream.write(Buffer.alloc(100_000))
+  client.flush(0, 1)
+  t.equal(client.spentBytes, 0)
+  client.flush(0)
+  t.equal(client.spentBytes, 100_000)
+  t.end()
+})
+
 void test('a reset is told to the other side, and to nobody twice', (t) => {
   const [client, server] = pair()
   const stream = client.open()

@@ -60,6 +60,8 @@ export class Peer implements SessionHandler {
   takes = true
   end: SessionEnd | undefined
   away = false
+  /** Written and wholly handed out. */
+  spentBytes = 0
   /** Bytes on their way to the other one. */
   wire = Buffer.alloc(0)
 
@@ -75,6 +77,10 @@ export class Peer implements SessionHandler {
 
   sendable(): void {
     // `flush` asks.
+  }
+
+  spent(bytes: Uint8Array): void {
+    this.spentBytes += bytes.length
   }
 
   goingAway(): void {
