@@ -28,7 +28,7 @@ process.on('message', (request: CheckerRequest | 'ask') => {
   const loop = new HealthLoop({
     folder: '/',
     ...(request.by === 'libc' ? { createTcpProber: (options) => new ConnectProbes(options) } : {}),
-    updated: (_, made) => {
+    updated: ({ made }) => {
       for (const { result, count } of made) {
         if (result === 'passed') passed += count
         else failed += count

@@ -9,11 +9,11 @@ import { DialFailureReader } from '../core/balance/dial-failures.ts'
 import { EndpointRegister, type EndpointFigures, type EndpointPlace, type EndpointState, type EndpointStatus } from '../core/balance/endpoint-register.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
+import type { HealthNews } from '../health/health-loop.ts'
 import { EndpointMetrics, type EndpointTransition } from '../observe/endpoint-metrics.ts'
 import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { HealthThread } from './health-thread.ts'
-import type { FromHealthThread } from './health-worker.ts'
 
 /** Between looks at the dials that failed. */
 const dialsReadMs = 50
@@ -25,12 +25,12 @@ export class GatewayEndpoints {
   readonly #thread: HealthThread
   readonly #dialFailures: DialFailureReader
   readonly #timer: NodeJS.Timeout
-  #unchecked = 0
+  #checks = { unchecked: 0, waiting: 0 }
 
   constructor({ cells, logger, metrics, folder }: { readonly cells: ActiveCells; readonly logger: Logger; readonly metrics: Metrics; readonly folder: string }) {
     this.#register = new EndpointRegister(cells)
     this.#logger = logger
-    this.#metrics = new EndpointMetrics({ registry: metrics.registry, logger, figures: () => this.figures(), unchecked: () => this.#unchecked })
+    this.#metrics = new EndpointMetrics({ registry: metrics.registry, logger, figures: () => this.figures(), checks: () => this.#checks })
     this.#thread = new HealthThread({ folder, received: (message) => this.#received(message), died: (error) => this.#metrics.threadDied(error) })
     this.#dialFailures = new DialFailureReader(cells.dialFailures)
     this.#timer = setInterval(() => this.#readDials(), dialsReadMs).unref()
@@ -80,8 +80,8 @@ export class GatewayEndpoints {
     await this.#thread.close()
   }
 
-  #received({ updates, made, unchecked }: FromHealthThread): void {
-    this.#unchecked = unchecked
+  #received({ updates, made, unchecked, waiting }: HealthNews): void {
+    this.#checks = { unchecked, waiting }
     for (const { kind, result, count } of made) this.#metrics.checksMade(kind, result, count)
     const transitions: EndpointTransition[] = []
     const nowMs = Date.now()

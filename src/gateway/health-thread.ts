@@ -4,7 +4,8 @@
 import { Worker } from 'node:worker_threads'
 import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
-import type { FromHealthThread, HealthWorkerData, ToHealthThread } from './health-worker.ts'
+import type { HealthNews } from '../health/health-loop.ts'
+import type { HealthWorkerData, ToHealthThread } from './health-worker.ts'
 
 /** A thread that dies again and again is replaced after 1, 2, 4 … times this, but not over `restartDelayMsMax`. */
 const restartDelayMs = 50
@@ -13,7 +14,7 @@ const restartDelayMsMax = 10_000
 const soundAfterMs = 60_000
 
 export interface HealthThreadOptions extends HealthWorkerData {
-  readonly received: (message: FromHealthThread) => void
+  readonly received: (message: HealthNews) => void
   readonly died: (error: Error) => void
 }
 
@@ -76,7 +77,7 @@ export class HealthThread {
     const worker = new Worker(new URL('health-worker.ts', import.meta.url), { workerData: { folder } satisfies HealthWorkerData })
     this.#worker = worker
     this.#startedMs = performance.now()
-    worker.on('message', (message: FromHealthThread) => {
+    worker.on('message', (message: HealthNews) => {
       if (worker === this.#worker) this.#received(message)
     })
     worker.on('error', (error: Error) => this.#died(worker, error))
@@ -86,7 +87,7 @@ export class HealthThread {
     this.#post({ kind: 'targets', added: [...this.#targets.values()], removed: [], down: [...this.#down] })
   }
 
-  #received(message: FromHealthThread): void {
+  #received(message: HealthNews): void {
     for (const { id, isDown } of message.updates) {
       if (isDown && this.#targets.has(id)) this.#down.add(id)
       else this.#down.delete(id)

@@ -3,9 +3,8 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
 import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { TargetChange } from '../core/balance/endpoint-register.ts'
-import type { HealthUpdate } from '../core/health/health-monitor.ts'
 import type { Prober } from '../core/health/prober.ts'
-import { HealthLoop, type ChecksMade, type HealthLoopOptions } from '../health/health-loop.ts'
+import { HealthLoop, type HealthLoopOptions } from '../health/health-loop.ts'
 
 /** Cloned to the thread when it starts. */
 export interface HealthWorkerData {
@@ -21,13 +20,6 @@ export type ToHealthThread =
   /** Throws as a bug would, to see what happens then. */
   | { readonly kind: 'crash' }
 
-export interface FromHealthThread {
-  readonly updates: readonly HealthUpdate[]
-  readonly made: readonly ChecksMade[]
-  /** Targets that are too many to be checked. */
-  readonly unchecked: number
-}
-
 if (!isMainThread && parentPort !== null) await serve(parentPort, workerData)
 
 async function serve(port: NonNullable<typeof parentPort>, { folder }: HealthWorkerData): Promise<void> {
@@ -35,7 +27,7 @@ async function serve(port: NonNullable<typeof parentPort>, { folder }: HealthWor
   const loop = new HealthLoop({
     folder,
     ...(createTcpProber === undefined ? {} : { createTcpProber }),
-    updated: (updates, made, unchecked) => port.postMessage({ updates, made, unchecked } satisfies FromHealthThread),
+    updated: (news) => port.postMessage(news),
   })
   // However it ends: the system does not know which descriptors were a thread's.
   process.once('exit', () => loop.close())

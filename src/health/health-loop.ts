@@ -2,19 +2,21 @@
 //
 //   HealthMonitor ── due ──▶ Prober ── result ──▶ HealthMonitor ── updates ──▶ whoever writes states
 //
-// Checks that wait are bounded by the monitor's pace, those under way by `underWayMax`: what is over stays due.
+// Checks under way are bounded by `underWayMax`: what is over stays due. Those that take TLS are fewer, and wait for each other
+// alone: a rack that answers no handshake delays no check of a connection.
 
 import { isIP } from 'node:net'
 import type { DialFailureKind } from '../core/balance/dial-failures.ts'
 import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
 import type { HealthKind } from '../core/health/health-spec.ts'
+import { Fifo } from '../core/fifo.ts'
 import { HealthMonitor, type HealthUpdate } from '../core/health/health-monitor.ts'
 import type { CheckDone, CheckResult, CheckResultKind, Prober } from '../core/health/prober.ts'
 import { NodeProbes } from './node-probes.ts'
 
 /** Checks under way: with a timeout of 3 s, so many fail in as much. */
 const underWayMax = 4_096
-/** Of these, those that take TLS. */
+/** Of these, those that take TLS; as many others as there are targets may wait. */
 const nodeProbesMax = 512
 /** Between looks at checks that do not tell by themselves. */
 const pollMs = 20
@@ -31,12 +33,22 @@ export interface ChecksMade {
   readonly count: number
 }
 
+/** Since it was told last. */
+export interface HealthNews {
+  readonly updates: readonly HealthUpdate[]
+  readonly made: readonly ChecksMade[]
+  /** Targets that are too many to be checked. */
+  readonly unchecked: number
+  /** Checks that are due and have to wait for others to end. */
+  readonly waiting: number
+}
+
 export interface HealthLoopOptions {
   /** That files' relative paths begin at. */
   readonly folder: string
   /** For IP addresses and kind tcp, the cheapest that there is; absent: as for the others. */
   readonly createTcpProber?: (options: { readonly done: CheckDone; readonly nowMs: () => number }) => Prober
-  readonly updated: (updates: readonly HealthUpdate[], made: readonly ChecksMade[], unchecked: number) => void
+  readonly updated: (news: HealthNews) => void
 }
 
 export class HealthLoop {
@@ -44,10 +56,12 @@ export class HealthLoop {
   readonly #updated: HealthLoopOptions['updated']
   readonly #node: NodeProbes
   readonly #tcp: Prober
+  readonly #waiting = new Fifo<CheckTarget>()
   readonly #kinds = new Map<number, HealthKind>()
   readonly #made = new Map<string, { readonly kind: HealthKind; readonly result: CheckResultKind; count: number }>()
   #updates: HealthUpdate[] = []
   #toldMs = -Infinity
+  #toldWaiting = 0
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Infinity
 
@@ -99,32 +113,46 @@ export class HealthLoop {
     if (this.#tcp.size > 0) this.#tcp.poll?.(performance.now())
     const nowMs = performance.now()
     this.#monitor.grow(nowMs)
-    while (this.#tcp.size < underWayMax && this.#node.size < nodeProbesMax) {
+    while (this.#waiting.length > 0 && this.#node.size < nodeProbesMax) this.#beginOnNode(this.#waiting.shift())
+    while (this.#tcp.size < underWayMax) {
       const target = this.#monitor.takeDue(nowMs)
       if (target === undefined) break
       this.#begin(target)
     }
     this.#handOn()
     const isPolled = this.#tcp.poll !== undefined && this.#tcp.size > 0
-    this.#turnIn(Math.max(turnMsMin, Math.min(isPolled ? pollMs : Infinity, this.#updates.length > 0 ? pollMs : Infinity, this.#monitor.waitMs(performance.now()))))
+    const untoldMs = this.#updates.length > 0 ? pollMs : this.#isNewsworthy() ? toldMsMin : Infinity
+    this.#turnIn(Math.max(turnMsMin, Math.min(isPolled ? pollMs : Infinity, untoldMs, this.#monitor.waitMs(performance.now()))))
   }
 
   #begin(target: CheckTarget): void {
     const kind = target.health?.kind ?? 'tcp'
     this.#kinds.set(target.id, kind)
     if (kind === 'tcp' && isIP(target.address) !== 0) this.#tcp.begin(target)
-    else this.#node.begin(target)
+    else if (this.#node.size < nodeProbesMax) this.#node.begin(target)
+    else this.#waiting.push(target)
+  }
+
+  #beginOnNode(target: CheckTarget | undefined): void {
+    // It may have gone meanwhile: then its result is nobody's.
+    if (target !== undefined) this.#node.begin(target)
   }
 
   #handOn(): void {
     for (const update of this.#monitor.takeUpdates()) this.#updates.push(update)
     const nowMs = performance.now()
-    if (this.#updates.length === 0 && (this.#made.size === 0 || nowMs - this.#toldMs < toldMsMin)) return
+    if (this.#updates.length === 0 && (!this.#isNewsworthy() || nowMs - this.#toldMs < toldMsMin)) return
+    const waiting = this.#waiting.length
     this.#toldMs = nowMs
+    this.#toldWaiting = waiting
     const updates = this.#updates.splice(0, updatesMax)
     const made = [...this.#made.values()]
     this.#made.clear()
-    this.#updated(updates, made, this.#monitor.figures.unchecked)
+    this.#updated({ updates, made, unchecked: this.#monitor.figures.unchecked, waiting })
+  }
+
+  #isNewsworthy(): boolean {
+    return this.#made.size > 0 || this.#waiting.length !== this.#toldWaiting
   }
 
   #turnIn(waitMs: number): void {

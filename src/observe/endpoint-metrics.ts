@@ -30,6 +30,13 @@ export interface EndpointTransition {
 
 type LineKind = 'ready' | 'down' | 'panic'
 
+export interface EndpointMetricsOptions {
+  readonly registry: Registry
+  readonly logger: Logger
+  readonly figures: () => EndpointFigures
+  readonly checks: () => { readonly unchecked: number; readonly waiting: number }
+}
+
 export class EndpointMetrics {
   readonly #logger: Logger
   readonly #lines = new LineBudget<LineKind>(lineLimits)
@@ -39,7 +46,7 @@ export class EndpointMetrics {
   readonly #restarts: Counter
   readonly #suppressed: Counter
 
-  constructor({ registry, logger, figures, unchecked }: { readonly registry: Registry; readonly logger: Logger; readonly figures: () => EndpointFigures; readonly unchecked: () => number }) {
+  constructor({ registry, logger, figures, checks }: EndpointMetricsOptions) {
     this.#logger = logger
     const registers = [registry]
     const endpoints: Gauge<'state'> = new Gauge({
@@ -54,7 +61,8 @@ export class EndpointMetrics {
     }
     gauge('sluice_endpoints_starting_slowly', 'Of those that are ready, those that have only a part of their weight yet', () => figures().startingSlowly)
     gauge('sluice_endpoint_targets', 'Addresses with a port, each once for each way in which it is checked', () => figures().targets)
-    gauge('sluice_endpoint_targets_unchecked', 'Of these, those that were too many to be checked', unchecked)
+    gauge('sluice_endpoint_targets_unchecked', 'Of these, those that were too many to be checked', () => checks().unchecked)
+    gauge('sluice_endpoint_checks_waiting', 'Checks with TLS that are due and wait for others of that kind to end', () => checks().waiting)
     gauge('sluice_tenants_in_panic', 'Tenants whose endpoints are all down by their checks: each is tried all the same', () => figures().tenantsInPanic)
     this.#checks = new Counter({ name: 'sluice_endpoint_checks_total', help: 'Checks of endpoints, by what they found; void: not made, for reasons of our own', labelNames: ['kind', 'result'], registers })
     this.#transitions = new Counter({ name: 'sluice_endpoint_transitions_total', help: 'Addresses with a port that came up or went down, by their own checks or with all of their node', labelNames: ['to', 'cause'], registers })

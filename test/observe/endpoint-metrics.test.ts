@@ -11,7 +11,7 @@ function observed(): { readonly metrics: EndpointMetrics; readonly lines: Readon
   const registry = new Registry()
   const lines: Readonly<Record<string, unknown>>[] = []
   const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
-  return { metrics: new EndpointMetrics({ registry, logger, figures: () => figures, unchecked: () => 6 }), lines, text: async () => await registry.metrics() }
+  return { metrics: new EndpointMetrics({ registry, logger, figures: () => figures, checks: () => ({ unchecked: 6, waiting: 7 }) }), lines, text: async () => await registry.metrics() }
 }
 
 function transition(port: number, { address = '10.1.0.11', to = 'down', cause = 'checks' }: Partial<EndpointTransition> = {}): EndpointTransition {
@@ -27,7 +27,7 @@ void test('states, checks and transitions are counted, with every series from th
   const all = await text()
   for (const line of [
     'sluice_endpoints{state="ready"} 5', 'sluice_endpoints{state="draining"} 1', 'sluice_endpoints{state="down"} 2', 'sluice_endpoints_starting_slowly 3', 'sluice_endpoint_targets 4',
-    'sluice_endpoint_targets_unchecked 6', 'sluice_tenants_in_panic 1', 'sluice_endpoint_checks_total{kind="tcp",result="passed"} 7', 'sluice_endpoint_checks_total{kind="readyz",result="void"} 0',
+    'sluice_endpoint_targets_unchecked 6', 'sluice_endpoint_checks_waiting 7', 'sluice_tenants_in_panic 1', 'sluice_endpoint_checks_total{kind="tcp",result="passed"} 7', 'sluice_endpoint_checks_total{kind="readyz",result="void"} 0',
     'sluice_endpoint_transitions_total{to="down",cause="checks"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="node"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="checks"} 0',
     'sluice_endpoint_client_marks_total{how="answer"} 2', 'sluice_endpoint_client_marks_total{how="dial"} 0', 'sluice_health_thread_restarts_total 1',
   ]) t.ok(all.includes(`${line}\n`), line)

@@ -12,7 +12,7 @@
 // yamux 0.1.2 looks at the flags before it has read the payload, and tells a reader that waits of the end too early.
 
 import { encodeHeader, frameFlag, frameType, headerBytes, type FrameHeader } from './frame.ts'
-import { Fifo } from './fifo.ts'
+import { Fifo } from '../fifo.ts'
 import type { MuxLimits } from './limits.ts'
 import { initialWindowBytes } from './window.ts'
 
