@@ -76,12 +76,13 @@ export interface Lab {
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate; readonly addresses?: readonly string[]; readonly reverse?: ReverseOptions }): Promise<TestAgent>
 }
 
-export async function tunnelLab(t: Test): Promise<Lab> {
+/** @param nodesMax @default the store's */
+export async function tunnelLab(t: Test, { nodesMax }: { readonly nodesMax?: number } = {}): Promise<Lab> {
   const echo = await startEcho(t)
   const directory = t.testdir()
   const store = await FileStore.open(join(directory, 'state'))
   t.teardown(() => store.close())
-  const identities = new Identities(store)
+  const identities = new Identities(store, Date.now, nodesMax)
   let [agents, gateways] = [0, 0]
   return {
     directory,

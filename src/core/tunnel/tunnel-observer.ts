@@ -11,7 +11,7 @@ import type { ConnectStatus } from './connect-head.ts'
 export type SessionRefusal = IdentityRefusal | 'paced' | 'draining' | 'too-many-sessions' | 'not-a-tunnel' | 'not-a-peer'
 
 export const sessionRefusals = [
-  'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked',
+  'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked', 'too-many-nodes',
   'paced', 'draining', 'too-many-sessions', 'not-a-tunnel', 'not-a-peer',
 ] as const satisfies readonly SessionRefusal[]
 

@@ -298,7 +298,10 @@ export class TunnelGateway {
       const announcement = announcementIn(request.headers)
       if ('malformed' in announcement) return refuse('400 Bad Request', 'malformed', { detail: announcement.malformed })
       const admission = claim.kind === 'refused' ? claim : await admit(claim)
-      if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason, { detail: admission.detail })
+      if (admission.kind === 'refused') {
+        const { reason, detail } = admission
+        return reason === 'too-many-nodes' ? refuse('503 Service Unavailable', reason, { headers: 'Retry-After: 60\r\n', detail }) : refuse('401 Unauthorized', reason, { detail })
+      }
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
