@@ -19,6 +19,8 @@ export interface Announced {
   readonly ranges: readonly string[]
   /** Host names in lower case, `*.` for every name below. */
   readonly names: readonly string[]
+  /** Its node is not reached by its own name. */
+  readonly isNameRefused?: true
 }
 
 /** A session by which a tenant's node is reached. `Way` says how, to whoever opens a stream. */
@@ -181,7 +183,7 @@ function ownersOf<Way>(line: readonly Seat<Way>[] = []): readonly Seat<Way>[] {
 
 function byName<Way>({ byNode: nodes, byName: names }: TenantAgents<Way>, host: string): readonly (readonly Seat<Way>[])[] {
   const name = host.toLowerCase().replace(/\.$/, '')
-  const owners = ownersOf(nodes.get(name))
+  const owners = ownersOf(nodes.get(name)?.filter(({ announced }) => announced.isNameRefused !== true))
   // What a node is called, others can't claim.
   if (owners.length > 0) return [owners]
   const labels = name.split('.')

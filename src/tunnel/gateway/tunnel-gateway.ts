@@ -155,8 +155,8 @@ export class TunnelGateway {
 
   /** What it announces is held against another configuration. No connection is touched. */
   #judgeAgain(session: GatewaySession): void {
-    const faults = announcementFaults(session.announcement, this.#snapshot?.tenants.get(session.facts.tenant)?.mayAnnounce)
-    const announced = without(session.announcement, faults)
+    const faults = announcementFaults(session.announcement, session.facts.node, this.#snapshot?.tenants.get(session.facts.tenant)?.mayAnnounce)
+    const announced = without(session.announcement, session.facts.node, faults)
     if (JSON.stringify(announced) === JSON.stringify(session.facts.announced)) return
     session.hold(announced)
     this.#options.egress.began(session.facts, (handler) => session.open(handler))
@@ -305,10 +305,10 @@ export class TunnelGateway {
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
-        const faults = announcementFaults(announcement, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
+        const faults = announcementFaults(announcement, name, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
         // An address that it has stays its own when it changes from one session to another.
         const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? Date.now()
-        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, faults) }
+        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, name, faults) }
         const session = this.#begin(webSocket, socket, { facts, announcement, enrolled: admission.isNew })
         const refused = this.#refuseAnnouncements(session, faults)
         if (refused.length > 0) session.tell({ refused })

@@ -82,6 +82,14 @@ void test('what a node is called, others can’t claim', (t) => {
   t.end()
 })
 
+void test('a node whose own name does not hold is not asked by it, and does not keep others from it', (t) => {
+  const table = tableOf({ ...session('s1', { node: 'hook.corp.example', addresses: ['192.0.2.1'] }), announced: { addresses: ['192.0.2.1'], ranges: [], names: [], isNameRefused: true } }, session('s2', { node: 'b', names: ['hook.corp.example'] }))
+  t.same(ids(table, 'hook.corp.example'), ['s2'])
+  t.same(ids(table, '192.0.2.1'), ['s1'], 'by its address it is')
+  t.equal(table.since({ tenant: 'acme', node: 'hook.corp.example', keyId: 'key of hook.corp.example' }), table.get('s1')?.sinceMs)
+  t.end()
+})
+
 void test('of equals: those that did not fail of late, then the nearest', (t) => {
   const ranges = ['10.244.0.0/16']
   const table = tableOf(session('far', { ranges, distance: 2 }), session('near', { ranges, sinceMs: 1 }), session('thread', { ranges, sinceMs: 2, distance: 1 }))
