@@ -292,7 +292,8 @@ export class TunnelGateway {
       if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
       if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', { headers: 'Retry-After: 30\r\n' })
       if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
-      const claim = certificateClaim(socket, request.headers, Date.now())
+      const nowMs = Date.now()
+      const claim = certificateClaim(socket, request.headers, nowMs)
         ?? provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
       const announcement = announcementIn(request.headers)
       if ('malformed' in announcement) return refuse('400 Bad Request', 'malformed', { detail: announcement.malformed })
@@ -306,7 +307,7 @@ export class TunnelGateway {
         const { tenant, name, keyId } = admission.node
         const faults = announcementFaults(announcement, name, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
         // An address that it has stays its own when it changes from one session to another.
-        const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? Date.now()
+        const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? nowMs
         const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, name, faults) }
         this.#tellRefused(this.#begin(webSocket, socket, { facts, announcement, faults, enrolled: admission.isNew }))
       })
