@@ -32,12 +32,13 @@ export class RelayProcess {
   readonly #child: ChildProcess
   readonly #killGroup: () => void
   readonly #stopSignal: Launch['stopSignal']
-  readonly #logFile: string
+  /** Its output, with that of those that were started in the same place before. */
+  readonly logFile: string
   #ending: string | undefined
 
   private constructor(child: ChildProcess, pid: number, { stopSignal, logFile }: { readonly stopSignal: Launch['stopSignal'], readonly logFile: string }) {
     this.#child = child
-    this.#logFile = logFile
+    this.logFile = logFile
     this.#stopSignal = stopSignal
     this.pid = pid
     this.#killGroup = () => {
@@ -77,7 +78,7 @@ export class RelayProcess {
 
   /** The last lines of its output. */
   get logTail(): string {
-    return tailOf(this.#logFile)
+    return tailOf(this.logFile)
   }
 
   /** How it ended; undefined while it runs. */

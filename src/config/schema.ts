@@ -9,10 +9,12 @@ import { healthKinds } from '../core/health/health-spec.ts'
 import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { namePattern } from '../core/name.ts'
+import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import { specialAddress } from '../core/net/special-ranges.ts'
 import { sentTlvKinds } from '../core/proxy-protocol/sent-header.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
+import { allowedName } from '../core/tunnel/announcement.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
 import { durationPattern, parseDurationMs } from './duration.ts'
 import { bindAddress, cidr, nameRule, port, text, Wrong } from './schema-parts.ts'
@@ -131,8 +133,15 @@ const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole num
 const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
+/** A network that is mistyped is no name. */
+const announceable = text('a network in CIDR notation, 10.0.0.0/8; or a host name, *.SUFFIX for every name below SUFFIX, * for all', undefined, (value) => {
+  const network = parseCidr(value)
+  if (network.kind === 'cidr') return formatCidr(network.cidr)
+  return /[/:]|(^|\.)\d+$/.test(value) ? new Wrong(network.detail) : allowedName(value)
+})
+
 const reverse = z.strictObject({
-  mayAnnounce: z.array(cidr).max(rangesMax).optional().meta({ description: 'the networks that agents may say they reach, their nodes’ own addresses too; absent: all but loopback, link-local, multicast and the unspecified address, which are never allowed' }),
+  mayAnnounce: z.array(announceable).max(rangesMax).optional().meta({ description: 'the networks and names that agents may say they reach, their nodes’ own addresses and names too; absent: all but loopback, link-local, multicast and the unspecified address, which are never allowed' }),
 }).meta({ description: 'what the tenant’s agents may announce for its API server' })
 
 const tenantTimeouts = {

@@ -132,7 +132,7 @@ export interface TenantSpec {
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
   readonly sendProxyProtocol?: SentProxyHeader
-  /** Networks in CIDR notation that its agents may announce; absent: whatever can be announced at all. */
+  /** Networks in CIDR notation, and names (`allowedName`), that its agents may announce; absent: whatever can be announced at all. */
   readonly mayAnnounce?: readonly string[]
   /** Absent: none. */
   readonly limits?: TenantLimits

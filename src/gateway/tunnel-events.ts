@@ -38,6 +38,10 @@ export class TunnelEventPoster implements TunnelObserver {
     this.#add({ name: 'announcementRefused', arguments: arguments_ })
   }
 
+  announcementHolds(...arguments_: Parameters<TunnelObserver['announcementHolds']>): void {
+    this.#add({ name: 'announcementHolds', arguments: arguments_ })
+  }
+
   peerLinkChanged(...arguments_: Parameters<TunnelObserver['peerLinkChanged']>): void {
     this.#add({ name: 'peerLinkChanged', arguments: arguments_ })
   }
@@ -82,6 +86,7 @@ export function tellAgain(observer: TunnelObserver, events: readonly TunnelEvent
       case 'sessionEnded': observer.sessionEnded(...event.arguments); break
       case 'sessionRefused': observer.sessionRefused(...event.arguments); break
       case 'announcementRefused': observer.announcementRefused(...event.arguments); break
+      case 'announcementHolds': observer.announcementHolds(...event.arguments); break
       case 'peerLinkChanged': observer.peerLinkChanged(...event.arguments); break
       case 'streamEnded': observer.streamEnded(...event.arguments); break
       case 'egressEnded': observer.egressEnded(...event.arguments); break

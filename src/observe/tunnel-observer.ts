@@ -85,6 +85,10 @@ export class TunnelObserver implements TunnelEvents {
     this.#limited('announcement', () => this.#logger.warn({ tenant, node, remote, ...refused }, 'an announcement is refused'))
   }
 
+  announcementHolds({ tenant, node, remote }: SessionFacts, announced: string): void {
+    this.#limited('announcement', () => this.#logger.info({ tenant, node, remote, announced }, 'an announcement that was refused holds'))
+  }
+
   peerLinkChanged(gateway: string, why: string | undefined): void {
     if (why === undefined) this.#logger.info({ gateway }, 'link to another gateway')
     else this.#logger.warn({ gateway, why }, 'no link to another gateway')

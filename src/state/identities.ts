@@ -20,7 +20,7 @@ import { tokenKey, TokenUses } from './token-uses.ts'
 export const identityLimits = {
   /** In the store, over all tenants. */
   tokensMax: 10_000,
-  /** In the store, before one more is enrolled by its certificate: each new key of a renewed one is a node of its own. */
+  /** In the store, over all tenants: each new key is a node of its own, a renewed certificate's too. */
   nodesMax: 100_000,
   usesMax: 1_000,
   ttlMsMax: 30 * 24 * 60 * 60 * 1_000,
@@ -29,8 +29,10 @@ export const identityLimits = {
 /** Lost races with other writers before giving up: each was won by somebody. */
 const attemptsMax = 100
 
-/** Nodes are not searched again for certificates that have expired so soon after none was found. */
+/** Nodes are not searched again for some that are no longer needed so soon after none was found. */
 const fullMsMax = 60_000
+/** Of these, at one time: somebody waits for it. */
+const removalsMax = 256
 
 /** A limit or a state of what is stored stands against it; the message says which. */
 export class IdentityError extends Error {
@@ -46,10 +48,11 @@ export class Identities {
   readonly #nowMs: () => number
   readonly #nodesMax: number
   #nodeMirror: Promise<NodeMirror> | undefined
-  /** By certificate, that the mirror may not have yet. */
+  /** Under way: the mirror may not have them yet. */
   #enrolling = 0
-  /** Before, no certificate has expired that could make room for another node. */
+  /** Before, no node makes room for another. */
   #fullUntilMs = 0
+  #makingRoom: Promise<void> | undefined
   readonly #uses: TokenUses
 
   /** @param nodesMax @default identityLimits.nodesMax */
@@ -109,7 +112,7 @@ export class Identities {
 
   /**
    * Who a key belongs to; enrols it where a token or a certificate lets it in.
-   * @throws {IdentityError} over a limit
+   * @throws an error with the code TOKEN_USES over a limit of one token's
    * @throws {StoreUnavailableError} for a key that is not known
    */
   async admit(claim: Claim): Promise<Admission> {
@@ -124,17 +127,30 @@ export class Identities {
     if (tokenText === undefined) return { kind: 'refused', reason: 'node-unknown' }
     const token = parseJoinToken(tokenText)
     if (token === undefined) return { kind: 'refused', reason: 'malformed' }
+    // Before it is known whether there is room, which is nobody's to ask who has no token. One that is refused for that has its use when it comes again.
     const taken = await this.#uses.take(token, keyId)
     if (typeof taken === 'string') return { kind: 'refused', reason: taken }
-    return await this.#enrol(keyId, claim, { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id })
+    return await this.#enrolIfRoom(keyId, claim, { tenant: taken.tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: token.id })
   }
 
   async #enrolCertificate(keyId: string, claim: CertificateClaim): Promise<Admission> {
     const { tenant, nodeName, publicKey, expiresAtMs } = claim
-    await this.#makeRoomForNode()
+    return await this.#enrolIfRoom(keyId, claim, { tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: 'certificate', certificateExpiresAtMs: expiresAtMs })
+  }
+
+  async #enrolIfRoom(keyId: string, claim: Claim, record: NodeRecord): Promise<Admission> {
+    const nodes = await this.#mirror()
+    const isFull = (): boolean => nodes.count + this.#enrolling >= this.#nodesMax
+    if (isFull()) {
+      this.#makingRoom ??= this.#makeRoomForNodes(nodes).finally(() => {
+        this.#makingRoom = undefined
+      })
+      await this.#makingRoom
+    }
+    if (isFull()) return { kind: 'refused', reason: 'too-many-nodes', detail: `there are ${nodes.count} nodes, of at most ${this.#nodesMax}, and none that is no longer needed` }
     this.#enrolling += 1
     try {
-      return await this.#enrol(keyId, claim, { tenant, name: nodeName, publicKey: Buffer.from(publicKey).toString('base64url'), enrolledAtMs: this.#nowMs(), enrolledBy: 'certificate', certificateExpiresAtMs: expiresAtMs })
+      return await this.#enrol(keyId, claim, record)
     } finally {
       this.#enrolling -= 1
     }
@@ -184,17 +200,19 @@ export class Identities {
     throw new IdentityError(`${key}: other writers were quicker ${attemptsMax} times`)
   }
 
-  /** Nodes whose certificate has expired make room; one that was renewed with the same key enrols anew. Revoked ones stay. */
-  async #makeRoomForNode(): Promise<void> {
-    const nodes = await this.#mirror()
-    if (nodes.count + this.#enrolling < this.#nodesMax) return
+  async #makeRoomForNodes(nodes: NodeMirror): Promise<void> {
     const nowMs = this.#nowMs()
-    const expiries = nowMs < this.#fullUntilMs ? [] : [...nodes.all()].filter(({ revokedAtMs }) => revokedAtMs === undefined)
-    const expired = expiries.filter(({ certificateExpiresAtMs = Infinity }) => certificateExpiresAtMs <= nowMs)
-    for (const { key, revision } of expired) await this.#store.remove(key, revision)
-    if (expired.length > 0) return await nodes.caughtUp()
-    if (nowMs >= this.#fullUntilMs) this.#fullUntilMs = expiries.reduce((first, { certificateExpiresAtMs = Infinity }) => Math.min(first, certificateExpiresAtMs), nowMs + fullMsMax)
-    throw new IdentityError(`there are ${nodes.count} nodes, none of which has a certificate that has expired: no other is enrolled by its certificate`)
+    if (nowMs < this.#fullUntilMs) return
+    const removable: StoredNode[] = []
+    let firstMs = nowMs + fullMsMax
+    for (const node of nodes.all()) {
+      const fromMs = removableFromMs(node)
+      if (fromMs > nowMs) firstMs = Math.min(firstMs, fromMs)
+      else if (removable.length < removalsMax) removable.push(node)
+    }
+    if (removable.length === 0) this.#fullUntilMs = firstMs
+    for (const { key, revision } of removable) await this.#store.remove(key, revision)
+    await nodes.caughtUp()
   }
 
   /** Tokens that have expired make room for new ones. */
@@ -218,6 +236,15 @@ function verdictOnNode(node: Node, claim: Claim): Admission {
   if (node.name !== claim.nodeName) return { kind: 'refused', reason: 'name-mismatch', detail: `the key is ${node.name}’s` }
   if (claim.kind === 'certificate' && node.tenant !== claim.tenant) return { kind: 'refused', reason: 'name-mismatch', detail: `the key is of ${node.tenant}, the certificate of ${claim.tenant}` }
   return { kind: 'admitted', node, isNew: false }
+}
+
+/**
+ * When it may make room for another: with its certificate's end, since it then needs another one; where it was revoked, when no token is left by
+ * which it had enrolled. A certificate that was revoked stays so for as long as it is renewed with the same key.
+ */
+function removableFromMs({ certificateExpiresAtMs, revokedAtMs }: StoredNode): number {
+  if (revokedAtMs === undefined) return certificateExpiresAtMs ?? Infinity
+  return certificateExpiresAtMs === undefined ? revokedAtMs + identityLimits.ttlMsMax : Infinity
 }
 
 function tokenIn({ value }: StoreEntry): TokenRecord {

@@ -130,10 +130,11 @@ void test('an egress is a socket of a tenant’s, or an address for all who have
   t.notOk('peerAddress' in (parse(minimal + tunnel).tunnel ?? {}))
 })
 
-void test('what agents may announce: a tenant’s own networks in place of those of the defaults', async (t) => {
+void test('what agents may announce, networks and names: a tenant’s own in place of those of the defaults', async (t) => {
   const text = `${minimal}defaults: { reverse: { mayAnnounce: [10.244.0.0/16, "2001:DB8::/32"] } }\n${acme}`
   t.same(parse(text).tenants[0]?.mayAnnounce, ['10.244.0.0/16', '2001:db8::/32'])
   t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [192.0.2.11] }, hostnames')).tenants[0]?.mayAnnounce, ['192.0.2.11/32'])
+  t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: ["*", Worker-1, "*.Nodes.example"] }, hostnames')).tenants[0]?.mayAnnounce, ['*', 'worker-1', '*.nodes.example'])
   t.same(parse(text.replace('hostnames', 'reverse: { mayAnnounce: [] }, hostnames')).tenants[0]?.mayAnnounce, [], 'nothing')
   t.notOk('mayAnnounce' in (parse(minimal + acme).tenants[0] ?? {}))
 })
@@ -243,8 +244,9 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a URL as a gateway’s address', `${minimal}${tunnel.replace('{ ', '{ peerAddress: "wss://gateway-1:6443", ')}`, /2:24: tunnel\.peerAddress: "wss:\/\/gateway-1:6443"; expected HOST:PORT/],
   ['a gateway’s port that is none', `${minimal}${tunnel.replace('{ ', '{ peerAddress: 10.0.0.1:0, ')}`, /2:24: tunnel\.peerAddress: "10\.0\.0\.1:0"; expected HOST:PORT/],
   ['a network with host bits, that agents may announce', `${minimal}defaults: { reverse: { mayAnnounce: [10.0.0.1/8] } }\n`, /2:38: defaults\.reverse\.mayAnnounce\[0\]: "10\.0\.0\.1\/8": bits behind the prefix are set; the network is 10\.0\.0\.0\/8/],
-  ['a name that agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: [worker-1] }, hostnames')}`, /2:50: tenants\[0\]\.reverse\.mayAnnounce\[0\]: "worker-1": "worker-1" is no IP address; expected a network/],
-  ['announcements that are no list', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: pods }, hostnames')}`, /2:49: tenants\[0\]\.reverse\.mayAnnounce: "pods"; expected the networks that agents may say they reach/],
+  ['a mistyped address that agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: [10.0.0.256] }, hostnames')}`, /2:50: tenants\[0\]\.reverse\.mayAnnounce\[0\]: "10\.0\.0\.256": "10\.0\.0\.256" is no IP address; expected a network in CIDR notation/],
+  ['a wildcard in the middle that agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: ["worker-*"] }, hostnames')}`, /2:50: tenants\[0\]\.reverse\.mayAnnounce\[0\]: "worker-\*"; expected a network in CIDR notation, 10\.0\.0\.0\/8; or a host name, \*\.SUFFIX for every name below SUFFIX, \* for all/],
+  ['announcements that are no list', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnnounce: pods }, hostnames')}`, /2:49: tenants\[0\]\.reverse\.mayAnnounce: "pods"; expected the networks and names that agents may say they reach/],
   ['a misspelt key of what agents may announce', `${minimal}${acme.replace('hostnames', 'reverse: { mayAnounce: [] }, hostnames')}`, /2:36: tenants\[0\]\.reverse\.mayAnounce: unknown key; did you mean mayAnnounce\?/],
   ['a limit of nothing', `${minimal}defaults: { limits: { connections: 0 } }\n`, /2:36: defaults\.limits\.connections: 0; expected a whole number from 1 to 1000000: connections open at one time, streams/],
   ['a limit over any machine', `${minimal}defaults: { limits: { processConnections: 1000001 } }\n`, /2:43: defaults\.limits\.processConnections: 1000001; expected a whole number from 1 to 1000000: connections open at one time, in all/],

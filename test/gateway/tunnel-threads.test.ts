@@ -33,6 +33,18 @@ void test('sessions are shared by the threads and counted together', { skip }, a
   t.same(['0', '1'].map((thread) => threads.filter((each) => each === thread).length), [2, 2])
 })
 
+void test('no second sees more sessions begin than may, over all threads', { skip }, async (t) => {
+  const [agents, handshakesPerSecond] = [12, 4]
+  const { identities, agent, metric, lines } = await tunnelPlace(t, { tunnel: `handshakesPerSecond: ${handshakesPerSecond}, ` })
+  const { text: token } = await identities.createToken({ tenant: 'acme', ttlMs: 60_000, usesMax: agents })
+  await Promise.all(Array.from({ length: agents }, async (_, node) => await agent(`node${node}`, token)))
+  const begun = (): readonly number[] => lines.filter(({ msg }) => msg === 'tunnel session').map(({ sinceMs }) => Number(sinceMs))
+  await until(() => begun().length === agents)
+  const begunMs = begun().toSorted((one, other) => one - other)
+  t.same(begunMs.filter((firstMs, index) => (begunMs[index + handshakesPerSecond] ?? Infinity) - firstMs < 1_000), [])
+  t.ok(await metric('sluice_tunnel_sessions_refused_total{reason="paced"}') > 0, 'they had come faster')
+})
+
 void test('a node has no more sessions than it may, over all threads, and is revoked on all', { skip }, async (t) => {
   const { identities, agent, metric, lines } = await tunnelPlace(t)
   const { text: token } = await identities.createToken({ tenant: 'acme', ttlMs: 60_000, usesMax: 1 })

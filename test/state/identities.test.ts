@@ -202,23 +202,61 @@ void test('a certificate enrols its node without a token, once; its key keeps te
   t.match(await identities.admit(certificateClaim({ publicKey })), { kind: 'refused', reason: 'node-revoked' })
 })
 
-void test('nodes whose certificate has expired make room for others; revoked ones and those with a token stay', async (t) => {
+/** Of this many nodes. */
+async function smallFixture(t: Test, nodesMax: number): Promise<Fixture & { open(): Identities }> {
   const directory = join(t.testdir(), 'state')
   const store = await FileStore.open(directory)
   t.teardown(() => store.close())
-  let nowMs = 1_000_000
-  const open = (): Identities => new Identities(store, () => nowMs, 4)
-  const { text } = await open().createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
-  await open().admit({ kind: 'key', nodeName: 'joined', publicKey: newKey(), tokenText: text })
+  const open = (): Identities => new Identities(store, () => it.nowMs, nodesMax)
+  const it = { identities: open(), directory, nowMs: 1_000_000, open }
+  return it
+}
+
+void test('nodes whose certificate has expired make room for others; revoked ones and those with a token stay', async (t) => {
+  const it = await smallFixture(t, 4)
+  const { text } = await it.open().createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  await it.open().admit({ kind: 'key', nodeName: 'joined', publicKey: newKey(), tokenText: text })
   const [revoked, short] = [certificateClaim({ nodeName: 'revoked', expiresAtMs: 1_100_000 }), certificateClaim({ nodeName: 'short', expiresAtMs: 1_100_000 })]
-  const identities = open()
+  const identities = it.open()
   for (const claim of [revoked, short, certificateClaim({ nodeName: 'long' })]) await identities.admit(claim)
   await identities.revokeNode(keyIdOf(revoked.publicKey))
-  await t.rejects(identities.admit(certificateClaim()), { code: 'IDENTITY', message: /^there are 4 nodes, none of which has a certificate that has expired/ })
+  t.same(await identities.admit(certificateClaim()), { kind: 'refused', reason: 'too-many-nodes', detail: 'there are 4 nodes, of at most 4, and none that is no longer needed' })
   t.match(await identities.admit(short), { kind: 'admitted', isNew: false }, 'who is known is let in')
-  nowMs = 1_200_000
+  it.nowMs = 1_200_000
   t.match(await identities.admit(certificateClaim({ nodeName: 'next' })), { kind: 'admitted', isNew: true })
   t.same((await identities.nodes()).map(({ name }) => name).toSorted(), ['joined', 'long', 'next', 'revoked'])
+})
+
+void test('a token lets nobody in beyond the limit of nodes; who was refused comes in by its use when there is room', async (t) => {
+  const it = await smallFixture(t, 3)
+  const { identities } = it
+  const { id, text } = await identities.createToken({ tenant: 'acme', ttlMs: identityLimits.ttlMsMax, usesMax: 8 })
+  const claims = Array.from({ length: 8 }, (_, index) => ({ kind: 'key', nodeName: `node${index}`, publicKey: newKey(), tokenText: text } as const))
+  const admissions = await Promise.all(claims.map(async (claim) => await identities.admit(claim)))
+  t.equal(admissions.filter(({ kind }) => kind === 'admitted').length, 3, 'of many at once')
+  for (const each of admissions) if (each.kind === 'refused') t.equal(each.reason, 'too-many-nodes')
+  t.match(await identities.admit({ kind: 'key', nodeName: 'stranger', publicKey: newKey(), tokenText: text.replace(/.$/, (last) => last === 'A' ? 'B' : 'A') }), { reason: 'token-unknown' }, 'who has no token is not told')
+  const waiting = claims.find((_, index) => admissions[index]?.kind === 'refused')
+  const [first] = await identities.nodes()
+  await identities.revokeNode(first?.keyId ?? '')
+  it.nowMs += hour
+  t.match(waiting === undefined ? undefined : await identities.admit(waiting), { reason: 'too-many-nodes' }, 'one that is revoked stays, as long as a token might let it in again')
+  it.nowMs += identityLimits.ttlMsMax
+  const next = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  t.match(await identities.admit({ kind: 'key', nodeName: 'next', publicKey: newKey(), tokenText: next.text }), { kind: 'admitted', isNew: true })
+  t.notMatch((await identities.nodes()).map(({ keyId }) => keyId), [first?.keyId])
+  t.match((await identities.tokens()).find((token) => token.id === id)?.usedBy, { length: 8 })
+})
+
+void test('a node that had no room takes no second use of its token when there is', async (t) => {
+  const it = await smallFixture(t, 1)
+  const { identities } = it
+  const { text } = await identities.createToken({ tenant: 'acme', ttlMs: hour, usesMax: 1 })
+  const publicKey = newKey()
+  await identities.admit(certificateClaim({ expiresAtMs: 1_100_000 }))
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text }), { reason: 'too-many-nodes' })
+  it.nowMs = 1_200_000
+  t.match(await identities.admit({ kind: 'key', nodeName: 'node1', publicKey, tokenText: text }), { kind: 'admitted', isNew: true })
 })
 
 void test('what version 0.1 wrote still counts, and is changed where it stands', async (t) => {

@@ -7,9 +7,11 @@ import { join } from 'node:path'
 import { createServer as createTlsServer } from 'node:tls'
 import { MessageChannel } from 'node:worker_threads'
 import { test, type Test } from 'tap'
+import { WindowBudget } from '../../src/core/mux/window.ts'
 import type { PeerGateway } from '../../src/core/tunnel/presence-record.ts'
 import { peerPath } from '../../src/tunnel/egress/peer-link.ts'
 import { provePeer, type OwnIdentity } from '../../src/tunnel/egress/peer-identity.ts'
+import { ThreadLink } from '../../src/tunnel/egress/thread-link.ts'
 import { openTcp, openTls } from '../../src/tunnel/open-connection.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import { freePort } from '../support/free-port.ts'
@@ -86,6 +88,27 @@ void test('the other thread opens what is the tenant’s alone, and only while i
   front.tunnel.seen({ ...facts, id: `${id}0` }, { kind: 'thread', thread: 1 })
   t.equal((await request(`worker-1:${lab.echo.port}`)).line, 'HTTP/1.1 503 worker-1: its session ended')
   t.equal(lab.echo.sockets.length, 0)
+})
+
+void test('a head that is not whole when the other thread ends its side, or is none, is answered so, and nothing of the stream is left', async (t) => {
+  const { back } = await threads(t)
+  const { port1, port2 } = new MessageChannel()
+  back.tunnel.linkThread(0, port2, 'server')
+  const link = new ThreadLink({ port: port1, role: 'client', budget: new WindowBudget(), relayed: () => ({ data: () => undefined, finished: () => undefined, reset: () => undefined, writable: () => undefined }) })
+  t.teardown(() => link.close())
+  for (const [why, said, answer] of [
+    ['half of a head', 'CONNECT worker-1:10250 HTTP/1.1\r\nSluice-Tenant: acme\r\n', 'HTTP/1.1 400 FIN before the head was whole\r\n\r\n'],
+    ['nothing', '', 'HTTP/1.1 400 FIN before the head was whole\r\n\r\n'],
+    ['no session', 'CONNECT worker-1:10250 HTTP/1.1\r\n\r\n', 'HTTP/1.1 400 no CONNECT with a session\r\n\r\n'],
+    ['no text', '\0\r\n\r\n', 'HTTP/1.1 400 a head with bytes that are no text\r\n\r\n'],
+  ] as const) {
+    const heard: string[] = []
+    const stream = link.open({ data: (bytes) => heard.push(Buffer.from(bytes).toString()), finished: () => heard.push('FIN'), reset: () => heard.push('RST'), writable: () => undefined })
+    stream?.write(Buffer.from(said))
+    stream?.finish()
+    await until(() => stream?.closed === true)
+    t.same(heard, [answer, 'FIN'], why)
+  }
 })
 
 void test('who does not answer at all is given up, and the next agent is asked', async (t) => {

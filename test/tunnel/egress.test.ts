@@ -398,23 +398,26 @@ void test('a socket that is there before its tenant, as in a reload, lets the fi
 })
 
 void test('what an agent may not announce is told to it and to the log, and leads nowhere; the rest holds', async (t) => {
-  const { lab, gateway, open } = await place(t, { overrides: { mayAnnounce: ['10.244.0.0/16', '192.0.2.0/24'] } })
-  const agent = await nodeHere(lab, [gateway], 'worker-1', { addresses: ['192.0.2.11', '198.51.100.11', '169.254.9.9'], reverse: reaching({ allow: [], announce: ['10.244.3.0/24', '10.0.0.0/8', '169.254.0.0/16', '::/0'] }) })
-  const outside = 'not within what the tenant may announce: 10.244.0.0/16, 192.0.2.0/24'
+  const { lab, gateway, open } = await place(t, { overrides: { mayAnnounce: ['10.244.0.0/16', '192.0.2.0/24', '*.corp.example'] } })
+  const ports = [{ from: 1, to: 65_535 }]
+  const agent = await nodeHere(lab, [gateway], 'worker-1', { addresses: ['192.0.2.11', '198.51.100.11', '169.254.9.9'], reverse: reaching({ allow: [{ kind: 'host', host: 'hook.corp.example', ports }, { kind: 'host', host: 'api.globex.example', ports }], announce: ['10.244.3.0/24', '10.0.0.0/8', '169.254.0.0/16', '::/0'] }) })
+  const outside = 'not within what the tenant may announce: 10.244.0.0/16, 192.0.2.0/24, *.corp.example'
   const refused = [
     { announced: '198.51.100.11', why: outside },
     { announced: '169.254.9.9', why: 'link-local can\'t be announced' },
     { announced: '10.0.0.0/8', why: outside },
     { announced: '169.254.0.0/16', why: 'link-local can\'t be announced' },
     { announced: '::/0', why: 'the unspecified address can\'t be announced' },
+    { announced: 'worker-1', why: outside },
+    { announced: 'api.globex.example', why: outside },
   ]
   await until(() => agent.announcements.length > 0)
   t.same(agent.announcements, [refused])
   t.same(agent.agent.links[0]?.refusedAnnouncements, refused)
   t.same(gateway.announcements, refused)
-  t.same(gateway.started[0]?.announced, { addresses: ['192.0.2.11'], ranges: ['10.244.3.0/24'], names: [] })
-  for (const target of ['198.51.100.11:1', '169.254.9.9:1', '169.254.169.254:80', '10.96.0.1:443', '[2001:db8::1]:443']) t.match((await ask(await open(), target)).line, /^HTTP\/1\.1 503 none of the 1 agents' sessions of acme has or announces /, target)
-  for (const target of ['192.0.2.11:10250', '10.244.3.9:443']) {
+  t.same(gateway.started[0]?.announced, { addresses: ['192.0.2.11'], ranges: ['10.244.3.0/24'], names: ['hook.corp.example'], isNameRefused: true })
+  for (const target of ['198.51.100.11:1', '169.254.9.9:1', '169.254.169.254:80', '10.96.0.1:443', '[2001:db8::1]:443', 'worker-1:10250', 'api.globex.example:443']) t.match((await ask(await open(), target)).line, /^HTTP\/1\.1 503 none of the 1 agents' sessions of acme has or announces /, target)
+  for (const target of ['192.0.2.11:10250', '10.244.3.9:443', 'hook.corp.example:443']) {
     await ask(await open(), target)
     t.match(gateway.egress.at(-1), { target, node: 'worker-1', attempts: 1 })
   }

@@ -45,6 +45,21 @@ void test('who has no token, a wrong one, or one that is used up, is refused, an
   t.equal(gateway.started.length, 1)
 })
 
+void test('where there are as many nodes as there may be, a token lets no other in; who is there goes on', async (t) => {
+  const lab = await tunnelLab(t, { nodesMax: 1 })
+  const gateway = await lab.gateway()
+  const token = await lab.token(2)
+  const first = await lab.agent({ gateways: [gateway.url], token, node: 'worker-1' })
+  await first.up()
+  const second = await lab.agent({ gateways: [gateway.url], token, node: 'worker-2' })
+  await until(() => second.refusals.length > 0)
+  t.equal(second.refusals[0], '503 too-many-nodes')
+  t.same([gateway.refused[0], gateway.details[0]], ['too-many-nodes', 'there are 1 nodes, of at most 1, and none that is no longer needed'])
+  await first.agent.stop()
+  const again = await lab.agent({ gateways: [gateway.url], node: 'worker-1' })
+  await again.up()
+})
+
 void test('a node that is revoked loses its session at once, and gets no other', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway()

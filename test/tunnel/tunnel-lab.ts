@@ -46,6 +46,8 @@ export interface TestGateway {
   /** Clients without a certificate. */
   readonly egressRefused: string[]
   readonly announcements: RefusedAnnouncement[]
+  /** Refused before. */
+  readonly holding: string[]
   /** Of links to other gateways: undefined: it is up; or why it is not. */
   readonly peerLinks: { readonly id: string; readonly why: string | undefined }[]
   /** Of accepted connections, to cut them. */
@@ -76,12 +78,13 @@ export interface Lab {
   agent(options: { readonly gateways: readonly URL[]; readonly sessions?: number; readonly token?: string | undefined; readonly node?: string; readonly caPem?: string; readonly proxy?: HttpProxy; readonly certificate?: () => ClientCertificate; readonly addresses?: readonly string[]; readonly reverse?: ReverseOptions }): Promise<TestAgent>
 }
 
-export async function tunnelLab(t: Test): Promise<Lab> {
+/** @param nodesMax @default the store's */
+export async function tunnelLab(t: Test, { nodesMax }: { readonly nodesMax?: number } = {}): Promise<Lab> {
   const echo = await startEcho(t)
   const directory = t.testdir()
   const store = await FileStore.open(join(directory, 'state'))
   t.teardown(() => store.close())
-  const identities = new Identities(store)
+  const identities = new Identities(store, Date.now, nodesMax)
   let [agents, gateways] = [0, 0]
   return {
     directory,
@@ -89,7 +92,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
     echo,
     token: async (usesMax = 1, tenantName = 'acme') => (await identities.createToken({ tenant: tenantName, ttlMs: 60_000, usesMax })).text,
     gateway: async ({ endpoints = [endpoint(echo.port)], overrides = {}, handshakesPerSecond = 100, port = 0, told = [], certificate = ownCertificate, clientCaPem, handshakesMax = 2_000, handshakeMsMax = 10_000, peering, scheduling = {}, admission, socketDriver = streamSockets } = {}) => {
-      const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[], peerLinks: [] as TestGateway['peerLinks'][number][] }
+      const seen = { started: [] as TestGateway['started'], changed: [] as SessionFacts[], ended: [] as SessionEnd[], refused: [] as string[], details: [] as (string | undefined)[], streams: [] as DialledRecord[], egress: [] as EgressRecord[], egressRefused: [] as string[], announcements: [] as RefusedAnnouncement[], holding: [] as string[], peerLinks: [] as TestGateway['peerLinks'][number][] }
       const tunnel = new TunnelSide({
         certificate: { certPem: certificate.certificatePem, keyPem: certificate.keyPem, ...(clientCaPem === undefined ? {} : { clientCaPem }) },
         ...(admission === undefined ? {} : { admission }),
@@ -106,6 +109,7 @@ export async function tunnelLab(t: Test): Promise<Lab> {
             seen.details.push(detail)
           },
           announcementRefused: (_facts, refused) => seen.announcements.push(refused),
+          announcementHolds: (_facts, announced) => seen.holding.push(announced),
           peerLinkChanged: (id, why) => seen.peerLinks.push({ id, why }),
           streamEnded: (_facts, record) => seen.streams.push(record),
           egressEnded: (record) => seen.egress.push(record),

@@ -10,8 +10,8 @@ import type { TunnelFacts, TunnelPeer } from './tunnel-peer.ts'
 const mainFile = fileURLToPath(new URL('../../../src/sluice.js', import.meta.url))
 const manifestFile = new URL('../../../package.json', import.meta.url)
 export const tenant = 'bench'
-/** The default, written out: what sessions begun in a second are judged by. */
-export const handshakesPerSecond = 200
+/** The default, written out. */
+const handshakesPerSecondDefault = 200
 
 export interface SluicePeerOptions {
   /** `sluice`, or `sluice-VARIANT` for another way to forward. */
@@ -21,7 +21,9 @@ export interface SluicePeerOptions {
   readonly forward?: readonly string[]
 }
 
-export type GatewayFacts = Pick<TunnelFacts, 'serverDirectory' | 'linkPort' | 'upstreamPort' | 'certificate' | 'otherPorts'>
+export interface GatewayFacts extends Pick<TunnelFacts, 'serverDirectory' | 'linkPort' | 'upstreamPort' | 'certificate' | 'otherPorts'> {
+  readonly handshakesPerSecond?: number
+}
 
 export function sluicePeer({ name, settings, forward = [] }: SluicePeerOptions): TunnelPeer {
   return {
@@ -42,7 +44,7 @@ export function ownVersion(): string {
  * Ready when its admin address says so.
  * @param more YAML of its configuration, whole lines
  */
-export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort] }: GatewayFacts, more = ''): Launch {
+export function gatewayLaunch({ serverDirectory, linkPort, upstreamPort, certificate, otherPorts: [adminPort], handshakesPerSecond = handshakesPerSecondDefault }: GatewayFacts, more = ''): Launch {
   return {
     executable: process.execPath,
     arguments_: [mainFile, 'gateway', '--config', join(serverDirectory, 'sluice.yaml')],

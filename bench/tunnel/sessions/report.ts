@@ -5,8 +5,8 @@ import { row } from '../../report.ts'
 import type { SessionsOptions } from './options.ts'
 import type { SessionsResult, Storm } from './session.ts'
 
-/** @param handshakesPerSecond as the gateway has it configured. @returns Markdown, a line a line */
-export function renderSessions(result: SessionsResult, { sessions, processes, restMs }: SessionsOptions, { machine, handshakesPerSecond }: { readonly machine: Machine, readonly handshakesPerSecond: number }): string {
+/** @returns Markdown, a line a line */
+export function renderSessions(result: SessionsResult, { sessions, processes, restMs, handshakesPerSecond }: SessionsOptions, machine: Machine): string {
   const { emptyMib, fullMib, kibPerSession, agentsKibPerSession, restCpuPercent, afterRestartMib, enrolment, restart } = result
   return `# ${count(sessions)} agents on one gateway
 
@@ -21,7 +21,7 @@ ${row(['memory of an agent’s session at the agents, KiB', agentsKibPerSession.
 ${row([`CPU at rest, % of a core over ${restMs / 1000} s`, restCpuPercent.toFixed(1)])}
 ${row(['memory when all are back after its restart, MiB', afterRestartMib.toFixed(1)])}
 
-${row(['', 'gateway ready, s', 'all up, s', `sessions begun in any second, at most (${handshakesPerSecond} configured, and as many at once)`, 'connections tried in any second, at most', 'tried', 'refused', 'why agents waited'])}
+${row(['', 'gateway ready, s', 'all up, s', `sessions begun in any second at the gateway, at most (${handshakesPerSecond} configured)`, 'connections tried in any second, at most', 'tried', 'refused', 'why agents waited'])}
 |---|--:|--:|--:|--:|--:|--:|---|
 ${stormRow('enrolment', enrolment)}
 ${stormRow('restart by SIGKILL', restart)}

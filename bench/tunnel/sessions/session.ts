@@ -13,6 +13,7 @@ import { createJoinToken, gatewayLaunch, type GatewayFacts } from '../peers/slui
 import { issueCertificate } from '../session.ts'
 import { added, AgentProcesses } from './agent-processes.ts'
 import type { AgentsReport } from './agents-protocol.ts'
+import { sessionsBegun } from './gateway-log.ts'
 import type { SessionsOptions } from './options.ts'
 import { mostInASecond } from './rate.ts'
 
@@ -25,6 +26,7 @@ export interface Storm {
   readonly allUpMs: number
   /** From when it began until the gateway was ready; 0 where it was. */
   readonly readyMs: number
+  /** As the gateway has let them in. */
   readonly sessionsInASecondMax: number
   readonly attemptsInASecondMax: number
   readonly attempts: number
@@ -50,7 +52,7 @@ export async function measureSessions(options: SessionsOptions, progress: (line:
 }
 
 async function measureIn(directory: string, options: SessionsOptions, progress: (line: string) => void): Promise<SessionsResult> {
-  const { facts, start } = await prepareGateway(directory)
+  const { facts, start } = await prepareGateway(directory, options)
   let gateway = await start()
   const agents = new AgentProcesses(options.processes)
   const watch = new Watch(agents, options, progress)
@@ -64,7 +66,7 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
       gateway: `wss://localhost:${facts.linkPort}`, caPem: facts.certificate.caPem, names,
       tokens: names.map((_name, index) => tokens[Math.floor(index / usesMax)] ?? ''), perSecond: options.enrolPerSecond,
     })
-    const enrolment = await watch.untilAllUp(startMs, () => gateway.ending)
+    const enrolment = await watch.untilAllUp(startMs, { gateway, enrolled: true })
     progress(`all are up; at rest for ${options.restMs / 1000} s`)
     const restCpuPercent = await restCpu(gateway.pid, options.restMs)
     const [fullBytes, agentsFullBytes] = [memoryOf([gateway.pid]), memoryOf(agents.pids)]
@@ -74,7 +76,7 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
     await gateway.stop()
     gateway = await start()
     const readyMs = performance.now() - killedMs
-    const restart = { ...await watch.untilAllUp(killedMs, () => gateway.ending), readyMs }
+    const restart = { ...await watch.untilAllUp(killedMs, { gateway, enrolled: false }), readyMs }
     return {
       enrolment, restart, restCpuPercent,
       emptyMib: emptyBytes / 1024 ** 2, fullMib: fullBytes / 1024 ** 2, afterRestartMib: memoryOf([gateway.pid]) / 1024 ** 2,
@@ -87,10 +89,10 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
   }
 }
 
-async function prepareGateway(directory: string): Promise<{ readonly facts: GatewayFacts, readonly start: () => Promise<RelayProcess> }> {
+async function prepareGateway(directory: string, { handshakesPerSecond }: SessionsOptions): Promise<{ readonly facts: GatewayFacts, readonly start: () => Promise<RelayProcess> }> {
   const serverDirectory = join(directory, 'gateway')
   mkdirSync(serverDirectory)
-  const facts: GatewayFacts = { serverDirectory, linkPort: await freePort(), upstreamPort: await freePort(), otherPorts: [await freePort()], certificate: issueCertificate() }
+  const facts: GatewayFacts = { serverDirectory, linkPort: await freePort(), upstreamPort: await freePort(), otherPorts: [await freePort()], certificate: issueCertificate(), handshakesPerSecond }
   // On the same ports and the same state, however often.
   return { facts, start: async () => await RelayProcess.start('sluice gateway', gatewayLaunch(facts), { directory: serverDirectory }) }
 }
@@ -123,8 +125,8 @@ class Watch {
     return await this.#agents.report()
   }
 
-  /** @param ending how the gateway ended, though it should run */
-  async untilAllUp(startMs: number, ending: () => string | undefined): Promise<Storm> {
+  /** @param enrolled with their sessions */
+  async untilAllUp(startMs: number, { gateway, enrolled }: { readonly gateway: RelayProcess, readonly enrolled: boolean }): Promise<Storm> {
     const { sessions, timeoutMs } = this.#options
     const reports: AgentsReport[] = []
     let toldMs = startMs
@@ -132,9 +134,8 @@ class Watch {
       const report = await this.take()
       reports.push(report)
       const nowMs = performance.now()
-      if (report.up === sessions) return concludeStorm(reports, startMs)
-      const ended = ending()
-      if (ended !== undefined) throw new Error(`the gateway ended by itself: ${ended}`)
+      if (report.up === sessions) return concludeStorm(reports, startMs, await sessionsBegun(gateway.logFile, { enrolled, sessions }))
+      if (gateway.ending !== undefined) throw new Error(`the gateway ended by itself: ${gateway.ending}`)
       if (nowMs - startMs > timeoutMs) throw new Error(`${report.up} of ${sessions} sessions are up after ${timeoutMs / 1000} s; ${JSON.stringify(added(reports.map(({ waits }) => waits)))}`)
       if (nowMs - toldMs > 2_000) {
         toldMs = nowMs
@@ -145,12 +146,12 @@ class Watch {
   }
 }
 
-function concludeStorm(reports: readonly AgentsReport[], startMs: number): Storm {
+function concludeStorm(reports: readonly AgentsReport[], startMs: number, begunMs: readonly number[]): Storm {
   const [upsMs, attemptsMs] = [reports.flatMap((report) => report.upsMs), reports.flatMap((report) => report.attemptsMs)]
   return {
     allUpMs: upsMs.reduce((last, each) => Math.max(last, each), 0) - performance.timeOrigin - startMs,
     readyMs: 0,
-    sessionsInASecondMax: mostInASecond(upsMs),
+    sessionsInASecondMax: mostInASecond(begunMs),
     attemptsInASecondMax: mostInASecond(attemptsMs),
     attempts: attemptsMs.length,
     refusals: added(reports.map(({ refusals }) => refusals)),

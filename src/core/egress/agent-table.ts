@@ -19,6 +19,8 @@ export interface Announced {
   readonly ranges: readonly string[]
   /** Host names in lower case, `*.` for every name below. */
   readonly names: readonly string[]
+  /** Its node is not reached by its own name. */
+  readonly isNameRefused?: true
 }
 
 /** A session by which a tenant's node is reached. `Way` says how, to whoever opens a stream. */
@@ -61,6 +63,8 @@ interface TenantAgents<Way> {
 export class AgentTable<Way> {
   readonly #tenants = new Map<string, TenantAgents<Way>>()
   readonly #tenantOf = new Map<string, string>()
+  /** By tenant: addresses that have passed from one node to another since `takePassed`. */
+  readonly #passed = new Map<string, Set<string>>()
 
   /** Sessions. */
   get size(): number {
@@ -85,7 +89,12 @@ export class AgentTable<Way> {
     this.#tenantOf.set(id, tenant)
     const seat: Seat<Way> = { ...session, failures: 0, failedAtMs: -Infinity }
     agents.byId.set(id, seat)
-    for (const address of addresses) agents.byAddress.set(address, inLine(agents.byAddress.get(address), seat))
+    for (const address of addresses) {
+      const line = agents.byAddress.get(address)
+      const owner = line?.[0]
+      agents.byAddress.set(address, inLine(line, seat))
+      this.#mayHavePassed(agents, seat, address, owner)
+    }
     for (const range of ranges) agents.byRange.set(range, inLine(agents.byRange.get(range), seat))
     for (const name of names) agents.byName.set(name, inLine(agents.byName.get(name), seat))
     agents.byNode.set(node, inLine(agents.byNode.get(node), seat))
@@ -100,10 +109,15 @@ export class AgentTable<Way> {
     agents.byId.delete(id)
     if (agents.byId.size === 0) {
       this.#tenants.delete(tenant)
+      this.#passed.delete(tenant)
       return
     }
     const { node, announced: { addresses, ranges, names } } = seat
-    for (const address of addresses) leave(agents.byAddress, address, seat)
+    for (const address of addresses) {
+      const owner = agents.byAddress.get(address)?.[0]
+      leave(agents.byAddress, address, seat)
+      this.#mayHavePassed(agents, seat, address, owner)
+    }
     for (const range of ranges) leave(agents.byRange, range, seat)
     for (const name of names) leave(agents.byName, name, seat)
     leave(agents.byNode, node, seat)
@@ -125,6 +139,26 @@ export class AgentTable<Way> {
       const owner = agents?.byAddress.get(address)?.[0]
       return owner === undefined || owner.keyId === seat?.keyId ? [] : [{ address, owner: owner.node }]
     })
+  }
+
+  /** Whether there is anything for `takePassed`. */
+  get hasPassed(): boolean {
+    return this.#passed.size > 0
+  }
+
+  /** Of this thread's sessions, those that announce an address which has passed from one node to another since this was last asked for. */
+  takePassed(): readonly Reachable<Way>[] {
+    const lines = [...this.#passed].flatMap(([tenant, addresses]) => [...addresses].map((address) => this.#tenants.get(tenant)?.byAddress.get(address) ?? []))
+    this.#passed.clear()
+    return [...new Set(lines.flat())].filter(({ distance }) => distance === 0)
+  }
+
+  /** @param owner before */
+  #mayHavePassed(agents: TenantAgents<Way>, { tenant }: Seat<Way>, address: string, owner: Seat<Way> | undefined): void {
+    const next = agents.byAddress.get(address)?.[0]
+    if (owner === undefined || next === undefined || next.keyId === owner.keyId) return
+    const passed = this.#passed.get(tenant) ?? new Set()
+    this.#passed.set(tenant, passed.add(address))
   }
 
   /**
@@ -181,7 +215,7 @@ function ownersOf<Way>(line: readonly Seat<Way>[] = []): readonly Seat<Way>[] {
 
 function byName<Way>({ byNode: nodes, byName: names }: TenantAgents<Way>, host: string): readonly (readonly Seat<Way>[])[] {
   const name = host.toLowerCase().replace(/\.$/, '')
-  const owners = ownersOf(nodes.get(name))
+  const owners = ownersOf(nodes.get(name)?.filter(({ announced }) => announced.isNameRefused !== true))
   // What a node is called, others can't claim.
   if (owners.length > 0) return [owners]
   const labels = name.split('.')

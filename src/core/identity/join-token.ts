@@ -69,6 +69,7 @@ export type IdentityRefusal =
   | 'token-expired'
   | 'token-used-up'
   | 'token-revoked'
+  | 'too-many-nodes'
 
 /**
  * Whether a key may enrol with a token.

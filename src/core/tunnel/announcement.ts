@@ -54,22 +54,36 @@ export function isAnnounced({ addresses, ranges, names }: Announced): boolean {
 
 /**
  * What may not be announced, whoever has it.
- * @param mayAnnounce networks; undefined: whatever is not special
+ * @param node its name, by which it is reached as well; one that reads as an address never is
+ * @param mayAnnounce networks and names (`allowedName`); undefined: whatever is not special
  */
-export function announcementFaults({ addresses, ranges }: Announced, mayAnnounce: readonly string[] | undefined): readonly RefusedAnnouncement[] {
+export function announcementFaults({ addresses, ranges, names }: Announced, node: string, mayAnnounce: readonly string[] | undefined): readonly RefusedAnnouncement[] {
   const allowed = mayAnnounce?.flatMap((network) => cidrIn(network))
-  return [...addresses, ...ranges].flatMap((announced) => cidrIn(announced).flatMap((cidr) => {
+  const outside = (announced: string): RefusedAnnouncement => ({ announced, why: `not within what the tenant may announce: ${mayAnnounce?.length === 0 ? 'nothing' : mayAnnounce?.slice(0, 8).join(', ')}` })
+  const faults = [...addresses, ...ranges].flatMap((announced) => cidrIn(announced).flatMap((cidr) => {
     const special = specialWithin(cidr)
     if (special !== undefined) return [{ announced, why: `${special} can't be announced` }]
-    if (allowed === undefined || allowed.some((network) => isWithin(cidr, network))) return []
-    return [{ announced, why: `not within what the tenant may announce: ${mayAnnounce?.slice(0, 8).join(', ')}` }]
+    return allowed === undefined || allowed.some((network) => isWithin(cidr, network)) ? [] : [outside(announced)]
   }))
+  if (mayAnnounce === undefined) return faults
+  const ownName = canonicalAddress(node) === undefined ? [node] : []
+  const namesOutside = [...new Set([...ownName, ...names])].filter((name) => !mayAnnounce.some((pattern) => covers(pattern, name)))
+  return [...faults, ...namesOutside.map(outside)]
 }
 
-export function without({ addresses, ranges, names }: Announced, faults: readonly RefusedAnnouncement[]): Announced {
+export function without({ addresses, ranges, names }: Announced, node: string, faults: readonly RefusedAnnouncement[]): Announced {
   const refused = new Set(faults.map(({ announced }) => announced))
   const holds = (each: string): boolean => !refused.has(each)
-  return { addresses: addresses.filter(holds), ranges: ranges.filter(holds), names: names.filter(holds) }
+  return { addresses: addresses.filter(holds), ranges: ranges.filter(holds), names: names.filter(holds), ...(holds(node) ? {} : { isNameRefused: true }) }
+}
+
+/** Of what may be announced: a name, `*.` and one for all names below it, `*` for all. */
+export function allowedName(text: string): string | undefined {
+  return text === '*' ? text : announcedName(text)
+}
+
+function covers(pattern: string, name: string): boolean {
+  return pattern === '*' || pattern === name || (pattern.startsWith('*.') && name.endsWith(pattern.slice(1)))
 }
 
 /** A host name in lower case, or `*.` and one. */

@@ -34,17 +34,17 @@ export function gatewayIn(id: string, text: string): PeerGateway | undefined {
   return bytes.length === publicKeyBytes ? { id, publicKey: bytes, at: { host, port } } : undefined
 }
 
-export function encodeSession({ tenant, node, keyId, sinceMs, announced: { addresses, ranges, names } }: ReachableFacts): string {
-  return JSON.stringify({ tenant, node, keyId, sinceMs, announced: { addresses, ranges, names } })
+export function encodeSession({ tenant, node, keyId, sinceMs, announced: { addresses, ranges, names, isNameRefused } }: ReachableFacts): string {
+  return JSON.stringify({ tenant, node, keyId, sinceMs, announced: { addresses, ranges, names, isNameRefused } })
 }
 
 /** @returns undefined for what no gateway has written */
 export function sessionIn(id: string, text: string): ReachableFacts | undefined {
   const { tenant, node, keyId, sinceMs, announced } = objectIn(text)
-  const { addresses, ranges, names } = isObject(announced) ? announced : {}
+  const { addresses, ranges, names, isNameRefused } = isObject(announced) ? announced : {}
   if (!isName(tenant) || !isName(node) || typeof keyId !== 'string' || typeof sinceMs !== 'number') return undefined
   if (!areTexts(addresses) || !areTexts(ranges) || !areTexts(names) || !isAnnounced({ addresses, ranges, names })) return undefined
-  return { id, tenant, node, keyId, sinceMs, announced: { addresses, ranges, names } }
+  return { id, tenant, node, keyId, sinceMs, announced: { addresses, ranges, names, ...(isNameRefused === true ? { isNameRefused } : {}) } }
 }
 
 function objectIn(text: string): Readonly<Record<string, unknown>> {

@@ -14,6 +14,7 @@ const advice: Readonly<Record<SessionRefusal, string>> = {
   'token-expired': 'make a new token (sluice token create)',
   'token-used-up': 'make a new token, with --uses for as many nodes as there are',
   'token-revoked': 'make a new token (sluice token create)',
+  'too-many-nodes': 'the installation has all the nodes that it can have: revoke those that are gone (sluice node revoke), which make room 30 days later',
   'paced': 'many agents come at once: this one is let in when its turn comes',
   'draining': 'the gateway goes: give the agent more than one, or wait for the next',
   'too-many-sessions': 'the gateway has all the sessions that it can have: add gateways',

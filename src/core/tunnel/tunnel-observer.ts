@@ -11,7 +11,7 @@ import type { ConnectStatus } from './connect-head.ts'
 export type SessionRefusal = IdentityRefusal | 'paced' | 'draining' | 'too-many-sessions' | 'not-a-tunnel' | 'not-a-peer'
 
 export const sessionRefusals = [
-  'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked',
+  'malformed', 'proof-wrong', 'certificate-missing', 'certificate-wrong', 'node-unknown', 'node-revoked', 'name-mismatch', 'token-unknown', 'token-expired', 'token-used-up', 'token-revoked', 'too-many-nodes',
   'paced', 'draining', 'too-many-sessions', 'not-a-tunnel', 'not-a-peer',
 ] as const satisfies readonly SessionRefusal[]
 
@@ -81,6 +81,8 @@ export interface TunnelObserver extends EgressObserver {
   sessionEnded(session: SessionFacts, end: SessionEnd): void
   sessionRefused(reason: SessionRefusal, agent: RefusedAgent): void
   announcementRefused(session: SessionFacts, refused: RefusedAnnouncement): void
+  /** What was refused is no longer: the configuration is another one, or the node that had the address has left it. */
+  announcementHolds(session: SessionFacts, announced: string): void
   /** A link to another gateway is up, or is not, and why. */
   peerLinkChanged(gatewayId: string, why: string | undefined): void
   streamEnded(session: SessionFacts, record: DialledRecord): void

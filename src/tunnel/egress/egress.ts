@@ -27,6 +27,8 @@ const egressLimits = {
   tenantMsMax: 2_000,
   /** Connections that do. */
   tenantWaitsMax: 1_000,
+  /** Addresses that pass from one node to another are told of together, so often: thousands of agents may announce the same one, of a bridge that every node has. */
+  passedEveryMs: 1_000,
 } as const
 
 /** Where a session is that is not this thread's. */
@@ -45,6 +47,8 @@ export interface EgressOptions {
   /** Of entries with TLS: ends a socket whose peer has vanished. */
   readonly watchPeer?: ((socket: Socket) => void) | undefined
   readonly observer: EgressObserver
+  /** A session of this thread's has, or has no longer, an address that it announces: who has it is another node than before. */
+  readonly addressPassed: (session: Pick<ReachableFacts, 'id' | 'keyId'>) => void
 }
 
 export interface EgressFigures {
@@ -63,6 +67,7 @@ export class Egress {
   /** Connections that came before their tenant. */
   readonly #early = new Map<StreamSocket, { readonly tenant: string; readonly go: () => void; readonly cut: () => void }>()
   #whenEmpty: (() => void)[] = []
+  #passedTimer: NodeJS.Timeout | undefined
   /** The end of what was last asked for: entries are opened and closed by one at a time. */
   #turn: Promise<unknown> = Promise.resolve()
 
@@ -126,6 +131,16 @@ export class Egress {
   #reach(session: ReachableFacts, way: Way, distance: number): void {
     if (distance < 2) this.#sessions.set(session.id, { tenant: session.tenant, way, distance })
     this.#table.add({ ...session, way, distance })
+    this.#tellPassed()
+  }
+
+  #tellPassed(): void {
+    if (!this.#table.hasPassed || this.#passedTimer !== undefined) return
+    this.#passedTimer = setTimeout(() => {
+      this.#passedTimer = undefined
+      for (const session of this.#table.takePassed()) this.#options.addressPassed(session)
+    }, egressLimits.passedEveryMs)
+    this.#passedTimer.unref()
   }
 
   /** As `AgentTable.since`. */
@@ -141,6 +156,7 @@ export class Egress {
   gone(id: string): void {
     this.#sessions.delete(id)
     this.#table.remove(id)
+    this.#tellPassed()
   }
 
   /**
@@ -165,6 +181,7 @@ export class Egress {
 
   /** Ends everything now. */
   async stop(): Promise<void> {
+    clearTimeout(this.#passedTimer)
     await this.closeOthers([])
     this.#cutEarly()
     for (const connection of this.#connections) connection.cut()

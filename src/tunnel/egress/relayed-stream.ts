@@ -23,22 +23,28 @@ export function relayedFields({ id, tenant }: { readonly id: string; readonly te
 export function relayedStream(stream: MuxStream, wayTo: WayTo): StreamHandler {
   const reader = new ConnectHeadReader()
   const nothing: StreamHandler = { data: () => undefined, finished: () => undefined, reset: () => undefined, writable: () => undefined }
+  const refuse = (detail: string): void => {
+    stream.handler = nothing
+    stream.write(encodeConnectAnswer(400, detail))
+    stream.finish()
+  }
   return {
     ...nothing,
+    // Left open on this side, it would count among the link's streams for as long as the link is there.
+    finished: () => refuse('FIN before the head was whole'),
     data: (bytes) => {
       const head = reader.push(bytes)
       if (head === undefined) {
         stream.consumed(bytes.length)
         return
       }
-      stream.handler = nothing
       const target = head.kind === 'head' ? connectTargetIn(head.firstLine) : undefined
       const session = head.kind === 'head' ? sessionIn(head.fields) : undefined
       if (head.kind !== 'head' || target === undefined || session === undefined) {
-        stream.write(encodeConnectAnswer(400, 'no CONNECT with a session'))
-        stream.finish()
+        refuse(head.kind === 'malformed' ? head.detail : 'no CONNECT with a session')
         return
       }
+      stream.handler = nothing
       stream.consumed(bytes.length - head.rest.length)
       const way = wayTo(session)
       const agent = way?.open(nothing)

@@ -5,6 +5,7 @@ import type { WebSocket } from 'ws'
 import type { Announced } from '../../core/egress/agent-table.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
+import type { RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { encodeControlMessage, type ControlMessage } from '../../core/tunnel/control-message.ts'
 import { MuxLink } from '../mux-link.ts'
 import { linkWebSocket, webSocketWire } from '../websocket-wire.ts'
@@ -14,6 +15,8 @@ import type { SessionFacts } from '../../core/tunnel/tunnel-observer.ts'
 export interface GatewaySessionOptions extends AgentSession {
   /** All that the agent announces; of it, what holds is in the facts. */
   readonly announcement: Announced
+  /** What the configuration says against it. */
+  readonly faults: readonly RefusedAnnouncement[]
   readonly socket: WebSocket
   /** The WebSocket's own connection. */
   readonly raw: Duplex
@@ -26,11 +29,14 @@ export class GatewaySession {
   readonly link: MuxLink
   #facts: SessionFacts
   readonly #socket: WebSocket
+  #faults: readonly RefusedAnnouncement[]
+  #refused: readonly RefusedAnnouncement[] = []
 
   constructor(options: GatewaySessionOptions) {
-    const { facts, announcement, socket, raw, budget, observer, ended } = options
+    const { facts, announcement, faults, socket, raw, budget, observer, ended } = options
     this.#facts = facts
     this.announcement = announcement
+    this.#faults = faults
     this.#socket = socket
     this.link = new MuxLink({
       role: 'server',
@@ -51,9 +57,25 @@ export class GatewaySession {
     return this.#facts
   }
 
-  /** Of what it announces, this holds from now on. */
-  hold(announced: Announced): void {
+  get faults(): readonly RefusedAnnouncement[] {
+    return this.#faults
+  }
+
+  /** Of what it announces, the agent was told that this does not hold. */
+  get refused(): readonly RefusedAnnouncement[] {
+    return this.#refused
+  }
+
+  /** Of what it announces, this holds from now on, but for the rest of `faults`. */
+  hold(announced: Announced, faults: readonly RefusedAnnouncement[]): void {
     this.#facts = { ...this.#facts, announced }
+    this.#faults = faults
+  }
+
+  /** In place of what it was told before. */
+  tellRefused(refused: readonly RefusedAnnouncement[]): void {
+    this.#refused = refused
+    this.tell({ refused })
   }
 
   /** The agent goes elsewhere with new streams; those that there are go on. */

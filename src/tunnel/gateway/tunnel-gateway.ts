@@ -21,7 +21,6 @@ import { drainDeadlineMs } from '../../core/live/spread.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import type { Announced } from '../../core/egress/agent-table.ts'
 import { applySnapshotChange, type SnapshotChangeOptions } from '../../core/snapshot-change.ts'
 import type { Snapshot, SnapshotChange } from '../../core/snapshot.ts'
 import type { Egress } from '../egress/egress.ts'
@@ -29,7 +28,7 @@ import { peerPath } from '../egress/peer-link.ts'
 import { messageBytesMax } from '../websocket-wire.ts'
 import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
-import { GatewaySession } from './gateway-session.ts'
+import { GatewaySession, type GatewaySessionOptions } from './gateway-session.ts'
 import { Handshakes } from './handshakes.ts'
 import type { AgentStream } from './agent-stream.ts'
 import { SessionRegistry } from './session-registry.ts'
@@ -155,13 +154,13 @@ export class TunnelGateway {
 
   /** What it announces is held against another configuration. No connection is touched. */
   #judgeAgain(session: GatewaySession): void {
-    const faults = announcementFaults(session.announcement, this.#snapshot?.tenants.get(session.facts.tenant)?.mayAnnounce)
-    const announced = without(session.announcement, faults)
+    const faults = announcementFaults(session.announcement, session.facts.node, this.#snapshot?.tenants.get(session.facts.tenant)?.mayAnnounce)
+    const announced = without(session.announcement, session.facts.node, faults)
     if (JSON.stringify(announced) === JSON.stringify(session.facts.announced)) return
-    session.hold(announced)
+    session.hold(announced, faults)
     this.#options.egress.began(session.facts, (handler) => session.open(handler))
     this.#options.observer.sessionChanged(session.facts)
-    session.tell({ refused: this.#refuseAnnouncements(session, faults) })
+    this.#tellRefused(session)
   }
 
   isTenant(name: string): boolean {
@@ -293,22 +292,24 @@ export class TunnelGateway {
       if (this.#phase !== 'open') return refuse('503 Service Unavailable', 'draining', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
       if (this.#sessions.size >= sessionsMax / threads) return refuse('503 Service Unavailable', 'too-many-sessions', { headers: 'Retry-After: 30\r\n' })
       if (!pace.take(process.hrtime.bigint())) return refuse('503 Service Unavailable', 'paced', { headers: `Retry-After: ${retryAfterSeconds}\r\n` })
-      const claim = certificateClaim(socket, request.headers, Date.now())
+      const nowMs = Date.now()
+      const claim = certificateClaim(socket, request.headers, nowMs)
         ?? provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
       const announcement = announcementIn(request.headers)
       if ('malformed' in announcement) return refuse('400 Bad Request', 'malformed', { detail: announcement.malformed })
       const admission = claim.kind === 'refused' ? claim : await admit(claim)
-      if (admission.kind === 'refused') return refuse('401 Unauthorized', admission.reason, { detail: admission.detail })
+      if (admission.kind === 'refused') {
+        const { reason, detail } = admission
+        return reason === 'too-many-nodes' ? refuse('503 Service Unavailable', reason, { headers: 'Retry-After: 60\r\n', detail }) : refuse('401 Unauthorized', reason, { detail })
+      }
       if (socket.destroyed) return
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
         const { tenant, name, keyId } = admission.node
-        const faults = announcementFaults(announcement, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
+        const faults = announcementFaults(announcement, name, this.#snapshot?.tenants.get(tenant)?.mayAnnounce)
         // An address that it has stays its own when it changes from one session to another.
-        const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? Date.now()
-        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, faults) }
-        const session = this.#begin(webSocket, socket, { facts, announcement, enrolled: admission.isNew })
-        const refused = this.#refuseAnnouncements(session, faults)
-        if (refused.length > 0) session.tell({ refused })
+        const sinceMs = this.#options.egress.since({ tenant, node: name, keyId }) ?? nowMs
+        const facts = { id: `${idPrefix}${(++this.#begun).toString(36)}`, tenant, node: name, keyId, remote, sinceMs, announced: without(announcement, name, faults) }
+        this.#tellRefused(this.#begin(webSocket, socket, { facts, announcement, faults, enrolled: admission.isNew }))
       })
     } catch (error) {
       observer.failed(error, `an agent’s session could not begin (${remote})`)
@@ -316,11 +317,11 @@ export class TunnelGateway {
     }
   }
 
-  #begin(webSocket: WebSocket, socket: TLSSocket, { facts, announcement, enrolled }: { readonly facts: SessionFacts; readonly announcement: Announced; readonly enrolled: boolean }): GatewaySession {
+  #begin(webSocket: WebSocket, socket: TLSSocket, { facts, announcement, faults, enrolled }: Pick<GatewaySessionOptions, 'facts' | 'announcement' | 'faults'> & { readonly enrolled: boolean }): GatewaySession {
     this.#handshakes.succeeded(socket)
     const { observer, egress } = this.#options
     const session = new GatewaySession({
-      facts, announcement, observer,
+      facts, announcement, faults, observer,
       socket: webSocket,
       raw: socket,
       budget: this.#options.budget,
@@ -355,15 +356,22 @@ export class TunnelGateway {
     return session
   }
 
-  /**
-   * @param faults what it may not announce; addresses that another node has are looked for here
-   * @returns all that the agent is to be told of
-   */
-  #refuseAnnouncements({ facts }: GatewaySession, faults: readonly RefusedAnnouncement[]): readonly RefusedAnnouncement[] {
-    const taken = this.#options.egress.takenAddresses(facts.id).map(({ address, owner }) => ({ announced: address, why: `${owner} has it` }))
-    const refused = [...faults, ...taken]
-    for (const each of refused) this.#options.observer.announcementRefused(facts, each)
-    return refused
+  /** Who has an address that the session announces is another node than before. */
+  addressPassed({ id, keyId }: Pick<SessionFacts, 'id' | 'keyId'>): void {
+    const session = this.#sessions.of(keyId).find(({ facts }) => facts.id === id)
+    if (session !== undefined) this.#tellRefused(session)
+  }
+
+  /** What the configuration or another node has against its announcement: told where it is not what the agent was told before. */
+  #tellRefused(session: GatewaySession): void {
+    const { facts, faults, refused: before } = session
+    const { observer, egress } = this.#options
+    const refused = [...faults, ...egress.takenAddresses(facts.id).map(({ address, owner }) => ({ announced: address, why: `${owner} has it` }))]
+    if (session.isOver || JSON.stringify(refused) === JSON.stringify(before)) return
+    const has = (list: readonly RefusedAnnouncement[], { announced }: RefusedAnnouncement): boolean => list.some((each) => each.announced === announced)
+    for (const each of refused) if (!has(before, each)) observer.announcementRefused(facts, each)
+    for (const each of before) if (!has(refused, each)) observer.announcementHolds(facts, each.announced)
+    session.tellRefused(refused)
   }
 
   /** Now, and again before the grant expires. */

@@ -33,7 +33,7 @@ export class TunnelSide {
   constructor(options: TunnelSideOptions) {
     this.#options = options
     const { budget, sockets, observer, peering, watchPeer } = options
-    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, watchPeer, observer })
+    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, watchPeer, observer, addressPassed: (session) => this.#gateway.addressPassed(session) })
     this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream, 'gateway'), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
     this.#gateway = new TunnelGateway({ ...options, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
   }

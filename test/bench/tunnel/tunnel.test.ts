@@ -80,16 +80,19 @@ void test('every mode measures Sluice’s egress, and each dial to nowhere is an
   t.match(measurements.at(-1)?.metrics, { answered504: 40, answeredOther: 0, closedUnanswered: 0, unanswered: 0 })
 })
 
-void test('sessions are up, and again after a restart', async (t) => {
+void test('sessions are up, and again after a restart, no more in any second than the gateway may let in', async (t) => {
   const jsonFile = join(t.testdir(), 'result.json')
-  const { status, stderr, stdout } = run('sessions/main.ts', '--tiny', '--sessions', '6', '--json', jsonFile)
+  const { status, stderr, stdout } = run('sessions/main.ts', '--tiny', '--sessions', '30', '--handshake-rate', '10', '--timeout', '90', '--json', jsonFile)
   if (status !== 0) t.comment(stderr)
   t.equal(status, 0)
   const { enrolment, restart, emptyMib }: SessionsResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
   t.ok(emptyMib > 0)
-  t.ok(enrolment.attempts >= 6)
+  for (const { attempts, sessionsInASecondMax } of [enrolment, restart]) {
+    t.ok(attempts >= 30)
+    t.ok(sessionsInASecondMax > 0 && sessionsInASecondMax <= 10, `${sessionsInASecondMax} within one second`)
+  }
   t.ok(restart.allUpMs >= restart.readyMs && restart.readyMs > 0)
-  t.match(stdout, '# 6 agents on one gateway')
+  t.match(stdout, '# 30 agents on one gateway')
 })
 
 void test('a wrong option ends with 2, and help with 0', async (t) => {

@@ -74,11 +74,42 @@ void test('the first owner keeps an address, by all its sessions, until the last
   t.end()
 })
 
+void test('who announces an address that passes from node to node is told of once, if the session is this thread’s', (t) => {
+  const table = tableOf(
+    session('a1', { node: 'a', sinceMs: 10, addresses: ['192.0.2.1', '192.0.2.9'] }),
+    session('a2', { node: 'a', sinceMs: 10, addresses: ['192.0.2.1'] }),
+    session('b1', { node: 'b', sinceMs: 20, addresses: ['192.0.2.1'] }),
+    session('c1', { node: 'c', sinceMs: 30, addresses: ['192.0.2.1'], distance: 1 }),
+  )
+  const passed = (): readonly string[] => table.takePassed().map(({ id }) => id)
+  t.same(passed(), [], 'who came later is told when it comes')
+  table.remove('a1')
+  t.equal(table.hasPassed, false, 'the node has it still; the other address is nobody’s')
+  table.remove('a2')
+  t.equal(table.hasPassed, true)
+  t.same(passed(), ['b1'])
+  t.same(passed(), [])
+  table.add(session('a3', { node: 'a', sinceMs: 5, addresses: ['192.0.2.1'] }))
+  t.same(passed(), ['a3', 'b1'], 'one that was first, of which is heard late')
+  table.remove('a3')
+  for (const id of ['b1', 'c1']) table.remove(id)
+  t.equal(table.hasPassed, false, 'nobody is left')
+  t.end()
+})
+
 void test('what a node is called, others can’t claim', (t) => {
   const table = tableOf(session('n1', { sinceMs: 5 }), session('thief', { names: ['n1'] }))
   t.same(ids(table, 'n1'), ['n1'])
   table.remove('n1')
   t.same(ids(table, 'n1'), ['thief'])
+  t.end()
+})
+
+void test('a node whose own name does not hold is not asked by it, and does not keep others from it', (t) => {
+  const table = tableOf({ ...session('s1', { node: 'hook.corp.example', addresses: ['192.0.2.1'] }), announced: { addresses: ['192.0.2.1'], ranges: [], names: [], isNameRefused: true } }, session('s2', { node: 'b', names: ['hook.corp.example'] }))
+  t.same(ids(table, 'hook.corp.example'), ['s2'])
+  t.same(ids(table, '192.0.2.1'), ['s1'], 'by its address it is')
+  t.equal(table.since({ tenant: 'acme', node: 'hook.corp.example', keyId: 'key of hook.corp.example' }), table.get('s1')?.sinceMs)
   t.end()
 })
 

@@ -73,13 +73,33 @@ void test('what may not be announced, and why', (t) => {
     { announced: '169.254.0.0/16', why: 'link-local can\'t be announced' },
     { announced: '0.0.0.0/0', why: 'this network can\'t be announced' },
   ]
-  t.same(announcementFaults(announced, undefined), [...special, ...specialRanges])
+  t.same(announcementFaults(announced, 'worker-1', undefined), [...special, ...specialRanges])
   const outside = (each: string): { readonly announced: string; readonly why: string } => ({ announced: each, why: 'not within what the tenant may announce: 10.244.0.0/16, 192.0.2.0/24' })
-  const faults = announcementFaults(announced, ['10.244.0.0/16', '192.0.2.0/24'])
-  t.same(faults, [...special, outside('198.51.100.1'), ...specialRanges, outside('10.0.0.0/8')])
-  t.same(without(announced, faults), { addresses: ['192.0.2.11'], ranges: ['10.244.3.0/24'], names: ['webhook.corp.example'] })
-  t.same(announcementFaults({ addresses: ['192.0.2.11'], ranges: [], names: [] }, []).map(({ announced: each }) => each), ['192.0.2.11'], 'an empty list: nothing')
-  t.same(announcementFaults({ addresses: ['169.254.1.1'], ranges: [], names: [] }, ['169.254.0.0/16']), [special[0]], 'not even where a tenant’s list has it')
+  const faults = announcementFaults(announced, 'worker-1', ['10.244.0.0/16', '192.0.2.0/24'])
+  t.same(faults, [...special, outside('198.51.100.1'), ...specialRanges, outside('10.0.0.0/8'), outside('worker-1'), outside('webhook.corp.example')])
+  t.same(without(announced, 'worker-1', faults), { addresses: ['192.0.2.11'], ranges: ['10.244.3.0/24'], names: [], isNameRefused: true })
+  t.same(announcementFaults({ addresses: ['192.0.2.11'], ranges: [], names: [] }, 'worker-1', []), ['192.0.2.11', 'worker-1'].map((each) => ({ announced: each, why: 'not within what the tenant may announce: nothing' })))
+  t.same(announcementFaults({ addresses: ['169.254.1.1'], ranges: [], names: [] }, 'worker-1', ['169.254.0.0/16', '*']), [special[0]], 'not even where a tenant’s list has it')
+  t.end()
+})
+
+void test('names that may be announced, the node’s own among them', (t) => {
+  const names = ['webhook.corp.example', '*.corp.example', '*.svc.corp.example', 'corp.example', 'a.corp.example.org']
+  const cases: readonly (readonly [mayAnnounce: readonly string[] | undefined, node: string, refused: readonly string[]])[] = [
+    [undefined, 'worker-1', []],
+    [['*'], 'worker-1', []],
+    [['*.corp.example'], 'worker-1.corp.example', ['corp.example', 'a.corp.example.org']],
+    [['*.corp.example', 'corp.example'], 'corp.example', ['a.corp.example.org']],
+    [['webhook.corp.example', 'worker-1'], 'worker-1', names.slice(1)],
+    [['10.0.0.0/8'], 'worker-1', ['worker-1', ...names]],
+    // Nobody is reached by a name that reads as an address: it is its address that counts.
+    [['10.0.0.0/8', '*.example'], '192.0.2.1', ['a.corp.example.org']],
+  ]
+  for (const [mayAnnounce, node, refused] of cases) {
+    const faults = announcementFaults({ addresses: [], ranges: [], names }, node, mayAnnounce)
+    t.same(faults.map(({ announced }) => announced), refused, `${node}: ${mayAnnounce?.join(' ')}`)
+    t.equal(without({ addresses: [], ranges: [], names }, node, faults).isNameRefused === true, refused.includes(node))
+  }
   t.end()
 })
 
@@ -93,15 +113,15 @@ const network = fc.tuple(fc.ipV4(), fc.integer({ min: 0, max: 32 })).map(([addre
 const text = fc.oneof(fc.ipV4(), fc.ipV6(), network, fc.domain(), fc.string({ maxLength: 12 }))
 const header = fc.oneof(fc.constant(undefined), fc.array(text, { maxLength: 6 }).map((parts) => parts.join(', ')))
 
-void test('whatever the headers, what is left holds: nothing special, nothing outside the tenant’s networks, and said again it is the same', (t) => {
-  fc.assert(fc.property(header, header, header, fc.option(fc.array(network, { maxLength: 4 }), { nil: undefined }), (addresses, ranges, names, mayAnnounce) => {
+void test('whatever the headers, what is left holds: nothing special, nothing outside what the tenant may announce, and said again it is the same', (t) => {
+  fc.assert(fc.property(header, header, header, fc.option(fc.array(fc.oneof(network, fc.domain(), fc.constant('*')), { maxLength: 4 }), { nil: undefined }), (addresses, ranges, names, mayAnnounce) => {
     const announced = announcementIn({ 'sluice-addresses': addresses, 'sluice-ranges': ranges, 'sluice-names': names })
     if ('malformed' in announced) return true
-    const left = without(announced, announcementFaults(announced, mayAnnounce))
+    const left = without(announced, 'worker-1', announcementFaults(announced, 'worker-1', mayAnnounce))
     return [...left.addresses, ...left.ranges].every((each) => {
       const parsed = parseCidr(each)
       return parsed.kind === 'cidr' && specialWithin(parsed.cidr) === undefined
-    }) && announcementFaults(left, mayAnnounce).length === 0
+    }) && announcementFaults(left, 'worker-1', mayAnnounce).every(({ announced: each }) => each === 'worker-1' && left.isNameRefused === true)
       && JSON.stringify(announcementIn(received(encodeAnnouncement(announced)))) === JSON.stringify(announced)
   }), { numRuns: 1_000 })
   t.end()

@@ -17,9 +17,9 @@ void test('what a gateway writes of itself and of its sessions, others read as i
     const gateway = { id: 'one', publicKey, at: { host, port } }
     t.same(gatewayIn('one', encodeGateway(gateway)), gateway)
   }), { numRuns: 200 })
-  fc.assert(fc.property(name, name, text, fc.nat(), announced, (tenant, node, keyId, sinceMs, its) => {
+  fc.assert(fc.property(name, name, text, fc.nat(), announced, fc.boolean(), (tenant, node, keyId, sinceMs, its, isNameRefused) => {
     if ('malformed' in its) throw new Error(its.malformed)
-    const session = { id: 'a-1', tenant, node, keyId, sinceMs, announced: its }
+    const session = { id: 'a-1', tenant, node, keyId, sinceMs, announced: isNameRefused ? { ...its, isNameRefused } : its }
     t.same(sessionIn('a-1', encodeSession(session)), session)
   }), { numRuns: 200 })
 })
