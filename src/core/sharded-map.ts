@@ -43,11 +43,11 @@ export class ShardedMap<Value> {
 
   /** The keys whose values are not the same as in an earlier map. What the two share is passed over. */
   * changesSince(before: ShardedMap<Value>): Generator<KeyChange<Value>, void, void> {
-    for (const [rowIndex, row] of this.#rows.entries()) {
-      const rowBefore: Row<Value> = before.#rows[rowIndex] ?? emptyRow
+    for (let rowIndex = 0; rowIndex < rowCount; rowIndex++) {
+      const [row = emptyRow, rowBefore = emptyRow] = [this.#rows[rowIndex], before.#rows[rowIndex]]
       if (row === rowBefore) continue
-      for (const [index, shard] of row.entries()) {
-        const shardBefore: Shard<Value> = rowBefore[index] ?? emptyShard
+      for (let index = 0; index < shardsPerRow; index++) {
+        const [shard = emptyShard, shardBefore = emptyShard] = [row[index], rowBefore[index]]
         if (shard !== shardBefore) yield* shardChanges(shardBefore, shard)
       }
     }
