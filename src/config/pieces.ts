@@ -164,11 +164,9 @@ function claimsOf(added: Iterable<Item>, { list, kept }: { readonly list: Tenant
     for (const hostname of claimed) hostnames.delete(hostname)
   }
   for (const { resolved } of added) {
-    if (tenants.get(resolved.name) !== undefined) return undefined
-    tenants.set(resolved.name, resolved)
+    if (!tenants.set(resolved.name, resolved)) return undefined
     for (const hostname of resolved.hostnames) {
-      if (hostnames.get(hostname) !== undefined) return undefined
-      hostnames.set(hostname, resolved)
+      if (!hostnames.set(hostname, resolved)) return undefined
     }
   }
   return { tenants: tenants.done(), hostnames: hostnames.done() }

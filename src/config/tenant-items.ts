@@ -196,6 +196,12 @@ class KnownItems {
   }
 
   #indexOf(bytes: Buffer, start: number, end: number): number {
+    // It stands for the one that is expected, most often: then the one behind that stands behind it.
+    const behind = this.#cursor + 1
+    if (behind < this.#count && this.#stands(behind, behind + 1, bytes, end)) {
+      this.#cursor = behind
+      return noSource
+    }
     for (let index = this.#cursor; index < Math.min(this.#count, this.#cursor + itemsSkippedMax); index++) {
       if (this.#start(index + 1) - this.#start(index) === end - start && this.#stands(index, index + 1, bytes, start)) return index
     }
