@@ -1,6 +1,5 @@
 // From one configuration to the next: what the relay must be told.
 
-import { isDeepStrictEqual } from 'node:util'
 import { ShardedMap } from '../core/sharded-map.ts'
 import type { ListenerSpec, SnapshotChange, TenantSpec } from '../core/snapshot.ts'
 import type { LoadedConfig } from './config-loader.ts'
@@ -20,9 +19,17 @@ export function changeSince(running: ShardedMap<TenantSpec> | undefined, { setti
   const removed: string[] = []
   for (const { key, before, after } of tenants.changesSince(running ?? new ShardedMap())) {
     if (after === undefined) removed.push(key)
-    else if (!isDeepStrictEqual(before, after)) changed.push(after)
+    else if (!isSame(before, after)) changed.push(after)
   }
   return { listeners: listenerSpecs(settings), ...tunnelHostnames(settings), limits: settings.limits, tenants: changed, removedTenants: running === undefined ? 'all-others' : removed }
+}
+
+/** As `isDeepStrictEqual` has it of plain data, which takes ten times as long. */
+function isSame(left: unknown, right: unknown): boolean {
+  if (typeof left !== 'object' || typeof right !== 'object' || left === null || right === null) return Object.is(left, right)
+  if (Array.isArray(left) !== Array.isArray(right)) return false
+  const keys = Object.keys(left)
+  return keys.length === Object.keys(right).length && keys.every((key) => Object.hasOwn(right, key) && isSame(Reflect.get(left, key), Reflect.get(right, key)))
 }
 
 export function tunnelHostnames({ tunnel }: Settings): Pick<SnapshotChange, 'tunnelHostnames'> {

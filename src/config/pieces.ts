@@ -53,35 +53,38 @@ const itemsPerParse = 100
 const unusual = /[&\t\r]|\n---/
 
 export interface PiecesOptions {
-  readonly text: string
+  /** UTF-8 throughout. They must stay as they are as long as what is returned is used. */
+  readonly bytes: Buffer<ArrayBuffer>
   readonly env: Environment
   /** What an earlier load with the same `env` gave. */
   readonly previous?: Pieces | undefined
 }
 
 /** @returns undefined: the whole load must tell */
-export function loadPieces({ text, env, previous }: PiecesOptions): Pieces | undefined {
-  // A value takes four characters at least: of a shorter file the whole load takes every value too.
-  if (text.length > 4 * expandedNodesMax) return undefined
-  const list = splitTenants(text, previous?.list)
+export function loadPieces({ bytes, env, previous }: PiecesOptions): Pieces | undefined {
+  // A value takes four bytes at least: of a shorter file the whole load takes every value too.
+  if (bytes.length > 4 * expandedNodesMax) return undefined
+  const list = splitTenants(bytes, previous?.list)
   if (list === undefined || list.sources.length > tenantsMax) return undefined
   const frame = frameOf(list, env, previous?.frame)
-  const parsed = frame === undefined ? undefined : parseItems(list, previous?.items ?? [])
+  const parsed = frame === undefined ? undefined : parseNew(list)
   if (frame === undefined || parsed === undefined) return undefined
   const kept = previous !== undefined && sameForTenants(frame, previous.frame) ? previous : nothing
-  const items = resolveItems(parsed, { list, frame, kept: kept.items })
-  const claims = items === undefined ? undefined : claimsOf(items, { list, kept })
-  if (items === undefined || claims === undefined) return undefined
+  const places = kept === nothing ? list.sources.keys() : parsed.keys()
+  const added = resolveItems(new Map(Array.from(places, (place) => [place, parsed.get(place) ?? parsedAt(place, list, previous)])), frame)
+  const claims = added === undefined ? undefined : claimsOf(added.values(), { list, kept })
+  if (added === undefined || claims === undefined) return undefined
   const named = [...frame.parsed.listeners.map(({ defaultTenant }) => defaultTenant), ...frame.parsed.egress.map(({ tenant }) => tenant)]
   const areKnown = frame.parsed.state.tenants === true || named.every((tenant) => tenant === undefined || claims.tenants.get(tenant) !== undefined)
   const tunnelHostnames = frame.parsed.tunnel?.hostnames ?? []
-  return areKnown && tunnelHostnames.every((hostname) => claims.hostnames.get(hostname) === undefined) ? { frame, list, items, ...claims } : undefined
+  if (!areKnown || !tunnelHostnames.every((hostname) => claims.hostnames.get(hostname) === undefined)) return undefined
+  return { frame, list, items: placed(list, kept.items, added), ...claims }
 }
 
 const nothing: Kept = { items: [], tenants: new ShardedMap(), hostnames: new ShardedMap() }
 
-function frameOf({ text, indent, starts }: TenantItems, env: Environment, previous: Frame | undefined): Frame | undefined {
-  const [before, after] = [text.slice(0, starts[0]), text.slice(starts.at(-1))]
+function frameOf({ bytes, indent, starts }: TenantItems, env: Environment, previous: Frame | undefined): Frame | undefined {
+  const [before, after] = [bytes.toString('utf8', 0, starts[0]), bytes.toString('utf8', starts.at(-1))]
   const frameText = `${before}${indent}- ${marker}\n${after}`
   if (frameText === previous?.text) return previous
   if (before.includes(marker) || after.includes(marker)) return undefined
@@ -101,21 +104,22 @@ function sameForTenants({ parsed: left }: Frame, { parsed: right }: Frame): bool
   return left === right || isDeepStrictEqual([left.defaults, left.pools], [right.defaults, right.pools])
 }
 
-/** @returns in the list's order; undefined where an item is not what it seems, or wrong */
-function parseItems(list: TenantItems, known: readonly Item[]): readonly ParsedTenant[] | undefined {
-  const parsed = list.sources.map((source) => known[source]?.parsed)
-  const added = parsed.flatMap((tenant, index) => tenant === undefined ? index : [])
-  for (let from = 0; from < added.length; from += itemsPerParse) {
-    const batch = added.slice(from, from + itemsPerParse)
-    const entries = entriesOf(batch.map((index) => itemAt(list, index)), list.indent)
+/** @returns by their places in the list; undefined where an item is not what it seems, or wrong */
+function parseNew(list: TenantItems): ReadonlyMap<number, ParsedTenant> | undefined {
+  const places: number[] = []
+  for (let place = list.sources.indexOf(noSource); place !== -1; place = list.sources.indexOf(noSource, place + 1)) places.push(place)
+  const parsed = new Map<number, ParsedTenant>()
+  for (let from = 0; from < places.length; from += itemsPerParse) {
+    const batch = places.slice(from, from + itemsPerParse)
+    const entries = entriesOf(batch.map((place) => itemAt(list, place)), list.indent)
     if (entries === undefined) return undefined
-    for (const [at, index] of batch.entries()) {
+    for (const [at, place] of batch.entries()) {
       const tenant = tenantSchema.safeParse(entries[at])
       if (!tenant.success) return undefined
-      parsed[index] = tenant.data
+      parsed.set(place, tenant.data)
     }
   }
-  return parsed as ParsedTenant[]
+  return parsed
 }
 
 function entriesOf(items: readonly string[], indent: string): unknown[] | undefined {
@@ -127,20 +131,26 @@ function entriesOf(items: readonly string[], indent: string): unknown[] | undefi
   return entries.filter((_, index) => !isSeparator(index))
 }
 
-/** @returns in the list's order; undefined where an API server, a pool or a listener is wrong */
-function resolveItems(parsed: readonly ParsedTenant[], { list, frame, kept }: { readonly list: TenantItems; readonly frame: Frame; readonly kept: readonly Item[] }): readonly Item[] | undefined {
+function parsedAt(place: number, list: TenantItems, previous: Pieces | undefined): ParsedTenant {
+  const item = previous?.items[list.sources[place] ?? noSource]
+  if (item === undefined) throw new Error('bug: an item that is neither new nor known')
+  return item.parsed
+}
+
+/** @returns by their places in the list; undefined where an API server, a pool or a listener is wrong */
+function resolveItems(parsed: ReadonlyMap<number, ParsedTenant>, frame: Frame): ReadonlyMap<number, Item> | undefined {
   // Names and hostnames, and which tenants there are, is looked at with those that are kept.
-  const fresh = new Map<number, TenantClaims>()
-  for (const [index, { apiServer }] of parsed.entries()) {
-    if (kept[list.sources[index] ?? noSource] === undefined) fresh.set(index, { hostnames: [], apiServer })
-  }
+  const claims = new Map<number, TenantClaims>()
+  for (const [place, { apiServer }] of parsed) claims.set(place, { hostnames: [], apiServer })
   const { listeners, pools, egress, tunnel } = frame.parsed
-  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: fresh, pools, egress, hasTunnel: tunnel !== undefined }).length > 0) return undefined
-  return parsed.map((tenant, index) => kept[list.sources[index] ?? noSource] ?? { parsed: tenant, resolved: resolveTenant(tenant, frame.parsed) })
+  if (crossProblems({ listeners: new Map(listeners.entries()), tenants: claims, pools, egress, hasTunnel: tunnel !== undefined }).length > 0) return undefined
+  const items = new Map<number, Item>()
+  for (const [place, tenant] of parsed) items.set(place, { parsed: tenant, resolved: resolveTenant(tenant, frame.parsed) })
+  return items
 }
 
 /** @returns undefined where two tenants have one name or claim one hostname */
-function claimsOf(items: readonly Item[], { list, kept }: { readonly list: TenantItems; readonly kept: Kept }): Pick<Pieces, 'tenants' | 'hostnames'> | undefined {
+function claimsOf(added: Iterable<Item>, { list, kept }: { readonly list: TenantItems; readonly kept: Kept }): Pick<Pieces, 'tenants' | 'hostnames'> | undefined {
   const [tenants, hostnames] = [kept.tenants.draft(), kept.hostnames.draft()]
   const stays = new Uint8Array(kept.items.length)
   for (const source of list.sources) {
@@ -148,20 +158,29 @@ function claimsOf(items: readonly Item[], { list, kept }: { readonly list: Tenan
     if (stays[source] === 1) return undefined
     stays[source] = 1
   }
-  for (const [index, { resolved }] of kept.items.entries()) {
-    if (stays[index] === 1) continue
-    tenants.delete(resolved.name)
-    for (const hostname of resolved.hostnames) hostnames.delete(hostname)
+  for (let index = stays.indexOf(0); index !== -1; index = stays.indexOf(0, index + 1)) {
+    const { name = '', hostnames: claimed = [] } = kept.items[index]?.resolved ?? {}
+    tenants.delete(name)
+    for (const hostname of claimed) hostnames.delete(hostname)
   }
-  for (const [index, item] of items.entries()) {
-    if (kept.items[list.sources[index] ?? noSource] === item) continue
-    const { resolved } = item
-    if (tenants.get(resolved.name) !== undefined) return undefined
-    tenants.set(resolved.name, resolved)
+  for (const { resolved } of added) {
+    if (!tenants.set(resolved.name, resolved)) return undefined
     for (const hostname of resolved.hostnames) {
-      if (hostnames.get(hostname) !== undefined) return undefined
-      hostnames.set(hostname, resolved)
+      if (!hostnames.set(hostname, resolved)) return undefined
     }
   }
   return { tenants: tenants.done(), hostnames: hostnames.done() }
+}
+
+/** @returns in the list's order */
+function placed({ sources }: TenantItems, kept: readonly Item[], added: ReadonlyMap<number, Item>): readonly Item[] {
+  const items = Array<Item>(sources.length)
+  // An iterator of pairs takes ten times as long.
+  for (let place = 0; place < sources.length; place++) {
+    const source = sources[place] ?? noSource
+    const item = source === noSource ? undefined : kept[source]
+    if (item !== undefined) items[place] = item
+  }
+  for (const [place, item] of added) items[place] = item
+  return items
 }

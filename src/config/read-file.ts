@@ -12,28 +12,34 @@ const chunkBytes = 1024 * 1024
 
 /** @throws {ConfigError} */
 export function readConfigFile(file: string): string {
-  const bytes = readBytes(file)
+  return readConfigBytes(file).toString('utf8')
+}
+
+/**
+ * As `readConfigFile`, for those who need little of the text.
+ * @param spare may be written over, and what is returned may be a part of it
+ * @throws {ConfigError}
+ */
+export function readConfigBytes(file: string, spare?: ArrayBuffer): Buffer<ArrayBuffer> {
+  const bytes = readBytes(file, spare)
   if (bytes === undefined) throw new ConfigError([{ file, path: '', message: 'the file is too large', expected: `at most ${fileBytesMax} bytes` }])
   if (!isUtf8(bytes)) throw new ConfigError([{ file, line: lineThatIsNotUtf8(bytes), column: 1, path: '', message: 'bytes that are no UTF-8', expected: 'text in UTF-8' }])
-  return bytes.toString('utf8')
+  return bytes
 }
 
 /** @returns undefined when there are more than `fileBytesMax` */
-function readBytes(file: string): Buffer | undefined {
+function readBytes(file: string, spare: ArrayBuffer | undefined): Buffer<ArrayBuffer> | undefined {
   try {
     const descriptor = openSync(file, 'r')
     try {
-      const chunks: Buffer[] = []
-      let size = 0
-      // A regular file comes in one piece, which need not be copied.
-      let nextBytes = Math.max(chunkBytes, Math.min(fstatSync(descriptor).size, fileBytesMax + 1))
-      while (size <= fileBytesMax) {
-        const chunk = Buffer.allocUnsafe(nextBytes)
-        const read = readSync(descriptor, chunk)
-        if (read === 0) return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
-        chunks.push(chunk.subarray(0, read))
+      // A regular file has one byte more room than it takes: what finds its end.
+      const expectedBytes = Math.max(chunkBytes, Math.min(fstatSync(descriptor).size, fileBytesMax)) + 1
+      let buffer = spare !== undefined && spare.byteLength >= expectedBytes ? Buffer.from(spare) : Buffer.allocUnsafeSlow(expectedBytes)
+      for (let size = 0; size <= fileBytesMax;) {
+        if (size === buffer.length) buffer = Buffer.concat([buffer], Math.min(2 * size, fileBytesMax + 1))
+        const read = readSync(descriptor, buffer, { offset: size })
+        if (read === 0) return buffer.subarray(0, size)
         size += read
-        nextBytes = chunkBytes
       }
       return undefined
     } finally {

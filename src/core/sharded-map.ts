@@ -43,11 +43,11 @@ export class ShardedMap<Value> {
 
   /** The keys whose values are not the same as in an earlier map. What the two share is passed over. */
   * changesSince(before: ShardedMap<Value>): Generator<KeyChange<Value>, void, void> {
-    for (const [rowIndex, row] of this.#rows.entries()) {
-      const rowBefore: Row<Value> = before.#rows[rowIndex] ?? emptyRow
+    for (let rowIndex = 0; rowIndex < rowCount; rowIndex++) {
+      const [row = emptyRow, rowBefore = emptyRow] = [this.#rows[rowIndex], before.#rows[rowIndex]]
       if (row === rowBefore) continue
-      for (const [index, shard] of row.entries()) {
-        const shardBefore: Shard<Value> = rowBefore[index] ?? emptyShard
+      for (let index = 0; index < shardsPerRow; index++) {
+        const [shard = emptyShard, shardBefore = emptyShard] = [row[index], rowBefore[index]]
         if (shard !== shardBefore) yield* shardChanges(shardBefore, shard)
       }
     }
@@ -62,9 +62,8 @@ export class ShardedMap<Value> {
 export class ShardedMapDraft<Value> {
   #rows: Row<Value>[]
   #size: number
-  /** Copied, and seen by nobody else yet: each by itself. */
-  readonly #ownRows = new Map<Row<Value>, Shard<Value>[]>()
-  readonly #ownShards = new Map<Shard<Value>, Map<string, Value>>()
+  /** By the row's index: what was copied, and is seen by nobody else yet. */
+  #own: (OwnRow<Value> | undefined)[] = []
 
   constructor(rows: readonly Row<Value>[], size: number) {
     this.#rows = [...rows]
@@ -80,11 +79,13 @@ export class ShardedMapDraft<Value> {
     return this.#rows[rowOf(hash)]?.[shardOf(hash)]?.get(key)
   }
 
-  set(key: string, value: Value): void {
+  /** @returns whether there was none */
+  set(key: string, value: Value): boolean {
     const shard = this.#ownShard(key)
     const sizeBefore = shard.size
     shard.set(key, value)
     this.#size += shard.size - sizeBefore
+    return shard.size > sizeBefore
   }
 
   delete(key: string): void {
@@ -95,32 +96,37 @@ export class ShardedMapDraft<Value> {
   done(): ShardedMap<Value> {
     const rows = this.#rows
     this.#rows = [...rows]
-    this.#ownRows.clear()
-    this.#ownShards.clear()
+    this.#own = []
     return new ShardedMap(rows, this.#size)
   }
 
   #ownShard(key: string): Map<string, Value> {
     const hash = stableHash(key)
-    const row = this.#ownRow(rowOf(hash))
-    const shard = row[shardOf(hash)] ?? emptyShard
-    const own = this.#ownShards.get(shard)
+    const { row, shards } = this.#ownRow(rowOf(hash))
+    const index = shardOf(hash)
+    const own = shards[index]
     if (own !== undefined) return own
-    const copy = new Map<string, Value>(shard)
-    row[shardOf(hash)] = copy
-    this.#ownShards.set(copy, copy)
+    const copy = new Map<string, Value>(row[index])
+    row[index] = copy
+    shards[index] = copy
     return copy
   }
 
-  #ownRow(index: number): Shard<Value>[] {
-    const row = this.#rows[index] ?? emptyRow
-    const own = this.#ownRows.get(row)
+  #ownRow(index: number): OwnRow<Value> {
+    const own = this.#own[index]
     if (own !== undefined) return own
-    const copy = [...row]
-    this.#rows[index] = copy
-    this.#ownRows.set(copy, copy)
-    return copy
+    const row = [...this.#rows[index] ?? emptyRow]
+    this.#rows[index] = row
+    const added = { row, shards: [] }
+    this.#own[index] = added
+    return added
   }
+}
+
+interface OwnRow<Value> {
+  readonly row: Shard<Value>[]
+  /** Those that were copied. */
+  readonly shards: (Map<string, Value> | undefined)[]
 }
 
 function* shardChanges<Value>(shardBefore: Shard<Value>, shard: Shard<Value>): Generator<KeyChange<Value>, void, void> {

@@ -16,8 +16,8 @@ import { ShardedMap, type ShardedMapDraft } from './sharded-map.ts'
 import type { ListenerPolicy, ListenerSpec, Snapshot, SnapshotChange, TenantPolicy, TenantSpec } from './snapshot.ts'
 import { stableHash } from './stable-hash.ts'
 
-/** Tenants that a step takes in: it is over in a millisecond or two. */
-const tenantsPerStep = 500
+/** Tenants that a step takes in: it is over in a millisecond or two, also where none of what it looks at is in a cache. */
+const tenantsPerStep = 100
 
 export interface SnapshotChangeOptions {
   /**

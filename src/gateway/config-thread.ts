@@ -15,8 +15,6 @@ import type { ConfigReply, ConfigRequest } from './config-worker.ts'
 
 /** Ten times what the largest file takes. */
 const defaultLoadMsMax = 60_000
-/** Sent at once: taking them in holds the relay up for a few milliseconds. */
-const tenantsPerMessage = 1_000
 
 export interface ConfigThreadOptions extends LoadOptions {
   /** The thread has ended by itself while nobody waited for it. */
@@ -81,9 +79,9 @@ export class ConfigThread {
       const loaded = await this.#ask(worker, { kind })
       if (loaded.kind === 'problems') throw new ConfigError(loaded.problems)
       if (loaded.kind !== 'loaded') throw new Error(`bug: ${loaded.kind} is no answer to ${kind}`)
-      const tenants: TenantSpec[] = []
+      const tenants: TenantSpec[] = [...loaded.change.tenants]
       while (tenants.length < loaded.changedCount) {
-        const portion = await this.#ask(worker, { kind: 'tenants', from: tenants.length, to: tenants.length + tenantsPerMessage })
+        const portion = await this.#ask(worker, { kind: 'tenants', from: tenants.length })
         if (portion.kind !== 'tenants') throw new Error(`bug: ${portion.kind} is no answer to tenants`)
         tenants.push(...portion.tenants)
       }

@@ -1,10 +1,10 @@
 // The thread that reads the configuration, for as long as the gateway runs: it remembers what it has read, so that a file
 // that is read again costs what has changed in it. config-thread.ts is its other end.
 //
-//   load ──▶ loaded (with how many tenants have changed) or problems
+//   load ──▶ loaded (with the first tenants that have changed, and how many there are) or problems
 //   stored: tenants of the store that were written or are gone
 //   refresh ──▶ as load, with the file as it was read last
-//   tenants, for each portion of them ──▶ tenants
+//   tenants, for each further portion of them ──▶ tenants
 //   commit: the relay has it; the next change is one of this
 
 import { readlinkSync } from 'node:fs'
@@ -23,7 +23,7 @@ export type ConfigRequest =
   | { readonly kind: 'load' }
   | { readonly kind: 'stored'; readonly changes: readonly StoredTenantChange[] }
   | { readonly kind: 'refresh' }
-  | { readonly kind: 'tenants'; readonly from: number; readonly to: number }
+  | { readonly kind: 'tenants'; readonly from: number }
   | { readonly kind: 'commit' }
 
 export type ConfigReply =
@@ -33,14 +33,16 @@ export type ConfigReply =
       readonly settings: Settings
       readonly tenantCount: number
       readonly hostnameCount: number
-      /** Its tenants come by `tenants`. */
-      readonly change: Omit<ConfigChange, 'tenants'>
+      /** With the first portion of its tenants; others come by `tenants`. */
+      readonly change: ConfigChange
       readonly changedCount: number
       /** Of tenants of the store. */
       readonly refused: readonly ConfigProblem[]
     }
   | { readonly kind: 'tenants'; readonly tenants: readonly TenantSpec[] }
 
+/** Sent at once: taking them in holds the relay up for a few milliseconds. */
+const tenantsPerMessage = 2_000
 /** Behind the relay, where the two share a core; high enough to come to its end under load. */
 const niceness = 5
 
@@ -54,6 +56,7 @@ function serve(port: NonNullable<typeof parentPort>, options: LoadOptions): void
   let file: LoadedConfig | undefined
   let loaded: LoadedConfig | undefined
   let changed: readonly TenantSpec[] = []
+  const portion = (from: number): readonly TenantSpec[] => changed.slice(from, from + tenantsPerMessage)
   const load = (isRead: boolean): ConfigReply => {
     try {
       file = isRead || file === undefined ? loader.load() : file
@@ -63,16 +66,18 @@ function serve(port: NonNullable<typeof parentPort>, options: LoadOptions): void
     }
     const { config, refused } = stored.mergedWith(file)
     loaded = config
-    const { tenants, ...change } = changeSince(running, loaded)
-    changed = tenants
-    return { kind: 'loaded', settings: loaded.settings, tenantCount: loaded.tenants.size, hostnameCount: loaded.hostnameCount, change, changedCount: tenants.length, refused }
+    const change = changeSince(running, loaded)
+    changed = change.tenants
+    return {
+      kind: 'loaded', settings: loaded.settings, tenantCount: loaded.tenants.size, hostnameCount: loaded.hostnameCount, change: { ...change, tenants: portion(0) }, changedCount: changed.length, refused,
+    }
   }
   port.on('message', (request: ConfigRequest) => {
     switch (request.kind) {
       case 'load': port.postMessage(load(true)); break
       case 'refresh': port.postMessage(load(false)); break
       case 'stored': stored.change(request.changes); break
-      case 'tenants': port.postMessage({ kind: 'tenants', tenants: changed.slice(request.from, request.to) } satisfies ConfigReply); break
+      case 'tenants': port.postMessage({ kind: 'tenants', tenants: portion(request.from) } satisfies ConfigReply); break
       case 'commit':
         running = loaded?.tenants
         changed = []

@@ -1,5 +1,7 @@
 // A file that is loaded again: whatever was edited, the result is that of the whole load, mistakes included.
 
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { test } from 'tap'
@@ -30,7 +32,7 @@ function whole(text: string, env: Readonly<Record<string, string>>): Outcome {
 }
 
 function again(loader: ConfigLoader, text: string): Outcome {
-  return outcome(() => contents(loader.parse(text)))
+  return outcome(() => contents(loader.parse(Buffer.from(text))))
 }
 
 function contents({ settings, tenants, hostnameCount }: LoadedConfig): unknown {
@@ -133,7 +135,7 @@ void test('any run of edits, each loaded in pieces where it can be, gives what t
     if (!isDeepStrictEqual(again(loader, text), whole(text, env))) return false
     return run.every(([edit, undone]) => {
       const next = edited(text, edit)
-      if (loadPieces({ text: next, env }) !== undefined) inPieces += 1
+      if (loadPieces({ bytes: Buffer.from(next), env }) !== undefined) inPieces += 1
       if (!isDeepStrictEqual(again(loader, next), whole(next, env))) return false
       if (!undone) text = next
       return true
@@ -143,7 +145,7 @@ void test('any run of edits, each loaded in pieces where it can be, gives what t
 })
 
 void test('the files that people write are loaded in pieces', async (t) => {
-  for (const text of bases) t.ok(loadPieces({ text, env: {} }))
+  for (const text of bases) t.ok(loadPieces({ bytes: Buffer.from(text), env: {} }))
 })
 
 const unusual: Readonly<Record<string, string>> = {
@@ -167,8 +169,8 @@ const unusual: Readonly<Record<string, string>> = {
 for (const [name, text] of Object.entries(unusual)) {
   void test(`${name} is for the whole load, also behind a file in pieces`, async (t) => {
     const loader = new ConfigLoader({ file, env: {} })
-    loader.parse(indented)
-    t.equal(loadPieces({ text, env: {} }), undefined)
+    loader.parse(Buffer.from(indented))
+    t.equal(loadPieces({ bytes: Buffer.from(text), env: {} }), undefined)
     t.same(again(loader, text), whole(text, {}))
     t.same(again(loader, indented), whole(indented, {}))
   })
@@ -189,14 +191,25 @@ void test('tenants whose text has not changed are not read again, wherever they 
   }
   for (const [what, { items, changed }] of Object.entries(changes)) {
     const loader = new ConfigLoader({ file, env: {} })
-    const before = loader.parse(text(all))
-    const after = loader.parse(text(items))
+    const before = loader.parse(Buffer.from(text(all)))
+    const after = loader.parse(Buffer.from(text(items)))
     const read = [...after.tenants.changesSince(before.tenants)].length
     t.ok(read >= changed && read < changed + 10, `${what}: ${read}`)
   }
   const loader = new ConfigLoader({ file, env: {} })
-  const before = loader.parse(text(all))
-  const around = loader.parse(`${text(all)}admin: { address: 127.0.0.1:1 }\n`)
+  const before = loader.parse(Buffer.from(text(all)))
+  const around = loader.parse(Buffer.from(`${text(all)}admin: { address: 127.0.0.1:1 }\n`))
   t.equal([...around.tenants.changesSince(before.tenants)].length, 0, 'around the list')
   t.equal(around.settings.admin.address.port, 1)
+})
+
+void test('a file that grows, shrinks, goes wrong and comes back is what it is each time, in memory that is used again', async (t) => {
+  const path = join(t.testdir({ [file]: '' }), file)
+  const loader = new ConfigLoader({ file: path, env: {} })
+  const comment = `# ${'x'.repeat(3_000_000)}\n`
+  const moved = indented.replace('nodePort: 31443', 'nodePort: 31446')
+  for (const text of [indented, moved, comment + indented, 'listeners: {', moved + comment, indented, moved.replaceAll('globex', 'umbrella'), 'x: 1\n', unindented, moved, lastInFile, comment + comment + moved, indented]) {
+    writeFileSync(path, text)
+    t.same(outcome(() => contents(loader.load())), whole(text, {}))
+  }
 })

@@ -9,12 +9,12 @@ import { ShardedMap } from '../../src/core/sharded-map.ts'
 const loader = new ConfigLoader({ file: 'sluice.yaml', env: {} })
 
 function fileWith(tenants: string, rest = ''): LoadedConfig {
-  return loader.parse(`listeners: [{ address: 127.0.0.1:6443 }]
+  return loader.parse(Buffer.from(`listeners: [{ address: 127.0.0.1:6443 }]
 pools: { admin: { addresses: [10.1.0.11, 10.1.0.12] } }
 defaults: { timeouts: { connect: 1s } }
 ${rest}
 tenants:
-${tenants}`)
+${tenants}`))
 }
 
 function inFile(name: string, hostname = `${name}.example.com`): string {

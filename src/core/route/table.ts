@@ -60,11 +60,10 @@ export class HostnameTableDraft<Value> {
     this.#matches = matches
   }
 
-  /** @throws {DuplicateHostnameError} */
+  /** @throws {DuplicateHostnameError}, after which the draft is of no use */
   add(pattern: string, value: Value): void {
     const key = keyOf(pattern)
-    if (this.#matches.get(key) !== undefined) throw new DuplicateHostnameError(pattern)
-    this.#matches.set(key, { pattern, value })
+    if (!this.#matches.set(key, { pattern, value })) throw new DuplicateHostnameError(pattern)
   }
 
   remove(pattern: string): void {
