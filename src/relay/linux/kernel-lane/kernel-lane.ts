@@ -170,7 +170,8 @@ export class KernelLane {
   /** Until something is due, in milliseconds. */
   get waitMs(): number {
     let atMs = this.#sweepAtMs
-    for (const place of this.#retries) atMs = Math.min(atMs, this.#retryAtMs[place] ?? 0)
+    // Asked for before each wait, and mostly there are none.
+    if (this.#retries.length > 0) for (const place of this.#retries) atMs = Math.min(atMs, this.#retryAtMs[place] ?? 0)
     return Math.max(0, atMs - this.#clock.nowMs)
   }
 
