@@ -19,8 +19,13 @@ const fullMachineIdleShare = 0.05
 const behindShare = 0.98
 const mebibyte = 1024 * 1024
 
+/** Up to which share of the requests `Measured.latencyUs` tells: from the fastest to the slowest of a thousand, evenly by the number of nines. */
+export const latencyShares: readonly number[] = Array.from({ length: 61 }, (_, index) => 1 - 10 ** -(index / 20))
+
 export interface Measured {
   readonly metrics: Metrics
+  /** Of the echo load, for the picture: by `latencyShares`. */
+  readonly latencyUs?: readonly number[]
   /** What makes the figures less than they say: a generator at its limit, an answer that never came. */
   readonly caveats: readonly string[]
   /** What makes them wrong. */
@@ -84,6 +89,7 @@ export function conclude(readings: Readings): Measured {
       backendCores: cores.backend,
       otherCores: cores.other,
     }),
+    ...(spec.kind === 'echo' ? distributionOf(tallies) : {}),
     caveats,
     ...(failure === undefined ? {} : { failure }),
   }
@@ -140,6 +146,13 @@ function ratesOf(kind: Workload['spec']['kind'], perSecond: number, relayCores: 
       throw new Error(`bug: no load ${String(never)}`)
     }
   }
+}
+
+function distributionOf(tallies: readonly LoadTally[]): Pick<Measured, 'latencyUs'> {
+  const latency = createLatencyHistogram()
+  for (const tally of tallies) latency.add(tally.latency)
+  if (latency.count === 0) return {}
+  return { latencyUs: latencyShares.map((share) => (share === 0 ? latency.min : latency.percentile(share * 100)) / 1_000) }
 }
 
 function latenciesOf({ workload: { spec }, tallies }: Readings): Possibly<Metrics> {

@@ -1,6 +1,7 @@
 // npm run bench: from the command line to a plan, measurements, a table and an exit code.
 
 import { runCommand, save, tell } from './command.ts'
+import { renderLatencyPlot } from './latency-plot.ts'
 import { describeMachine } from './machine.ts'
 import { type Options, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
@@ -72,7 +73,7 @@ async function bench(options: Options): Promise<number> {
   const targets = candidates.map(({ name, relay, hostnames, version, settings }) => ({ name, relay, hostnames, version, settings }))
   const tookSeconds = (performance.now() - startedMs) / 1000
   const result: BenchResult = { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems }
-  save({ prefix: '', startedAt, result, report: renderReport(result), ...options })
+  save({ prefix: '', startedAt, result, report: renderReport(result), plot: renderLatencyPlot(result), ...options })
   return problems.length > 0 || measurements.some(({ failure }) => failure !== undefined) ? 1 : 0
 }
 

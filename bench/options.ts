@@ -27,6 +27,8 @@ export interface Options {
   readonly threads: number
   readonly jsonFile?: string
   readonly markdownFile?: string
+  /** SVG, of the echo mode. */
+  readonly plotFile?: string
 }
 
 const full = { runs: '5', duration: '2', connections: '1,64,2000', rate: '5000', 'idle-connections': '4000' }
@@ -58,6 +60,7 @@ Usage: npm run bench -- [OPTIONS]
   --tiny                    a fraction of a second of everything, once: does it run? The figures mean nothing
   --json FILE               [bench/results/TIME.json]
   --markdown FILE           [bench/results/TIME.md]; it is printed as well
+  --plot FILE               of echo: the distribution of latencies [bench/results/TIME.svg]
   --help
 
 Examples
@@ -76,7 +79,7 @@ Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong op
  * @throws {OptionsError}
  */
 export function parseOptions(args: readonly string[], targets: readonly string[]): Options | undefined {
-  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'json', 'markdown'])
+  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'json', 'markdown', 'plot'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
@@ -93,6 +96,7 @@ export function parseOptions(args: readonly string[], targets: readonly string[]
     threads: whole('threads', values.threads ?? String(defaultThreads()), { min: 1, max: 64 }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
     ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
+    ...(values.plot === undefined ? {} : { plotFile: values.plot }),
   }
 }
 

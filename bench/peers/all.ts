@@ -1,10 +1,10 @@
 // The relays that the bench knows, in the report's order.
 
-import { haproxy } from './haproxy.ts'
+import { haproxy, haproxyBusy } from './haproxy.ts'
 import { nginx } from './nginx.ts'
 import type { Peer } from './peer.ts'
-import { sluice, sluiceLane, sluiceLaneAlways } from './sluice.ts'
+import { sluice, sluiceBusy, sluiceLane, sluiceLaneAlways } from './sluice.ts'
 import { sniproxy } from './sniproxy.ts'
 import { traefik } from './traefik.ts'
 
-export const allPeers: readonly Peer[] = [sluice, sluiceLane, sluiceLaneAlways, haproxy, nginx, sniproxy, traefik]
+export const allPeers: readonly Peer[] = [sluice, sluiceLane, sluiceLaneAlways, sluiceBusy, haproxy, haproxyBusy, nginx, sniproxy, traefik]

@@ -4,29 +4,38 @@
 import { join } from 'node:path'
 import { findExecutable, type Launch, outputOf, type Peer, type PeerFacts, versionIn } from './peer.ts'
 
-export const haproxy: Peer = {
-  name: 'haproxy',
-  settings: '`mode tcp`, `nbthread 1`, `inspect-delay`, `req.ssl_sni`, a `map` file, `option tcplog`',
-  find: () => {
-    const executable = findExecutable('haproxy')
-    if (executable === undefined) return 'not installed'
-    return { version: versionIn(outputOf(executable, '-v')), launch: (facts) => launch(executable, facts) }
-  },
+const settings = '`mode tcp`, `nbthread 1`, `inspect-delay`, `req.ssl_sni`, a `map` file, `option tcplog`'
+
+export const haproxy: Peer = haproxyPeer('haproxy', settings, '')
+/** It never sleeps. */
+export const haproxyBusy: Peer = haproxyPeer('haproxy-busy', `${settings}, \`busy-polling\``, '  busy-polling\n')
+
+/** @param more lines of `global` */
+function haproxyPeer(name: string, settings_: string, more: string): Peer {
+  return {
+    name,
+    settings: settings_,
+    find: () => {
+      const executable = findExecutable('haproxy')
+      if (executable === undefined) return 'not installed'
+      return { version: versionIn(outputOf(executable, '-v')), launch: (facts) => launch(executable, facts, more) }
+    },
+  }
 }
 
-function launch(executable: string, facts: PeerFacts): Launch {
+function launch(executable: string, facts: PeerFacts, more: string): Launch {
   return {
     executable,
     arguments_: ['-db', '-f', join(facts.directory, 'haproxy.cfg')],
     stopSignal: 'SIGTERM',
-    files: { 'haproxy.cfg': render(facts), 'tenants.map': renderMap(facts) },
+    files: { 'haproxy.cfg': render(facts, more), 'tenants.map': renderMap(facts) },
   }
 }
 
-function render({ directory, listenPort, routes, connectionsMax, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: PeerFacts): string {
+function render({ directory, listenPort, routes, connectionsMax, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: PeerFacts, more: string): string {
   return `global
   nbthread 1
-  maxconn ${connectionsMax}
+${more}  maxconn ${connectionsMax}
   log stdout len 1024 format raw local0 info
 
 defaults

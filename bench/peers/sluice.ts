@@ -12,6 +12,8 @@ export const sluice: Peer = sluicePeer('sluice', 'workers: 1', 'every other sett
 /** With the kernel lane, where it is to be had: docs/kernel-lane.md. */
 export const sluiceLane: Peer = sluicePeer('sluice-lane', 'workers: 1, kernelLane: auto', 'every other setting at its default')
 export const sluiceLaneAlways: Peer = sluicePeer('sluice-lane-always', 'workers: 1, kernelLane: always', 'for comparison: nobody is left out where it would not pay')
+/** Polls before it sleeps: docs/kernel-lane.md#busy-polling. */
+export const sluiceBusy: Peer = sluicePeer('sluice-busy', 'workers: 1, busyPoll: 50us', 'every other setting at its default')
 
 function sluicePeer(name: string, relay: string, more: string): Peer {
   return {

@@ -83,6 +83,8 @@ export interface RelayConfig {
   readonly warmUpMs: number
   /** Of the Linux driver: whether the kernel moves bytes by itself. */
   readonly kernelLane: KernelLaneMode
+  /** Of the Linux driver's threads, before they sleep; 0: not at all. */
+  readonly busyPollUs: number
 }
 
 /** Those that no tenant can override: the tenant is not known before the hello. */

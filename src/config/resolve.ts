@@ -110,10 +110,10 @@ export function resolve(parsed: ParsedConfig): Config {
 
 export function resolveSettings(parsed: ParsedConfig): Settings {
   const { hello, drainGrace } = parsed.defaults.timeouts
-  const { warmUp, ...relay } = parsed.relay
+  const { warmUp, busyPoll, ...relay } = parsed.relay
   return {
     listeners: parsed.listeners.map(resolveListener),
-    relay: { ...relay, warmUpMs: warmUp },
+    relay: { ...relay, warmUpMs: warmUp, busyPollUs: busyPoll },
     timeouts: { helloMs: hello, drainGraceMs: drainGrace },
     limits: processLimits(parsed.defaults.limits),
     ...(parsed.tunnel === undefined ? {} : { tunnel: tunnelConfig(parsed.tunnel) }),

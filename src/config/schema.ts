@@ -16,7 +16,7 @@ import { sentTlvKinds } from '../core/proxy-protocol/sent-header.ts'
 import { parseHostnamePattern } from '../core/route/hostname.ts'
 import { allowedName } from '../core/tunnel/announcement.ts'
 import { parseEndpointAddress, parsePoolAddress } from './address.ts'
-import { durationPattern, parseDurationMs } from './duration.ts'
+import { durationPattern, parseDurationMs, parseDurationUs, shortDurationPattern } from './duration.ts'
 import { bindAddress, cidr, nameRule, port, text, Wrong } from './schema-parts.ts'
 
 export const tenantsMax = 250_000
@@ -39,6 +39,9 @@ export const stateDefaults = { directory: '/var/lib/sluice', prefix: '/sluice' }
 /** Of the address of a Unix socket, its end included (sys/un.h); the folder leaves room for the name that it is bound under first. */
 const socketPathBytesMax = 107
 const socketDraftBytes = 10
+
+/** A wait that is longer is worth a sleep. */
+const busyPollUsMax = 1_000
 
 function duration(minText: string, maxText: string, meaning: string): z.ZodType<number, string> {
   const [minMs, maxMs] = [parseDurationMs(minText) ?? 0, parseDurationMs(maxText) ?? 0]
@@ -116,11 +119,17 @@ export const listenerSchema = z.strictObject({
   limits: limitsOf(listenerLimits).optional(),
 }).meta({ description: 'one address to accept TLS connections on' })
 
+const busyPoll = text('a duration (0s, 50us, 1ms) from 0s to 1ms: threads of the linux driver poll for so long before they sleep, while that pays; it takes cores that are to spare (docs/kernel-lane.md#busy-polling)', shortDurationPattern.source, (value) => {
+  const us = parseDurationUs(value)
+  return us === undefined || us > busyPollUsMax ? undefined : us
+})
+
 const relaySchema = z.strictObject({
   driver: z.enum(['auto', 'linux', 'node']).default('auto').meta({ description: 'auto (linux where it runs), linux (epoll, in worker threads) or node (portable, one thread)' }),
   workers: z.union([z.literal('auto'), z.int().min(1).max(workersMax)]).default('auto').meta({ description: `auto (one for each core) or a whole number from 1 to ${workersMax}: threads of the linux driver` }),
   warmUp: duration('0s', '1m', 'each thread of the linux driver rehearses before it accepts, so that first connections are as fast as later ones; 0s: not at all').prefault('500ms'),
   kernelLane: z.enum(['off', 'auto', 'always']).default('off').meta({ description: 'off, auto (the linux driver has the kernel move the bytes of quiet connections, where it may: docs/kernel-lane.md) or always (of all that it can, or the gateway does not start)' }),
+  busyPoll: busyPoll.prefault('0s'),
 }).meta({ description: 'how bytes are moved' })
 
 export const poolSchema = z.strictObject({

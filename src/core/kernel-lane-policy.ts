@@ -24,6 +24,11 @@ const activeToReopen = 4
 /** Of all cores: less is full, and it takes more to be so no longer. */
 const idleShareMin = 0.1
 const idleShareToReopen = 0.25
+/** Cores must have had room for so long before the lane opens again, and twice as long after each further time, up to the most. */
+const calmMs = 500
+const calmMsMax = 30_000
+/** Open for so long: the times before do not count any more. */
+const soundMs = 60_000
 
 export interface LaneCandidateFacts {
   /** Since its bytes go straight across. */
@@ -36,29 +41,60 @@ export interface LaneCandidateFacts {
   readonly bulkyLeaves: number
 }
 
-export function mayEnter(mode: KernelLaneMode, saturated: boolean, facts: LaneCandidateFacts): boolean {
+/** Where the gate is open. */
+export function mayEnter(mode: KernelLaneMode, facts: LaneCandidateFacts): boolean {
   switch (mode) {
     case 'off': return false
     case 'always': return true
-    case 'auto': return !saturated && facts.relayedMs >= relayedMsMin && facts.bytesPerSecond <= bytesPerSecondMax && facts.sinceLeftMs >= bulkyWait(facts.bulkyLeaves)
+    case 'auto': return facts.relayedMs >= relayedMsMin && facts.bytesPerSecond <= bytesPerSecondMax && facts.sinceLeftMs >= bulkyWait(facts.bulkyLeaves)
     default: return mode satisfies never
   }
 }
 
-/** Whether a thread has so many connections busy that it must look at how idle the cores are. */
-export function isBusy(active: number): boolean {
-  return active > activeToReopen
+/** Whether a thread's lane takes anybody who moves bytes. Going in and out costs, and so does finding out: what was wrong once is tried again later each time. */
+export interface LaneGate {
+  readonly isOpen: boolean
+  /** Open, or closed, since then. */
+  readonly sinceMs: number
+  /** In a row. */
+  readonly closings: number
+  /** Closed, and cores have had room since then; Infinity: they have none. */
+  readonly calmSinceMs: number
 }
 
-/**
- * @param before what the last look found: with it what a look finds must differ by more
- * @param active this thread's connections that moved bytes within the look, in the lane or not
- * @param idleShare of all cores, 0 to 1
- */
-export function isSaturated(before: boolean, active: number, idleShare: number): boolean {
-  return before ? active > activeToReopen && idleShare < idleShareToReopen : active > activeMax && idleShare < idleShareMin
+export const openGate: LaneGate = { isOpen: true, sinceMs: 0, closings: 0, calmSinceMs: Infinity }
+
+export interface LaneLoad {
+  readonly nowMs: number
+  /** This thread's connections that moved bytes since the last look, in the lane or not. */
+  readonly active: number
+  /** Of all cores since the last look, 0 to 1. */
+  readonly idleShare: number
+}
+
+/** Whether so many connections could fill the cores, so that it must be known how idle those are. */
+export function mayFillCores(connections: number): boolean {
+  return connections > activeToReopen
+}
+
+/** At each look. @param gate what the last look has left */
+export function judgeLoad(gate: LaneGate, { nowMs, active, idleShare }: LaneLoad): LaneGate {
+  if (gate.isOpen) {
+    if (active <= activeMax || idleShare >= idleShareMin) return gate
+    return { isOpen: false, sinceMs: nowMs, closings: nowMs - gate.sinceMs > soundMs ? 1 : gate.closings + 1, calmSinceMs: Infinity }
+  }
+  const isCalm = active <= activeToReopen || idleShare >= idleShareToReopen
+  if (!isCalm) return { ...gate, calmSinceMs: Infinity }
+  const calmSinceMs = Math.min(gate.calmSinceMs, nowMs)
+  const isOpen = nowMs - calmSinceMs >= doubled(calmMs, gate.closings, calmMsMax)
+  return isOpen ? { ...gate, isOpen, sinceMs: nowMs, calmSinceMs: Infinity } : { ...gate, calmSinceMs }
 }
 
 function bulkyWait(bulkyLeaves: number): number {
-  return bulkyLeaves === 0 ? 0 : Math.min(bulkyWaitMsMax, bulkyWaitMs * 2 ** (bulkyLeaves - 1))
+  return bulkyLeaves === 0 ? 0 : doubled(bulkyWaitMs, bulkyLeaves, bulkyWaitMsMax)
+}
+
+/** @param times 1, 2, … */
+function doubled(firstMs: number, times: number, mostMs: number): number {
+  return Math.min(mostMs, firstMs * 2 ** (times - 1))
 }

@@ -25,11 +25,14 @@ export const relayCell = {
   kernelLaneLeavesBulky: 10,
   kernelLaneLeavesEnding: 11,
   kernelLaneLeavesSaturated: 12,
-  openConnections: 13,
-  openConnectionsBeforeHello: 14,
-  kernelLaneConnections: 15,
+  busyPollHits: 13,
+  busyPollMisses: 14,
+  busyPollsShared: 15,
+  openConnections: 16,
+  openConnectionsBeforeHello: 17,
+  kernelLaneConnections: 18,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 16,
+  openByListener: 19,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -66,5 +69,6 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
       ending: sum(relayCell.kernelLaneLeavesEnding),
       saturated: sum(relayCell.kernelLaneLeavesSaturated),
     },
+    busyPolls: { hit: sum(relayCell.busyPollHits), miss: sum(relayCell.busyPollMisses), shared: sum(relayCell.busyPollsShared) },
   }
 }

@@ -45,6 +45,8 @@ export interface RelayCounters {
   readonly kernelLaneEntries?: number
   /** Times that one ceased to be, by why. */
   readonly kernelLaneLeaves?: Readonly<Record<KernelLaneLeave, number>>
+  /** Polls before a wait, by whether they brought anything, or whether another program had the core meanwhile. */
+  readonly busyPolls?: Readonly<Record<'hit' | 'miss' | 'shared', number>>
   /** Worker threads that are alive; a gauge. */
   readonly workers?: number
   readonly workerRestarts?: number

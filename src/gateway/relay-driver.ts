@@ -62,7 +62,7 @@ interface LinuxModule {
  * @throws {DriverUnavailableError}
  */
 export async function createRelay(
-  { driver, workers, warmUpMs, kernelLane }: RelayConfig,
+  { driver, workers, warmUpMs, kernelLane, busyPollUs }: RelayConfig,
   { logger, version, sources, tunnel }: { readonly tunnel?: TunnelTaker | undefined } & Omit<ObservationOptions, 'sources' | 'workers'> & { readonly sources: Omit<ObservationOptions['sources'], 'relay' | 'limits'> },
 ): Promise<Relay> {
   const linux = driver === 'node' ? undefined : await loadLinuxDriver()
@@ -86,7 +86,7 @@ export async function createRelay(
     const observation: Observation = new Observation({ logger, version, workers: count, sources: { ...sources, relay: () => relay.counters(), limits: () => admissionFigures(admission.tables) } })
     const admission = admissionFor(count)
     const active = createActiveCells(count + (tunnel?.threads ?? 0))
-    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, kernelLane, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
+    const relay = linuxDriver(linux, { observation, logger, workers: count, warmUpMs, kernelLane, busyPollUs, connectionsMax, idPrefix, tunnel, active, admission: admission.tables })
     return { driver: relay, observation, active, admission }
   }
   let connections = 0
@@ -103,7 +103,7 @@ export async function createRelay(
 
 function linuxDriver(
   linux: LinuxModule,
-  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; kernelLane: KernelLaneMode; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
+  { observation, logger, tunnel, ...options }: { tunnel: TunnelTaker | undefined; observation: Observation; logger: Logger; workers: number; warmUpMs: number; kernelLane: KernelLaneMode; busyPollUs: number; connectionsMax: number; idPrefix: string; active: ActiveCells; admission: AdmissionTables },
 ): RelayDriver {
   let told = false
   let toldOfLane = false

@@ -107,6 +107,13 @@ export class Metrics {
         for (const [reason, count] of Object.entries(relay().kernelLaneLeaves ?? {})) leaves.inc({ reason }, count)
       },
     })
+    const polls = new Counter({
+      name: 'sluice_busy_polls_total', help: 'Times that a worker polled before it slept (relay.busyPoll), and whether anything came, or another program had the core meanwhile', labelNames: ['result'], registers,
+      collect: () => {
+        polls.reset()
+        for (const [result, count] of Object.entries(relay().busyPolls ?? {})) polls.inc({ result }, count)
+      },
+    })
     this.#counter('sluice_worker_restarts_total', 'Worker threads that died and were replaced', () => relay().workerRestarts ?? 0)
   }
 

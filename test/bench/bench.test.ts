@@ -26,14 +26,14 @@ function bench(...args: string[]) {
 
 void test('every mode measures every target, and the counts of both ends agree', async (t) => {
   const directory = t.testdir()
-  const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
-  const { status, stderr, stdout } = bench('--tiny', '--duration', '0.2', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile)
+  const [jsonFile, markdownFile, plotFile] = [join(directory, 'result.json'), join(directory, 'result.md'), join(directory, 'result.svg')]
+  const { status, stderr, stdout } = bench('--tiny', '--duration', '0.2', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile, '--plot', plotFile)
   if (status !== 0) t.comment(stderr)
   t.equal(status, 0)
   const result: BenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
   t.same(result.problems, [])
   t.match(result.targets.map(({ name }) => name), ['direct', 'sluice'], 'peers follow, as far as they are installed')
-  t.equal(result.targets.length + result.absent.length, 8)
+  t.equal(result.targets.length + result.absent.length, 10)
   for (const { name } of result.targets) {
     for (const [workload, metrics] of Object.entries(expected)) {
       const found = result.measurements.filter((each) => each.target === name && each.workload === workload)
@@ -42,6 +42,7 @@ void test('every mode measures every target, and the counts of both ends agree',
     }
   }
   t.equal(readFileSync(markdownFile, 'utf8'), stdout, 'what is printed is what is written')
+  t.match(readFileSync(plotFile, 'utf8'), /^<svg [^]*3 connections: direct p50 \d+ µs and p99 \d+ µs, sluice p50 [^]*<\/svg>\n$/)
   for (const { title } of result.workloads) t.match(stdout, `## ${title}`)
 })
 

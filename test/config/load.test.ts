@@ -34,7 +34,7 @@ function tenantWith(rest: string): string {
 void test('a minimal file has every default', async (t) => {
   t.same(parse(minimal), {
     listeners: [{ name: '127.0.0.1:6443', address: { address: '127.0.0.1', port: 6443 } }],
-    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500, kernelLane: 'off' },
+    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500, kernelLane: 'off', busyPollUs: 0 },
     state: { kind: 'file', directory: '/var/lib/sluice' },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
     limits: {},
@@ -168,7 +168,9 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a key that is not built yet', `${minimal}health: {}\n`, /2:1: health: unknown key; expected one of listeners, relay, pools/],
   ['a wildcard for the tunnel', `${minimal}tunnel: { hostnames: ["*.example.com"], certificate: { certFile: a, keyFile: b } }\n`, /2:23: tunnel\.hostnames\[0\]: "\*\.example\.com"; expected a hostname, no wildcard/],
   ['a tunnel hostname that a tenant has', `${minimal}tunnel: { hostnames: [Acme.example.com], certificate: { certFile: a, keyFile: b } }\ntenants: [{ name: acme, hostnames: [acme.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }]\n`, /3:37: tenants\[0\]\.hostnames\[0\]: hostname acme\.example\.com is claimed by tunnel\.hostnames\[0\] \(line 2\) already/],
-  ['a setting that is not built yet', `${minimal}relay: { busyPoll: 50us }\n`, /2:10: relay\.busyPoll: unknown key/],
+  ['a setting that is not built yet', `${minimal}relay: { napi: 50us }\n`, /2:10: relay\.napi: unknown key/],
+  ['polling for longer than is worth it', `${minimal}relay: { busyPoll: 2ms }\n`, /2:20: relay\.busyPoll: "2ms"; expected a duration \(0s, 50us, 1ms\) from 0s to 1ms/],
+  ['polling for a number without a unit', `${minimal}relay: { busyPoll: "50" }\n`, /2:20: relay\.busyPoll: "50"; expected a duration/],
   ['a driver that there is not', `${minimal}relay: { driver: bsd }\n`, /2:18: relay\.driver: "bsd"; expected auto \(.*\), linux \(.*\) or node \(.*\)/],
   ['no workers', `${minimal}relay: { workers: 0 }\n`, /2:19: relay\.workers: 0; expected auto \(one for each core\) or a whole number from 1 to 256/],
   ['a scheduler that there is not', `${minimal}defaults: { scheduler: sed }\n`, /defaults\.scheduler: "sed"; expected rr \(in turn\), wrr \(.*\), lc \(.*\), wlc \(.*\), sh \(.*\), mh \(.*\)/],

@@ -14,7 +14,8 @@ void test('what several threads count is one sum', async (t) => {
   t.same(sumRelayCounters([filled(1), filled(100)], names, 9_872), {
     bytesFromDownstream: 101, bytesFromUpstream: 202, dials: 303, dialFailures: 404, backpressurePauses: 505, acceptErrors: 606, acceptPauses: 707, splices: 808,
     pacedAccepts: 909, kernelLaneEntries: 1_010, kernelLaneLeaves: { bulky: 1_111, ending: 1_212, saturated: 1_313 },
-    openConnections: 1_414, openConnectionsBeforeHello: 1_515, kernelLaneConnections: 1_616, openConnectionsByListener: new Map([['a:1', 1_717], ['b:2', 505]]), connectionsMax: 9_872,
+    busyPolls: { hit: 1_414, miss: 1_515, shared: 1_616 },
+    openConnections: 1_717, openConnectionsBeforeHello: 1_818, kernelLaneConnections: 1_919, openConnectionsByListener: new Map([['a:1', 2_020], ['b:2', 505]]), connectionsMax: 9_872,
   })
 })
 

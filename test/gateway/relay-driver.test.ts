@@ -15,7 +15,7 @@ registerHooks({
 async function relayWith(t: Test, driver: 'auto' | 'linux' | 'node', kernelLane: 'off' | 'auto' | 'always' = 'off'): Promise<Relay & { readonly lines: readonly Record<string, unknown>[] }> {
   const lines: Record<string, unknown>[] = []
   const logger = createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } })
-  const relay = await createRelay({ driver, workers: 1, warmUpMs: 0, kernelLane }, { logger, version: '0', sources: { snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 0, hostnames: 0 }) } })
+  const relay = await createRelay({ driver, workers: 1, warmUpMs: 0, kernelLane, busyPollUs: 0 }, { logger, version: '0', sources: { snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 0, hostnames: 0 }) } })
   t.teardown(async () => {
     await relay.driver.stop()
     relay.observation.close()

@@ -57,7 +57,7 @@ interface ChangeOptions {
 export function changeOf({ tenants, listeners = [listener()], tunnelHostnames = [], helloMs = 5_000, limits = {}, version = 1 }: ChangeOptions): SnapshotChange {
   const change = wholeChange({
     listeners,
-    relay: { driver: 'node', workers: 'auto', warmUpMs: 0, kernelLane: 'off' },
+    relay: { driver: 'node', workers: 'auto', warmUpMs: 0, kernelLane: 'off', busyPollUs: 0 },
     timeouts: { helloMs, drainGraceMs: 0 },
     limits,
     tenants,

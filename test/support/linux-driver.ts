@@ -7,14 +7,18 @@ import { ListenerTable } from '../../src/core/listener-table.ts'
 import { LinuxDriver, type LinuxDriverOptions } from '../../src/relay/linux/linux-driver.ts'
 import { startRelay, type DriverOptions, type Relay, type RelayOptions } from './relay.ts'
 
+/** What is off where a test does not say otherwise. */
+type RelaySettings = Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane' | 'busyPollUs'>>
+
 export function createLinuxDriver(
   { observer, connectionsMax, newConnectionId, ...options }: DriverOptions & Pick<LinuxDriverOptions, 'handOver'>,
-  { warmUpMs = 0, kernelLane = 'off' }: Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane'>> = {},
+  { warmUpMs = 0, kernelLane = 'off', busyPollUs = 0 }: RelaySettings = {},
 ): LinuxDriver {
   return new LinuxDriver({
     ...options,
     warmUpMs,
     kernelLane,
+    busyPollUs,
     connectionsMax,
     idPrefix: newConnectionId(),
     workerEntry: new URL('linux-relay-worker.ts', import.meta.url),
@@ -35,13 +39,13 @@ export interface LinuxRelay extends Relay {
   nextFailure(): Promise<void>
 }
 
-export async function startLinuxRelay(t: Test, { warmUpMs = 0, kernelLane = 'off', ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane'>>): Promise<LinuxRelay> {
+export async function startLinuxRelay(t: Test, { warmUpMs = 0, kernelLane = 'off', busyPollUs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & RelaySettings): Promise<LinuxRelay> {
   const failures: string[] = []
   const waiting: (() => void)[] = []
   let driver: LinuxDriver | undefined
   const relay = await startRelay(t, {
     ...options,
-    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs, kernelLane }),
+    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs, kernelLane, busyPollUs }),
     driverError: (error, context) => {
       failures.push(`${context}: ${error.message}`)
       for (const wake of waiting.splice(0)) wake()

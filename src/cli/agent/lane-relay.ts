@@ -62,7 +62,7 @@ async function createDriver({ handedOver, ended }: LaneRelayEvents, logger: Logg
   try {
     const [{ LinuxDriver }, { socketOf }] = [await import('../../relay/linux/linux-driver.ts'), await import('../../relay/linux/handed-over-socket.ts')]
     return new LinuxDriver({
-      workers: 1, warmUpMs: 0, kernelLane: 'off', withoutLane: () => undefined, connectionsMax, idPrefix, failed,
+      workers: 1, warmUpMs: 0, kernelLane: 'off', busyPollUs: 0, withoutLane: () => undefined, connectionsMax, idPrefix, failed,
       workerEntry: new URL('lane-worker.ts', import.meta.url),
       workerObserver: () => undefined,
       listenerTable: new ListenerTable(),

@@ -56,6 +56,8 @@ export interface LinuxDriverOptions {
   readonly warmUpMs: number
   /** Whether the kernel moves bytes by itself (kernel-lane/). */
   readonly kernelLane: KernelLaneMode
+  /** How long workers poll before they sleep (busy-poll.ts); 0: not at all. */
+  readonly busyPollUs: number
   /**
    * Takes connections to tunnel hostnames, in the main thread and until `stop` has resolved: `fd` is the taker's, who closes
    * it. Any thread can read it, with `socketOf` in handed-over-socket.ts. Absent: such connections are refused.
@@ -222,7 +224,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, handOver, tickets, active, admission } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, busyPollUs, handOver, tickets, active, admission } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -232,6 +234,7 @@ export class LinuxDriver implements RelayDriver {
         connectionsMax,
         handsOver: handOver !== undefined,
         kernelLane,
+        busyPollUs,
         ...(tickets === undefined ? {} : { tickets }),
         ...(active === undefined ? {} : { active }),
         ...(admission === undefined ? {} : { admission }),

@@ -13,6 +13,7 @@ import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-re
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
+import { BusyPoll } from './busy-poll.ts'
 import { closeDescriptors, descriptorsIn, type WorkerDescriptors } from './descriptors.ts'
 import { LaneUnavailableError } from './kernel-lane/bpf.ts'
 import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
@@ -48,6 +49,8 @@ export class RelayWorker {
   readonly #observer: WorkerObserver
   readonly #clock: Clock = { nowMs: performance.now() }
   readonly #epoll = new libc.Epoll(eventsPerWait)
+  /** What waits for events. */
+  readonly #waiter: Pick<libc.Epoll, 'wait'>
   readonly #descriptors: WorkerDescriptors
   readonly #publisher: SnapshotPublisher
   readonly #connections: WorkerConnections
@@ -64,6 +67,7 @@ export class RelayWorker {
     this.#observer = observer
     const cells = data.cells[data.worker]
     if (cells === undefined) throw new Error('bug: a worker has no cells')
+    this.#waiter = data.busyPollUs === 0 ? this.#epoll : new BusyPoll(this.#epoll, cells, data.busyPollUs / 1_000)
     this.#descriptors = descriptorsIn(data.descriptors, data.slots)
     this.#descriptors.epoll[0] = this.#epoll.fd + 1
     const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
@@ -118,7 +122,7 @@ export class RelayWorker {
 
   /** Waits for events, no longer than this, and does all that they ask for. */
   turn(waitMsMax: number): void {
-    const count = this.#epoll.wait(this.#waitMs(waitMsMax))
+    const count = this.#waiter.wait(this.#waitMs(waitMsMax))
     const nowMs = performance.now()
     this.#clock.nowMs = nowMs
     let woken = false

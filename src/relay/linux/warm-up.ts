@@ -84,7 +84,7 @@ function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (c
   const one = libc.allocate(8)
   one.bytes[0] = 1
   const data: RelayWorkerData = {
-    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', idPrefix: `${listenerName}-`, wakeFd, port: port2, warmUpMs: 0,
+    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0, idPrefix: `${listenerName}-`, wakeFd, port: port2, warmUpMs: 0,
     descriptors: createDescriptors(slots), cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
     listenerTable: listenerTable.buffer, observer: undefined,
     admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),

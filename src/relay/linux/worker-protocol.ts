@@ -74,6 +74,8 @@ export interface RelayWorkerData {
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
   readonly tickets?: TicketSecrets
   readonly kernelLane: KernelLaneMode
+  /** 0: it sleeps at once. */
+  readonly busyPollUs: number
   /** Of this worker's connections' ids. */
   readonly idPrefix: string
   /** To rehearse for before it is there for others (warm-up.ts); 0: not at all. */

@@ -2,7 +2,7 @@
 // `core/kernel-lane-policy.ts`.
 
 import { openSync, readSync } from 'node:fs'
-import { isBusy, isSaturated, mayEnter, type LaneCandidateFacts, type KernelLaneLeave, type KernelLaneMode } from '../../../core/kernel-lane-policy.ts'
+import { judgeLoad, mayEnter, mayFillCores, openGate, type KernelLaneLeave, type KernelLaneMode, type LaneCandidateFacts, type LaneGate } from '../../../core/kernel-lane-policy.ts'
 import { slotState, type ConnectionTable } from '../connection-table.ts'
 import type { Clock } from '../pending-bytes.ts'
 import type { KernelLane } from './kernel-lane.ts'
@@ -40,9 +40,11 @@ export class LaneCandidates {
   readonly #enteredMs: Float64Array
   readonly #bulkyLeaves: Uint8Array
   readonly #seenBytes: Float64Array
+  /** Between the last two looks. */
+  readonly #movedBytes: Float64Array
   #lookAtMs = Infinity
   #lookedMs = 0
-  #saturated = false
+  #gate: LaneGate = openGate
   #closed = false
   readonly #idle = new IdleShare()
 
@@ -59,6 +61,7 @@ export class LaneCandidates {
     this.#enteredMs = new Float64Array(slots)
     this.#bulkyLeaves = new Uint8Array(slots)
     this.#seenBytes = new Float64Array(slots)
+    this.#movedBytes = new Float64Array(slots)
   }
 
   /** Until they are looked at again, in milliseconds. */
@@ -98,13 +101,28 @@ export class LaneCandidates {
     const elapsedMs = Math.max(1, nowMs - this.#lookedMs)
     this.#lookedMs = nowMs
     const slots = this.#slots
-    let active = this.#lane.active
-    for (const slot of slots) if (this.#bytesOf(slot) !== this.#seenBytes[slot]) active += 1
-    if (this.#mode === 'auto') this.#judge(active)
+    this.#judge()
     this.#lane.forgetActive()
-    this.#admit(elapsedMs)
-    const isOver = slots.length === 0 && (this.#mode === 'always' || this.#lane.size === 0)
+    if (this.#gate.isOpen && !this.#closed) this.#admit(elapsedMs)
+    const isOver = this.#closed || slots.length === 0 && (this.#mode === 'always' || this.#lane.size === 0)
     this.#lookAtMs = isOver ? Infinity : nowMs + this.#lookMs
+  }
+
+  /** Counts what the candidates have moved, and opens or closes the lane. */
+  #judge(): void {
+    let active = this.#lane.active
+    for (const slot of this.#slots) {
+      const bytes = this.#bytesOf(slot)
+      this.#movedBytes[slot] = bytes - (this.#seenBytes[slot] ?? 0)
+      this.#seenBytes[slot] = bytes
+      if (this.#movedBytes[slot] !== 0) active += 1
+    }
+    if (this.#mode !== 'auto') return
+    const { nowMs } = this.#clock
+    // Looked at while all is quiet too: how idle they were is known only from one look to the next.
+    const idleShare = mayFillCores(this.#slots.length + this.#lane.size) ? this.#idle.read(nowMs) : 1
+    this.#gate = judgeLoad(this.#gate, { nowMs, active, idleShare })
+    if (!this.#gate.isOpen) this.#lane.leaveActive('saturated')
   }
 
   #admit(elapsedMs: number): void {
@@ -114,10 +132,9 @@ export class LaneCandidates {
     let [kept, entered] = [0, 0]
     for (let index = 0; index < count; index++) {
       const slot = slots[index] ?? 0
-      const facts = this.#factsOf(slot, elapsedMs)
       if (!this.#isOpen(slot)) {
         this.#isCandidate[slot] = 0
-      } else if (entered < entriesMax && mayEnter(this.#mode, this.#saturated, facts) && this.#lane.enter(slot)) {
+      } else if (!this.#closed && entered < entriesMax && mayEnter(this.#mode, this.#factsOf(slot, elapsedMs)) && this.#lane.enter(slot)) {
         this.#isCandidate[slot] = 0
         this.#enteredMs[slot] = this.#clock.nowMs
         entered += 1
@@ -128,17 +145,9 @@ export class LaneCandidates {
     slots.splice(kept, count - kept)
   }
 
-  #judge(active: number): void {
-    const idleShare = isBusy(active) ? this.#idle.read(this.#clock.nowMs) : 1
-    this.#saturated = isSaturated(this.#saturated, active, idleShare)
-    if (this.#saturated) this.#lane.leaveActive('saturated')
-  }
-
   #factsOf(slot: number, elapsedMs: number): LaneCandidateFacts {
     const { nowMs } = this.#clock
-    const bytes = this.#bytesOf(slot)
-    const bytesPerSecond = (bytes - (this.#seenBytes[slot] ?? 0)) * 1_000 / elapsedMs
-    this.#seenBytes[slot] = bytes
+    const bytesPerSecond = (this.#movedBytes[slot] ?? 0) * 1_000 / elapsedMs
     return { relayedMs: nowMs - (this.#beganMs[slot] ?? 0), bytesPerSecond, sinceLeftMs: nowMs - (this.#leftMs[slot] ?? 0), bulkyLeaves: this.#bulkyLeaves[slot] ?? 0 }
   }
 

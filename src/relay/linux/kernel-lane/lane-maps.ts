@@ -165,6 +165,11 @@ export class LaneMaps {
     this.#removeSocket(this.#verdictFd, mark)
   }
 
+  removeVerdicts(place: number): void {
+    this.removeVerdict(2 * place)
+    this.removeVerdict(2 * place + 1)
+  }
+
   /** @param tell of each mark that the program has told of since */
   readNotices(tell: (mark: number) => void): void {
     const before = this.#consumedBytes
