@@ -64,6 +64,8 @@ export class ConnectionTable {
   // By token.
   /** A set of `tokenBit`. */
   readonly bits: Uint16Array
+  /** Of epoll: what was told of its descriptor while it waits in `WaitingEvents`. */
+  readonly events: Uint16Array
   /** Read from it. */
   readonly readBytes: Float64Array
   /** What was read from it and not written yet: a block's number plus one, a pipe's where it is `spliced`, or 0. */
@@ -116,6 +118,7 @@ export class ConnectionTable {
     this.capacity = capacity
     this.fds = descriptors
     this.bits = new Uint16Array(tokens)
+    this.events = new Uint16Array(tokens)
     this.readBytes = new Float64Array(tokens)
     this.pending = new Int32Array(tokens)
     this.fullReads = new Uint8Array(tokens)
@@ -187,8 +190,10 @@ export class ConnectionTable {
     return (this.fds[token] ?? 0) - 1
   }
 
+  /** What was told of another descriptor before is nothing of this one's. */
   setFd(token: number, fd: number): void {
     this.fds[token] = fd + 1
+    this.events[token] = 0
   }
 
   has(token: number, bit: number): boolean {

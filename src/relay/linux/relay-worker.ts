@@ -1,8 +1,9 @@
 // A worker thread's loop: it waits in epoll_wait, hands each event to whoever it concerns, and then sees to deadlines, to
-// those that used up their turn, and to messages. The thread's JavaScript event loop never turns.
+// those that used up their turn, to a slice of set-ups, and to messages. The thread's JavaScript event loop never turns.
 //
-//   epoll_wait ─┬─ listener ───▶ Acceptor ─▶ WorkerConnections
-//               ├─ connection ─▶ WorkerConnections
+//   epoll_wait ─┬─ listener ───▶ Acceptor ───────────┬─ slice ─▶ WorkerConnections
+//               ├─ connection ─┬ in set-up: queue ───┘
+//               │              └ relayed ─▶ WorkerConnections, first
 //               └─ eventfd ────▶ messages of the main thread
 
 import { receiveMessageOnPort } from 'node:worker_threads'
@@ -10,6 +11,7 @@ import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-co
 import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-states.ts'
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
+import { runSetupSlice, type SetupWork } from '../../core/limit/setup-slice.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
@@ -55,6 +57,7 @@ export class RelayWorker {
   readonly #publisher: SnapshotPublisher
   readonly #connections: WorkerConnections
   readonly #acceptor: Acceptor
+  readonly #setupWork: SetupWork
   readonly #wakeCount = libc.allocate(8)
   #flushWaitMs = Infinity
   /** Requests to drain, to be answered when no connection is left. */
@@ -91,13 +94,13 @@ export class RelayWorker {
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,
-      nowMs: () => performance.now(),
       firstToken: 2 * data.slots,
       hasRoom: () => this.#connections.hasRoom,
       accepted: (fd, listener, peer) => this.#connections.accept({ fd, listener, peer, snapshot: this.#publisher.snapshot }),
       holdsBack: (fd) => this.#connections.holdsBack(fd),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })
+    this.#setupWork = { nowMs: () => performance.now(), goOn: () => this.#connections.goOn(), accept: () => this.#acceptor.acceptNext() }
     libc.check(epoll.add(data.wakeFd, libc.EPOLLIN, wakeToken), 'epoll_ctl on the eventfd')
   }
 
@@ -134,6 +137,8 @@ export class RelayWorker {
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
     this.#connections.finishTurn()
+    runSetupSlice(this.#setupWork)
+    this.#connections.finishSlice()
     this.#acceptor.finishTurn()
     this.#publisher.step()
     if (woken) this.#readMessages()

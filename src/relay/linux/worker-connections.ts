@@ -2,6 +2,8 @@
 //
 //   accepted ─▶ ConnectionSetup ── relay ──▶ RelayedConnections ⇄ ByteRelay, BatchRelay
 //                    └───────── end ─────────────┴──▶ SocketCloser ─▶ slot free
+//
+// What begins or ends a connection waits in `WaitingEvents` until bytes that are relayed have been seen to.
 
 import type { StopReason } from '../../core/connection-events.ts'
 import { refusedRecord, type ConnectionRecord, type RefusedAtAccept } from '../../core/connection-record.ts'
@@ -38,11 +40,14 @@ import { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import { SocketCloser } from './socket-closer.ts'
 import { TurnQueue } from './turn-queue.ts'
+import { WaitingEvents } from './waiting-events.ts'
 import type { FromWorker, RelayWorkerData, ToWorker } from './worker-protocol.ts'
 
 const connectionEvents = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLPRI | libc.EPOLLRDHUP | libc.EPOLLET
 /** After these a short read does not mean that the socket is empty; recv stops at urgent data (EPOLLPRI) too. */
 const endingEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR | libc.EPOLLPRI
+/** The peer has sent its last byte. */
+const endEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR
 
 export interface WorkerConnectionsParts {
   readonly data: RelayWorkerData
@@ -68,6 +73,7 @@ export class WorkerConnections {
   readonly #wheel: TimerWheel
   readonly #deferred: DeferredCalls
   readonly #queue: TurnQueue
+  readonly #waiting: WaitingEvents
   readonly #bytes: ByteRelay
   readonly #batch: BatchRelay
   readonly #closer: SocketCloser
@@ -97,6 +103,7 @@ export class WorkerConnections {
     this.#admission = data.admission === undefined ? undefined : new Admission({ tables: data.admission, thread: data.worker, nowNs: () => process.hrtime.bigint() })
     this.#wheel = wheel
     this.#queue = queue
+    this.#waiting = new WaitingEvents(table)
     this.#deferred = new DeferredCalls({ epoll, ring, failed: (token, error) => this.#unwatched(token, error) })
     this.#bytes = new ByteRelay({
       table, cells, clock, pipes, pending, queue,
@@ -138,26 +145,23 @@ export class WorkerConnections {
 
   /** Until something is due, in milliseconds; Infinity where nothing is. */
   get waitMs(): number {
-    if (!this.#queue.isEmpty) return 0
+    if (!this.#queue.isEmpty || !this.#waiting.isEmpty) return 0
     return Math.min(this.#wheel.waitMs(this.#parts.clock.nowMs), this.#lane?.waitMs ?? Infinity, this.#candidates?.waitMs ?? Infinity)
   }
 
-  /**
-   * @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog
-   * @returns false: it was refused at once
-   */
-  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): boolean {
+  /** @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog */
+  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
     const listener = snapshot?.listeners.get(name)
     if (snapshot === undefined || listener === undefined) {
       libc.setResetOnClose(fd)
       libc.close(fd)
-      return false
+      return
     }
     const admission = this.#admission
     const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#sourceOf(peer) : undefined)
     if (typeof admitted === 'string' && admitted !== 'connection-limit') {
       this.#refuse(fd, { reason: admitted, listener: name }, { peer, snapshot })
-      return false
+      return
     }
     const hold = typeof admitted === 'number' ? admitted : noHold
     const table = this.#table
@@ -194,7 +198,6 @@ export class WorkerConnections {
     })
     this.#setup.begin(slot, machine, { atConnectionLimit })
     if (this.#draining) this.#setup.drain(slot)
-    return true
   }
 
   /** Connections in this listening descriptor's queue are better left there for now. */
@@ -207,22 +210,24 @@ export class WorkerConnections {
     this.#admission?.publish(limits)
   }
 
+  /** Something happened to a descriptor. */
   ready(token: number, events: number): void {
-    if (this.#lane?.holds(token >> 1) === true) {
-      this.#lane.ready(token, events)
-      return
-    }
-    const event = this.#event
-    event.readable = (events & libc.EPOLLIN) !== 0
-    event.writable = (events & libc.EPOLLOUT) !== 0
-    event.ending = (events & endingEvents) !== 0
-    switch (this.#table.state[token >> 1]) {
-      case slotState.relaying: this.#relayed.ready(token, event); break
-      case slotState.setup: this.#setup.ready(token, event); break
-      case slotState.closing: this.#closer.ready(token, (events & (libc.EPOLLHUP | libc.EPOLLERR)) !== 0); break
-      // An event of the same wait, of a connection that another one has ended.
-      default: break
-    }
+    const state = this.#table.state[token >> 1]
+    if (state === slotState.setup || (state === slotState.relaying && (events & endEvents) !== 0)) this.#waiting.add(token, events)
+    else this.#handle(token, events)
+  }
+
+  /** One step of a connection that begins or ends. @returns false: nothing has happened to any */
+  goOn(): boolean {
+    const token = this.#waiting.take()
+    if (token === -1) return false
+    this.#handle(token, this.#waiting.takeEvents(token))
+    return true
+  }
+
+  /** Those whose set-up has ended while their events waited. */
+  finishSlice(): void {
+    this.#batch.pump()
   }
 
   /** Once the events of a wait are handed out: what they ask for is done, and what is due. */
@@ -335,6 +340,24 @@ export class WorkerConnections {
     this.#candidates?.close()
     this.#endSlot(slot, 'worker-failed')
     this.#lane?.leaveAll('saturated')
+  }
+
+  #handle(token: number, events: number): void {
+    if (this.#lane?.holds(token >> 1) === true) {
+      this.#lane.ready(token, events)
+      return
+    }
+    const event = this.#event
+    event.readable = (events & libc.EPOLLIN) !== 0
+    event.writable = (events & libc.EPOLLOUT) !== 0
+    event.ending = (events & endingEvents) !== 0
+    switch (this.#table.state[token >> 1]) {
+      case slotState.relaying: this.#relayed.ready(token, event); break
+      case slotState.setup: this.#setup.ready(token, event); break
+      case slotState.closing: this.#closer.ready(token, (events & (libc.EPOLLHUP | libc.EPOLLERR)) !== 0); break
+      // An event of the same wait, of a connection that another one has ended.
+      default: break
+    }
   }
 
   #due(slot: number): void {

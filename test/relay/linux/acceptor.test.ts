@@ -1,8 +1,9 @@
-// Listeners and their queues, turn by turn, with a clock of the test's own.
+// Listeners and their queues, turn by turn, with a clock of the test's own: a slice ends after so many steps.
 
 import { test } from '../../support/linux-only.ts'
 import type { Test } from 'tap'
 import { createRelayCells, relayCell } from '../../../src/core/relay-cells.ts'
+import { runSetupSlice, stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
 import { Acceptor } from '../../../src/relay/linux/acceptor.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
 import { closeAll, openListeningSockets } from '../../../src/relay/linux/listening-sockets.ts'
@@ -16,8 +17,6 @@ interface Place {
   readonly connect: (name: string, count: number) => void
   readonly cells: ReturnType<typeof createRelayCells>
   room: number
-  /** Whoever comes. */
-  refuses: boolean
   holdsBack: (queued: number) => boolean
 }
 
@@ -28,16 +27,14 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
   const ports = new Map<string, number>()
   const clients: number[] = []
   let taken: string[] = []
-  let nowMs = clock.nowMs
-  const place = { room: Infinity, refuses: false, holdsBack: (_queued: number) => false }
+  const place = { room: Infinity, holdsBack: (_queued: number) => false }
   const acceptor = new Acceptor({
-    epoll, clock, cells, nowMs: () => nowMs, firstToken: 100,
+    epoll, clock, cells, firstToken: 100,
     hasRoom: () => place.room > 0,
     accepted: (fd, listener) => {
       libc.close(fd)
       taken.push(listener)
       place.room -= 1
-      return !place.refuses
     },
     holdsBack: (fd) => place.holdsBack(libc.queuedConnections(fd)),
     failed: () => undefined,
@@ -52,11 +49,11 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
   return Object.assign(place, {
     acceptor, cells,
     turn: (afterMs = 0) => {
-      nowMs += afterMs
-      clock.nowMs = nowMs
+      clock.nowMs += afterMs
       taken = []
       const count = epoll.wait(0)
       for (const token of Array.from({ length: count }, (_, index) => epoll.tokenAt(index))) acceptor.ready(token)
+      runSetupSlice({ nowMs: () => clock.nowMs, goOn: () => false, accept: () => acceptor.acceptNext() })
       acceptor.finishTurn()
       return taken
     },
@@ -77,7 +74,7 @@ const of = (taken: readonly string[], name: string): number => taken.filter((eac
 
 void test('while few come they are taken at once, and nothing waits for a time', async (t) => {
   const { acceptor, cells, connect, turn } = startPlace(t, 'a')
-  for (const count of [1, 15, 16]) {
+  for (const count of [1, 15, 31]) {
     connect('a', count)
     t.equal(turn().length, count)
     t.equal(turn().length, 0)
@@ -86,29 +83,19 @@ void test('while few come they are taken at once, and nothing waits for a time',
   t.equal(cells[relayCell.pacedAccepts], 0)
 })
 
-void test('in a storm four are taken each millisecond, and when the queue is empty it is calm again', async (t) => {
+void test('in a storm each turn has a slice of it, one behind the other without a pause, until the queue is empty', async (t) => {
   const { acceptor, cells, connect, turn } = startPlace(t, 'a')
-  connect('a', 62)
-  t.equal(turn().length, 16)
-  t.equal(turn().length, 16, 'the second full turn')
-  t.equal(turn().length, 0, 'a pause')
-  for (let left = 62 - 32; left > 0; left -= 4) {
-    t.equal(acceptor.waitMs(), 1)
-    t.equal(turn(0.125).length, 0, 'something else has happened')
-    t.equal(turn(acceptor.waitMs()).length, Math.min(4, left))
+  connect('a', 2 * stepsPerSliceMax + 6)
+  for (const expected of [stepsPerSliceMax, stepsPerSliceMax]) {
+    t.equal(turn().length, expected)
+    t.equal(acceptor.waitMs(), 0, 'the next turn comes at once')
   }
+  t.equal(turn().length, 6)
   t.equal(acceptor.waitMs(), Infinity)
-  t.equal(cells[relayCell.pacedAccepts], 62 - 32)
+  t.equal(cells[relayCell.pacedAccepts], stepsPerSliceMax + 6, 'those behind the first slice have waited')
   connect('a', 3)
-  t.equal(turn().length, 3, 'it is watched again')
-})
-
-void test('those that are refused at once cost a quarter, so that an attack empties its queue', async (t) => {
-  const place = startPlace(t, 'a')
-  place.refuses = true
-  place.connect('a', 160)
-  t.equal(place.turn().length + place.turn().length, 128)
-  t.ok(place.turn(1).length > 12)
+  t.equal(turn().length, 3)
+  t.equal(cells[relayCell.pacedAccepts], stepsPerSliceMax + 6)
 })
 
 void test('those that are better left in the queue are left there, without being asked for all the time', async (t) => {
@@ -121,31 +108,41 @@ void test('those that are better left in the queue are left there, without being
   }
   t.equal(place.turn().length, 0)
   t.same(lengths, [28])
-  t.equal(place.turn(1).length, 0)
-  t.same(lengths, [28, 28])
   t.equal(place.acceptor.waitMs(), 1)
+  t.equal(place.turn(0.5).length, 0)
+  t.same(lengths, [28])
+  place.turn(0.5)
+  t.equal(place.turn().length, 0)
+  t.same(lengths, [28, 28])
   place.holdsBack = () => false
-  t.equal(place.turn(1).length, 4)
+  place.turn(1)
+  t.equal(place.turn().length, 28)
+  t.equal(place.cells[relayCell.pacedAccepts], 28)
+})
+
+void test('one listener that is held back holds no other', async (t) => {
+  const place = startPlace(t, 'a', 'b')
+  place.connect('a', 20)
+  place.holdsBack = (queued) => queued > 10
+  t.same(place.turn(), [])
+  place.connect('b', 2)
+  t.same(place.turn(), ['b', 'b'])
 })
 
 void test('a listener in a storm delays none that is not, and two in a storm take turns', async (t) => {
-  const { acceptor, connect, turn } = startPlace(t, 'a', 'b', 'c')
-  connect('a', 100)
-  turn()
+  const { connect, turn } = startPlace(t, 'a', 'b', 'c')
+  connect('a', 120)
   turn()
   connect('b', 2)
-  t.same(turn(), ['b', 'b'], 'in the pause of the other')
+  t.equal(of(turn(), 'b'), 2)
   connect('c', 60)
-  t.equal(of([...turn(), ...turn()], 'c'), 32)
-  const slices = Array.from({ length: 6 }, () => turn(acceptor.waitMs())).flat()
-  t.ok(Math.abs(of(slices, 'a') - of(slices, 'c')) <= 1, slices.join(' '))
-  t.equal(of(slices, 'b'), 0)
+  const [slice, next] = [turn(), turn()]
+  for (const taken of [slice, next]) t.ok(Math.abs(of(taken, 'a') - of(taken, 'c')) <= 1, taken.join(' '))
 })
 
-void test('a listener that leaves in a storm leaves no connection in its queue, and another one is calm', async (t) => {
+void test('a listener that leaves in a storm leaves no connection in its queue, and another one has every turn', async (t) => {
   const { acceptor, connect, turn } = startPlace(t, 'a', 'b')
-  connect('a', 60)
-  turn()
+  connect('a', 100)
   turn()
   acceptor.remove('a')
   t.equal(acceptor.waitMs(), Infinity)
@@ -156,19 +153,34 @@ void test('a listener that leaves in a storm leaves no connection in its queue, 
 void test('a storm without room pauses all listeners, and goes on by itself', async (t) => {
   const place = startPlace(t, 'a', 'b')
   const { acceptor, cells, connect, turn } = place
-  connect('a', 60)
-  turn()
+  connect('a', stepsPerSliceMax + 10)
   turn()
   place.room = 2
-  t.equal(turn(acceptor.waitMs()).length, 2)
+  t.equal(turn().length, 2)
   t.equal(cells[relayCell.acceptPauses], 1)
   connect('b', 1)
   t.equal(turn().length, 0)
+  t.equal(acceptor.waitMs(), 100)
   place.room = Infinity
   // Told of in the turn after the one that watches them again.
   turn(acceptor.waitMs())
   const rest = turn()
   t.equal(of(rest, 'b'), 1)
-  for (let turns = 0; rest.length < 60 - 32 - 2 + 1 && turns < 40; turns++) rest.push(...turn(1))
-  t.equal(of(rest, 'a'), 60 - 32 - 2)
+  t.equal(of(rest, 'a'), 8)
+})
+
+void test('without room while a listener is held back, each is watched again, once', async (t) => {
+  const place = startPlace(t, 'a', 'b')
+  place.connect('a', 20)
+  place.holdsBack = (queued) => queued > 10
+  place.turn()
+  place.room = 0
+  place.connect('b', 1)
+  t.same(place.turn(), [])
+  place.room = Infinity
+  place.holdsBack = () => false
+  place.turn(place.acceptor.waitMs())
+  const taken = place.turn()
+  t.equal(of(taken, 'a'), 20)
+  t.equal(of(taken, 'b'), 1)
 })
