@@ -50,7 +50,7 @@ function startPlace(t: Test): Place {
   const wakeFd = libc.check(libc.eventfd(0, libc.EFD_NONBLOCK | libc.EFD_CLOEXEC), 'eventfd')
   const [cells, reasons] = [createRelayCells(), [] as string[]]
   const worker = new RelayWorker({
-    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', idPrefix: 'c-', wakeFd, port: port2, warmUpMs: 0,
+    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0, idPrefix: 'c-', wakeFd, port: port2, warmUpMs: 0,
     descriptors: createDescriptors(slots), cells: [cells], slotsUsed: new Int32Array(new SharedArrayBuffer(4)), listenerTable: listenerTable.buffer, observer: undefined,
     admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),
   }, () => undefined, { connectionEnded: ({ reason }) => reasons.push(reason), flushIfDue: () => Infinity, flush: () => undefined })
