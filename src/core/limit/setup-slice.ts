@@ -7,10 +7,10 @@
 // Nothing waits while the thread has nothing else to do, and nothing is refused. Those that wait for their accept are in the
 // kernel's queue, which is bounded.
 
-/** Of one slice. The longest single step, an accept with a hello and a dial, is a tenth of it on a machine of 2025. */
-const sliceMs = 0.5
+/** Of one slice. The longest single step, an accept with a hello and a dial, is a quarter of it on a machine of 2025. */
+const sliceMs = 0.25
 /** Of one slice, whatever the clock says. */
-export const stepsPerSliceMax = 32
+export const stepsPerSliceMax = 16
 /** Of so many steps one is a newcomer's, whatever those before it still have to do: each of them has two or three to go. */
 const stepsPerNewcomer = 4
 

@@ -123,6 +123,11 @@ export class RelayWorker {
     }
   }
 
+  /** The next turn has something to do, whatever events come. */
+  get hasMore(): boolean {
+    return this.#waitMs(Infinity) === 0
+  }
+
   /** Waits for events, no longer than this, and does all that they ask for. */
   turn(waitMsMax: number): void {
     const count = this.#waiter.wait(this.#waitMs(waitMsMax))

@@ -106,7 +106,7 @@ function relayed(t: Test, { connect, turn, answer }: Place): Client {
   const client = connect()
   client.send(hello)
   let echoed = Buffer.alloc(0)
-  for (let rounds = 0; echoed.length < hello.length && rounds < 20; rounds++) {
+  for (let rounds = 0; echoed.length < hello.length && rounds < 1_000; rounds++) {
     turn()
     answer()
     echoed = Buffer.concat([echoed, client.receive()])
