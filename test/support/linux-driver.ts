@@ -8,14 +8,15 @@ import { LinuxDriver, type LinuxDriverOptions } from '../../src/relay/linux/linu
 import { startRelay, type DriverOptions, type Relay, type RelayOptions } from './relay.ts'
 
 /** What is off where a test does not say otherwise. */
-type RelaySettings = Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane' | 'busyPollUs'>>
+type RelaySettings = Partial<Pick<LinuxDriverOptions, 'warmUpMs' | 'kernelLane' | 'kernelLanePlaces' | 'busyPollUs'>>
 
 export function createLinuxDriver(
   { observer, connectionsMax, newConnectionId, ...options }: DriverOptions & Pick<LinuxDriverOptions, 'handOver'>,
-  { warmUpMs = 0, kernelLane = 'off', busyPollUs = 0 }: RelaySettings = {},
+  { warmUpMs = 0, kernelLane = 'off', busyPollUs = 0, ...settings }: RelaySettings = {},
 ): LinuxDriver {
   return new LinuxDriver({
     ...options,
+    ...settings,
     warmUpMs,
     kernelLane,
     busyPollUs,
@@ -39,13 +40,13 @@ export interface LinuxRelay extends Relay {
   nextFailure(): Promise<void>
 }
 
-export async function startLinuxRelay(t: Test, { warmUpMs = 0, kernelLane = 'off', busyPollUs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & RelaySettings): Promise<LinuxRelay> {
+export async function startLinuxRelay(t: Test, { warmUpMs = 0, kernelLane = 'off', kernelLanePlaces, busyPollUs = 0, ...options }: Omit<RelayOptions, 'createDriver' | 'driverError'> & RelaySettings): Promise<LinuxRelay> {
   const failures: string[] = []
   const waiting: (() => void)[] = []
   let driver: LinuxDriver | undefined
   const relay = await startRelay(t, {
     ...options,
-    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs, kernelLane, busyPollUs }),
+    createDriver: (driverOptions) => driver = createLinuxDriver(driverOptions, { warmUpMs, kernelLane, busyPollUs, ...(kernelLanePlaces === undefined ? {} : { kernelLanePlaces }) }),
     driverError: (error, context) => {
       failures.push(`${context}: ${error.message}`)
       for (const wake of waiting.splice(0)) wake()

@@ -56,6 +56,8 @@ export interface LinuxDriverOptions {
   readonly warmUpMs: number
   /** Whether the kernel moves bytes by itself (kernel-lane/). */
   readonly kernelLane: KernelLaneMode
+  /** Connections in a worker's lane at one time, 32 at least. @default as many as it has room for, 16,384 at most */
+  readonly kernelLanePlaces?: number
   /** How long workers poll before they sleep (busy-poll.ts); 0: not at all. */
   readonly busyPollUs: number
   /**
@@ -224,7 +226,7 @@ export class LinuxDriver implements RelayDriver {
   }
 
   #start(worker: number): WorkerHandle {
-    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, busyPollUs, handOver, tickets, active, admission } = this.#options
+    const { workerEntry, connectionsMax, idPrefix, workerObserver, listenerTable, workers, warmUpMs, kernelLane, kernelLanePlaces, busyPollUs, handOver, tickets, active, admission } = this.#options
     return new WorkerHandle({
       entry: workerEntry,
       data: {
@@ -235,6 +237,7 @@ export class LinuxDriver implements RelayDriver {
         handsOver: handOver !== undefined,
         kernelLane,
         busyPollUs,
+        ...(kernelLanePlaces === undefined ? {} : { kernelLanePlaces }),
         ...(tickets === undefined ? {} : { tickets }),
         ...(active === undefined ? {} : { active }),
         ...(admission === undefined ? {} : { admission }),

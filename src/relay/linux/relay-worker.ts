@@ -167,7 +167,7 @@ export class RelayWorker {
     if (this.#data.kernelLane === 'off') return undefined
     let maps: LaneMaps | undefined
     try {
-      maps = new LaneMaps(lanePlacesFor(this.#data.slots))
+      maps = new LaneMaps(lanePlacesFor(this.#data.kernelLanePlaces ?? this.#data.slots))
       selfTest(maps)
       for (const [index, fd] of maps.fds.entries()) this.#descriptors.lane[index] = fd + 1
       libc.check(this.#epoll.add(maps.noticesFd, libc.EPOLLIN, laneToken), 'epoll_ctl on the kernel lane')

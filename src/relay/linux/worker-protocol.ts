@@ -74,6 +74,8 @@ export interface RelayWorkerData {
   /** Of the tunnel's direct lane; absent: nobody comes with a ticket. */
   readonly tickets?: TicketSecrets
   readonly kernelLane: KernelLaneMode
+  /** Absent: as many as its slots. */
+  readonly kernelLanePlaces?: number
   /** 0: it sleeps at once. */
   readonly busyPollUs: number
   /** Of this worker's connections' ids. */

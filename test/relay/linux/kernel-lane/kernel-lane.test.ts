@@ -103,6 +103,24 @@ void test('bytes in the lane keep a connection from its idle deadline, and their
   t.match(await relay.record(0), { reason: 'idle-timeout' })
 })
 
+void test('of more connections than the lane has places for, the others go through epoll, and get in as places are left', async (t) => {
+  const [places, connections] = [32, 40]
+  const echo = await startEcho(t)
+  const relay = await startLinuxRelay(t, { tenants: [tenant('acme', [endpoint(echo.port)])], kernelLane: 'always', kernelLanePlaces: places })
+  const clients = await Promise.all(Array.from({ length: connections }, async () => {
+    const client = await dial(t, relay.port, hello)
+    await readBytes(client, hello.length)
+    return client
+  }))
+  await until(() => relay.driver.counters().kernelLaneConnections === places)
+  for (const client of clients) t.ok(await exchange(client, Buffer.from('ping')))
+  t.match(relay.driver.counters(), { openConnections: connections, kernelLaneConnections: places, kernelLaneEntries: places })
+  for (const client of clients.splice(0, places)) client.destroy()
+  await until(() => relay.driver.counters().kernelLaneConnections === connections - places)
+  for (const client of clients) t.ok(await exchange(client, Buffer.from('ping')))
+  t.same(relay.failures, [])
+})
+
 void test('a worker that dies takes its lane with it, and its successor has one', async (t) => {
   const echo = await startEcho(t)
   const relay = await startLinuxRelay(t, { tenants: [tenant('acme', [endpoint(echo.port)])], kernelLane: 'always' })
