@@ -71,7 +71,8 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
     const restCpuPercent = await restCpu(gateway.pid, options.restMs)
     const [fullBytes, agentsFullBytes] = [memoryOf([gateway.pid]), memoryOf(agents.pids)]
     await watch.take()
-    progress('SIGKILL')
+    const kibPerSession = (fullBytes - emptyBytes) / 1024 / options.sessions
+    progress(`${kibPerSession.toFixed(1)} KiB a session, ${restCpuPercent.toFixed(1)} % of a core; SIGKILL`)
     const killedMs = performance.now()
     await gateway.stop()
     gateway = await start()
@@ -80,7 +81,7 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
     return {
       enrolment, restart, restCpuPercent,
       emptyMib: emptyBytes / 1024 ** 2, fullMib: fullBytes / 1024 ** 2, afterRestartMib: memoryOf([gateway.pid]) / 1024 ** 2,
-      kibPerSession: (fullBytes - emptyBytes) / 1024 / options.sessions,
+      kibPerSession,
       agentsKibPerSession: (agentsFullBytes - agentsEmptyBytes) / 1024 / options.sessions,
     }
   } finally {
