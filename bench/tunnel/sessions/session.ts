@@ -13,7 +13,7 @@ import { createJoinToken, gatewayLaunch, type GatewayFacts } from '../peers/slui
 import { issueCertificate } from '../session.ts'
 import { added, AgentProcesses } from './agent-processes.ts'
 import type { AgentsReport } from './agents-protocol.ts'
-import { sessionsBegun } from './gateway-log.ts'
+import { sessionsBegun, sessionsIn } from './gateway-log.ts'
 import type { SessionsOptions } from './options.ts'
 import { mostInASecond } from './rate.ts'
 
@@ -66,21 +66,23 @@ async function measureIn(directory: string, options: SessionsOptions, progress: 
       gateway: `wss://localhost:${facts.linkPort}`, caPem: facts.certificate.caPem, names,
       tokens: names.map((_name, index) => tokens[Math.floor(index / usesMax)] ?? ''), perSecond: options.enrolPerSecond,
     })
-    const enrolment = await watch.untilAllUp(startMs, { gateway, enrolled: true })
+    const enrolment = await watch.untilAllUp(startMs, { gateway, begunBefore: 0 })
     progress(`all are up; at rest for ${options.restMs / 1000} s`)
     const restCpuPercent = await restCpu(gateway.pid, options.restMs)
     const [fullBytes, agentsFullBytes] = [memoryOf([gateway.pid]), memoryOf(agents.pids)]
     await watch.take()
-    progress('SIGKILL')
+    const kibPerSession = (fullBytes - emptyBytes) / 1024 / options.sessions
+    progress(`${kibPerSession.toFixed(1)} KiB a session, ${restCpuPercent.toFixed(1)} % of a core; SIGKILL`)
     const killedMs = performance.now()
     await gateway.stop()
+    const begunBefore = sessionsIn(gateway.logFile).length
     gateway = await start()
     const readyMs = performance.now() - killedMs
-    const restart = { ...await watch.untilAllUp(killedMs, { gateway, enrolled: false }), readyMs }
+    const restart = { ...await watch.untilAllUp(killedMs, { gateway, begunBefore }), readyMs }
     return {
       enrolment, restart, restCpuPercent,
       emptyMib: emptyBytes / 1024 ** 2, fullMib: fullBytes / 1024 ** 2, afterRestartMib: memoryOf([gateway.pid]) / 1024 ** 2,
-      kibPerSession: (fullBytes - emptyBytes) / 1024 / options.sessions,
+      kibPerSession,
       agentsKibPerSession: (agentsFullBytes - agentsEmptyBytes) / 1024 / options.sessions,
     }
   } finally {
@@ -125,8 +127,8 @@ class Watch {
     return await this.#agents.report()
   }
 
-  /** @param enrolled with their sessions */
-  async untilAllUp(startMs: number, { gateway, enrolled }: { readonly gateway: RelayProcess, readonly enrolled: boolean }): Promise<Storm> {
+  /** @param begunBefore sessions, of the gateway before this one */
+  async untilAllUp(startMs: number, { gateway, begunBefore }: { readonly gateway: RelayProcess, readonly begunBefore: number }): Promise<Storm> {
     const { sessions, timeoutMs } = this.#options
     const reports: AgentsReport[] = []
     let toldMs = startMs
@@ -134,7 +136,7 @@ class Watch {
       const report = await this.take()
       reports.push(report)
       const nowMs = performance.now()
-      if (report.up === sessions) return concludeStorm(reports, startMs, await sessionsBegun(gateway.logFile, { enrolled, sessions }))
+      if (report.up === sessions) return concludeStorm(reports, startMs, await sessionsBegun(gateway.logFile, { skipped: begunBefore, sessions }))
       if (gateway.ending !== undefined) throw new Error(`the gateway ended by itself: ${gateway.ending}`)
       if (nowMs - startMs > timeoutMs) throw new Error(`${report.up} of ${sessions} sessions are up after ${timeoutMs / 1000} s; ${JSON.stringify(added(reports.map(({ waits }) => waits)))}`)
       if (nowMs - toldMs > 2_000) {

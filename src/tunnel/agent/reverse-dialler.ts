@@ -9,14 +9,12 @@ import type { HostPort } from '../../core/net/socket-address.ts'
 import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
 import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
 import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
+import { keepAliveSeconds, type DialFailure, type DialResult, type DialUnderWay } from '../dialled-stream.ts'
 
 /** At one time; more are refused. */
 const reverseDialsMax = 1_000
 /** Of a name. */
 const addressesMax = 8
-/** Of silence, before the other side is asked whether it is there. */
-const keepAliveSeconds = 5
 
 export interface ReverseDiallerOptions {
   readonly sockets: StreamSockets

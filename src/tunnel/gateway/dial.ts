@@ -5,10 +5,7 @@ import { isIP } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { SocketDial, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
-
-/** Of silence, before an API server is asked whether it is there. */
-const keepAliveSeconds = 5
+import { keepAliveSeconds, type DialFailure, type DialResult, type DialUnderWay } from '../dialled-stream.ts'
 
 /** Of our own process or machine: they say nothing of the endpoint. */
 const ownFaults: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EAGAIN'])

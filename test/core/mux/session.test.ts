@@ -287,12 +287,35 @@ void test('a peer that opens streams faster than it may is a flood', (t) => {
   t.end()
 })
 
+void test('who resets every stream is no flood at the speed at which streams are served, and is one beyond it', (t) => {
+  const seconds = (perSecond: number): number => {
+    const server = new Peer('server')
+    for (let opened = 0; opened < 5 * perSecond; opened++) {
+      const nowMs = opened / perSecond * 1_000
+      server.session.receive(Buffer.concat([rawFrame(frameType.windowUpdate, frameFlag.syn, 2 * opened + 1, 0), rawFrame(frameType.windowUpdate, frameFlag.rst, 2 * opened + 1, 0)]), nowMs)
+      if (server.end !== undefined) {
+        t.same(server.end, { reason: 'flood', kind: 'resets' }, `${perSecond} a second`)
+        return nowMs / 1_000
+      }
+      server.flush(nowMs)
+      server.wire = Buffer.alloc(0)
+    }
+    return Infinity
+  }
+  for (const honest of [6_600, 9_900]) t.equal(seconds(honest), Infinity, `${honest} a second`)
+  t.ok(seconds(13_000) < 5)
+  t.ok(seconds(19_000) < 2)
+  t.end()
+})
+
 void test('every flood ends the session, and what it made us keep is bounded', (t) => {
   for (const [what, frame] of Object.entries(floods)) {
     const server = new Peer('server')
     let frames = 0
     for (; frames < 300_000 && server.end === undefined; frames++) {
       server.session.receive(frame(frames), 0)
+      // It reads what it makes us answer.
+      server.flush(0)
       server.wire = Buffer.alloc(0)
     }
     t.match(server.end, { reason: 'flood', kind: what.split(':')[0] }, `${what}: after ${frames}`)
