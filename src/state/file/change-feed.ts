@@ -122,8 +122,9 @@ export class ChangeFeed {
 
   async #poll(): Promise<void> {
     try {
-      await this.#readOn()
-      await this.#followIfNew()
+      // What was appended to the new one counts as much.
+      do await this.#readOn()
+      while (await this.#followIfNew())
       if (this.#failed) for (const listener of this.#listeners) listener.missed()
       this.#failed = false
     } catch (error) {
@@ -149,12 +150,13 @@ export class ChangeFeed {
     }
   }
 
-  async #followIfNew(): Promise<void> {
+  /** @returns whether there is another one */
+  async #followIfNew(): Promise<boolean> {
     const handle = this.#handle
-    if (handle === undefined) return
+    if (handle === undefined) return false
     const { ino } = await handle.stat()
     // Missing: put aside, and the next writer makes it anew.
-    if ([ino, undefined].includes((await orMissing(stat(this.#file)))?.ino)) return
+    if ([ino, undefined].includes((await orMissing(stat(this.#file)))?.ino)) return false
     const next = await open(this.#file, 'a+', 0o600)
     const aside = await orMissing(stat(this.#asideFile))
     await this.#readOn()
@@ -164,5 +166,6 @@ export class ChangeFeed {
     await handle.close()
     // The one that was followed is the last that was put aside, or others came between.
     if (aside?.ino !== ino) for (const listener of this.#listeners) listener.missed()
+    return true
   }
 }
