@@ -28,7 +28,7 @@ export function gatewayConfig({ port, adminPort, driver, kernelLane, unresponsiv
   const relay = [...(driver === undefined ? [] : [`driver: ${driver}`]), ...(kernelLane === undefined ? [] : [`kernelLane: ${kernelLane}`])].join(', ')
   return `listeners: [{ address: 127.0.0.1:${port} }]
 relay: { ${relay} }
-defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3 }, health: { kind: none } }
+defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3, budgetPercent: 1500 }, health: { kind: none } }
 tenants:
 ${present.join('')}${others.join('')}admin: { address: 127.0.0.1:${adminPort} }
 `
