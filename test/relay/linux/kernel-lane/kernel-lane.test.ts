@@ -75,7 +75,8 @@ void test('IPv6 goes in as IPv4 does', async (t) => {
   await readBytes(client, hello.length)
   await until(() => relay.driver.counters().kernelLaneConnections === 1)
   for (let round = 0; round < 50; round++) t.ok(await exchange(client, Buffer.from(`ping ${round}`)))
-  client.destroy()
+  client.end()
+  await readToEnd(client)
 })
 
 void test('a half-closed connection does not go in', async (t) => {
