@@ -1,7 +1,8 @@
 // Latencies of the echo load as SVG, a panel for each number of connections: from the fastest request on the left to the slowest of
-// a thousand on the right. Of each target the run whose p50 is the median, as it was. Pure. Colours are those of the pictures in docs/.
+// a thousand on the right. Of each target the run whose p50 is the median, as it was. Pure.
 
 import { latencyShares } from './conclude.ts'
+import { relayColours, renderPicture, styleOf } from './picture.ts'
 import type { BenchResult, Measurement } from './result.ts'
 import type { Workload } from './workload.ts'
 
@@ -13,9 +14,6 @@ const legendColumn = 118
 const shownShares = [0, 0.5, 0.9, 0.99, 0.999] as const
 /** Of a decade. */
 const ticks = [1, 2, 5] as const
-/** Sluice's are blue; what is not named here is grey. */
-const styles: Readonly<Record<string, string>> = { 'direct': 'n', 'sluice': 'g', 'sluice-lane': 'k', 'sluice-lane-always': 'h', 'sluice-busy': 'h', 'haproxy': 'd', 'haproxy-busy': 'e', 'nginx': 'm', 'traefik': 'o', 'sniproxy': 'p' }
-
 type Curve = Measurement & { readonly latencyUs: readonly number[] }
 
 /** @returns SVG, a line a line; undefined where there is nothing to show */
@@ -26,29 +24,16 @@ export function renderLatencyPlot({ workloads, targets, measurements, options }:
   })
   if (panels.length === 0) return undefined
   const names = targets.map(({ name }) => name).filter((name) => panels.some(({ curves }) => curves.some(({ target }) => target === name)))
-  const width = Math.max(panel.gap * panels.length + 20, 28 + legendColumn * names.length)
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${pageHeight}" role="img" aria-labelledby="title desc" font-family="ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="14">
-  <title id="title">Latency of an echo, by relay</title>
-  <desc id="desc">Made by npm run bench. ${options.runs} runs of ${options.durationMs / 1_000} s; of each relay the one whose p50 is the median. ${panels.map(({ workload, curves }) => `${connectionsOf(workload)}: ${curves.map(spoken).join(', ')}.`).join(' ')}</desc>
-  <style>
-    text { fill: #1f2328 }
-    .soft { fill: #59636e; font-size: 12px }
-    .strong { font-weight: 600 }
-    .grid { stroke: #d1d9e0; stroke-width: 1 }
-    .line { fill: none; stroke: var(--c); stroke-width: 2.25; stroke-linejoin: round }
-    .n { --c: #59636e } .g { --c: #0969da } .h { --c: #54aeff } .k { --c: #8250df } .d { --c: #cf222e } .e { --c: #ff8182 } .m { --c: #1a7f37 } .o { --c: #bc4c00 } .p { --c: #9a6700 }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc }
-      .soft { fill: #9198a1 }
-      .grid { stroke: #3d444d }
-      .n { --c: #9198a1 } .g { --c: #4493f8 } .h { --c: #79c0ff } .k { --c: #ab7df8 } .d { --c: #f85149 } .e { --c: #ffa198 } .m { --c: #3fb950 } .o { --c: #db6d28 } .p { --c: #d29922 }
-    }
-  </style>
-  <text class="strong" x="14" y="24" font-size="16">Latency of an echo, µs</text>
-${names.map((name, index) => `  <path class="line ${styleOf(name)}" d="M${14 + index * legendColumn} 46h22"/><text class="soft" x="${42 + index * legendColumn}" y="50">${name}</text>`).join('\n')}
-${panels.map(({ workload, curves }, index) => renderPanel(panel.left + index * panel.gap, workload, curves)).join('\n')}
-</svg>
-`
+  const legend = names.map((name, index) => `  <path class="line ${styleOf(name)}" d="M${14 + index * legendColumn} 46h22"/><text class="soft" x="${42 + index * legendColumn}" y="50">${name}</text>`)
+  return renderPicture({
+    width: Math.max(panel.gap * panels.length + 20, 28 + legendColumn * names.length),
+    height: pageHeight,
+    title: 'Latency of an echo, by relay',
+    description: `Made by npm run bench. ${options.runs} runs of ${options.durationMs / 1_000} s; of each relay the one whose p50 is the median. ${panels.map(({ workload, curves }) => `${connectionsOf(workload)}: ${curves.map(spoken).join(', ')}.`).join(' ')}`,
+    colours: relayColours,
+    heading: 'Latency of an echo, µs',
+    body: [...legend, ...panels.map(({ workload, curves }, index) => renderPanel(panel.left + index * panel.gap, workload, curves))].join('\n'),
+  })
 }
 
 function renderPanel(left: number, workload: Workload, curves: readonly Curve[]): string {
@@ -100,8 +85,4 @@ function spoken({ target, metrics: { p50Us = 0, p99Us = 0 } }: Curve): string {
 
 function connectionsOf({ spec: { connections } }: Workload): string {
   return `${connections.toLocaleString('en')} connection${connections === 1 ? '' : 's'}`
-}
-
-function styleOf(target: string): string {
-  return styles[target] ?? 'n'
 }

@@ -1,7 +1,7 @@
 // The readings of the first run over time as SVG: a row for each interval, entries on the left and broadcasts on the right. Not the
-// medians over the runs: the system sweeps whenever it likes, and medians would fill its saw's teeth. Pure. Colours are those of the
-// pictures in docs/, for light and dark pages.
+// medians over the runs: the system sweeps whenever it likes, and medians would fill its saw's teeth. Pure.
 
+import { renderPicture } from '../picture.ts'
 import { own } from '../result.ts'
 import type { Reading } from './conclude.ts'
 import type { NeighboursResult } from './report.ts'
@@ -41,37 +41,28 @@ interface Panel {
 /** @returns SVG, a line a line */
 export function renderPlot(result: NeighboursResult): string {
   const { options: { nodes, apiServers, intervalsMs, durationMs } } = result
-  const height = page.head + page.row * intervalsMs.length + page.foot
   const panelOf = (row: number, intervalMs: number, column: 0 | 1): Panel => ({
     title: column === 0 ? 'neighbour entries of all hosts' : 'ARP broadcasts so far',
     left: panel.lefts[column], top: page.head + row * page.row + panel.top, seconds: durationMs / 1000,
     lines: linesOf(result, intervalMs, column === 0 ? ({ entries }) => entries : ({ broadcasts }) => broadcasts),
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${page.width} ${height}" role="img" aria-labelledby="title desc" font-family="ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="14">
-  <title id="title">ARP broadcasts and neighbour entries, directly and through the gateway</title>
-  <desc id="desc">Made by npm run bench:neighbours. ${nodes} nodes call ${apiServers} API servers on one segment; tables are empty at first. ${spoken(result)}</desc>
-  <style>
-    text { fill: #1f2328 }
-    .soft { fill: #59636e; font-size: 12px }
-    .strong { font-weight: 600 }
-    .grid { stroke: #d1d9e0; stroke-width: 1 }
-    .d, .g { fill: none; stroke-width: 2.25; stroke-linejoin: round }
+  return renderPicture({
+    width: page.width,
+    height: page.head + page.row * intervalsMs.length + page.foot,
+    title: 'ARP broadcasts and neighbour entries, directly and through the gateway',
+    description: `Made by npm run bench:neighbours. ${nodes} nodes call ${apiServers} API servers on one segment; tables are empty at first. ${spoken(result)}`,
+    colours: {
+      light: `.d, .g { fill: none; stroke-width: 2.25; stroke-linejoin: round }
     .d { stroke: #cf222e } .g { stroke: #0969da }
-    .td { fill: #cf222e } .tg { fill: #0969da }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc }
-      .soft { fill: #9198a1 }
-      .grid { stroke: #3d444d }
-      .d { stroke: #f85149 } .g { stroke: #4493f8 }
-      .td { fill: #f85149 } .tg { fill: #4493f8 }
-    }
-  </style>
-  <text class="strong" x="14" y="24" font-size="16">${nodes} nodes, ${apiServers} API servers, one segment</text>
-${intervalsMs.map((intervalMs, row) => `  <text class="strong" x="14" y="${page.head + row * page.row + 20}">each node calls each API server every ${intervalMs / 1000} s</text>
+    .td { fill: #cf222e } .tg { fill: #0969da }`,
+      dark: `.d { stroke: #f85149 } .g { stroke: #4493f8 }
+      .td { fill: #f85149 } .tg { fill: #4493f8 }`,
+    },
+    heading: `${nodes} nodes, ${apiServers} API servers, one segment`,
+    body: intervalsMs.map((intervalMs, row) => `  <text class="strong" x="14" y="${page.head + row * page.row + 20}">each node calls each API server every ${intervalMs / 1000} s</text>
 ${draw(panelOf(row, intervalMs, 0))}
-${draw(panelOf(row, intervalMs, 1))}`).join('\n')}
-</svg>
-`
+${draw(panelOf(row, intervalMs, 1))}`).join('\n'),
+  })
 }
 
 /** The curves' ends, for those who do not see them. */

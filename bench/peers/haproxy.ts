@@ -6,15 +6,15 @@ import { findExecutable, type Launch, outputOf, type Peer, type PeerFacts, versi
 
 const settings = '`mode tcp`, `nbthread 1`, `inspect-delay`, `req.ssl_sni`, a `map` file, `option tcplog`'
 
-export const haproxy: Peer = haproxyPeer('haproxy', settings, '')
+export const haproxy: Peer = haproxyPeer('haproxy')
 /** It never sleeps. */
-export const haproxyBusy: Peer = haproxyPeer('haproxy-busy', `${settings}, \`busy-polling\``, '  busy-polling\n')
+export const haproxyBusy: Peer = haproxyPeer('haproxy-busy', 'busy-polling')
 
-/** @param more lines of `global` */
-function haproxyPeer(name: string, settings_: string, more: string): Peer {
+/** @param more a line of `global` */
+function haproxyPeer(name: string, more?: string): Peer {
   return {
     name,
-    settings: settings_,
+    settings: more === undefined ? settings : `${settings}, \`${more}\``,
     find: () => {
       const executable = findExecutable('haproxy')
       if (executable === undefined) return 'not installed'
@@ -23,7 +23,7 @@ function haproxyPeer(name: string, settings_: string, more: string): Peer {
   }
 }
 
-function launch(executable: string, facts: PeerFacts, more: string): Launch {
+function launch(executable: string, facts: PeerFacts, more: string | undefined): Launch {
   return {
     executable,
     arguments_: ['-db', '-f', join(facts.directory, 'haproxy.cfg')],
@@ -32,10 +32,10 @@ function launch(executable: string, facts: PeerFacts, more: string): Launch {
   }
 }
 
-function render({ directory, listenPort, routes, connectionsMax, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: PeerFacts, more: string): string {
+function render({ directory, listenPort, routes, connectionsMax, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: PeerFacts, more: string | undefined): string {
   return `global
   nbthread 1
-${more}  maxconn ${connectionsMax}
+${more === undefined ? '' : `  ${more}\n`}  maxconn ${connectionsMax}
   log stdout len 1024 format raw local0 info
 
 defaults

@@ -1,6 +1,7 @@
 // A storm as SVG: on the left the clients that are in over time, on the right the steady requests' p99 before it and in it. The first
-// run, as it was. Pure. Colours are those of the pictures in docs/, for light and dark pages.
+// run, as it was. Pure.
 
+import { relayColours, renderPicture, styleOf } from '../picture.ts'
 import type { StormResult } from './report.ts'
 import type { StormMeasurement } from './session.ts'
 
@@ -12,36 +13,19 @@ const tickCount = 4
 const shownShare = 0.995
 /** Points of a curve. */
 const steps = 100
-/** In order of the tables: Sluice's are blue. */
-const styles: Readonly<Record<string, string>> = { 'direct': 'n', 'sluice': 'g', 'sluice-rate': 'h', 'haproxy': 'd', 'haproxy-rate': 'e', 'nginx': 'm', 'traefik': 'o' }
 
 /** @returns SVG, a line a line */
 export function renderStormPlot({ options, measurements }: StormResult): string {
   const shown = measurements.filter(({ workload, run, failure }) => workload === 'storm' && run === 1 && failure === undefined)
   const { clients, tenants, steady, requestsPerSecond } = options
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${page.width} ${page.height}" role="img" aria-labelledby="title desc" font-family="ui-sans-serif, system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif" font-size="14">
-  <title id="title">${count(clients)} clients reconnect at once</title>
-  <desc id="desc">Made by npm run bench:storm. ${count(clients)} clients of ${tenants} tenants, beside ${count(requestsPerSecond)} requests a second over ${steady} connections. ${shown.map(spoken).join(' ')}</desc>
-  <style>
-    text { fill: #1f2328 }
-    .soft { fill: #59636e; font-size: 12px }
-    .strong { font-weight: 600 }
-    .grid { stroke: #d1d9e0; stroke-width: 1 }
-    .line { fill: none; stroke-width: 2.25; stroke-linejoin: round }
-    .n { --c: #59636e } .g { --c: #0969da } .h { --c: #54aeff } .d { --c: #cf222e } .e { --c: #ff8182 } .m { --c: #1a7f37 } .o { --c: #bc4c00 }
-    .line { stroke: var(--c) } .bar { fill: var(--c) } .calm { opacity: .35 }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #f0f6fc }
-      .soft { fill: #9198a1 }
-      .grid { stroke: #3d444d }
-      .n { --c: #9198a1 } .g { --c: #4493f8 } .h { --c: #79c0ff } .d { --c: #f85149 } .e { --c: #ffa198 } .m { --c: #3fb950 } .o { --c: #db6d28 }
-    }
-  </style>
-  <text class="strong" x="14" y="24" font-size="16">${count(clients)} clients reconnect at once</text>
-${curves(shown, clients)}
-${bars(shown)}
-</svg>
-`
+  return renderPicture({
+    ...page,
+    title: `${count(clients)} clients reconnect at once`,
+    description: `Made by npm run bench:storm. ${count(clients)} clients of ${tenants} tenants, beside ${count(requestsPerSecond)} requests a second over ${steady} connections. ${shown.map(spoken).join(' ')}`,
+    colours: relayColours,
+    heading: `${count(clients)} clients reconnect at once`,
+    body: `${curves(shown, clients)}\n${bars(shown)}`,
+  })
 }
 
 /** The curves' ends, for those who do not see them. */
@@ -81,10 +65,6 @@ function bars(shown: readonly StormMeasurement[]): string {
       return `  <text class="soft" x="${left - 8}" y="${(top + height + 4).toFixed(1)}" text-anchor="end">${target}</text>\n${bar(beforeP99Us, 'calm', 0)}\n${bar(p99Us, 'storm', height + 2)}`
     }),
   ].join('\n')
-}
-
-function styleOf(target: string): string {
-  return styles[target] ?? 'n'
 }
 
 function count(value: number): string {

@@ -113,7 +113,8 @@ export class HealthLoop {
     if (this.#tcp.size > 0) this.#tcp.poll?.(performance.now())
     const nowMs = performance.now()
     this.#monitor.grow(nowMs)
-    while (this.#waiting.length > 0 && this.#node.size < nodeProbesMax) this.#beginOnNode(this.#waiting.shift())
+    // One that has gone meanwhile is checked all the same: its result is nobody's.
+    for (let next = this.#nextWaiting(); next !== undefined; next = this.#nextWaiting()) this.#node.begin(next)
     while (this.#tcp.size < underWayMax) {
       const target = this.#monitor.takeDue(nowMs)
       if (target === undefined) break
@@ -133,9 +134,8 @@ export class HealthLoop {
     else this.#waiting.push(target)
   }
 
-  #beginOnNode(target: CheckTarget | undefined): void {
-    // It may have gone meanwhile: then its result is nobody's.
-    if (target !== undefined) this.#node.begin(target)
+  #nextWaiting(): CheckTarget | undefined {
+    return this.#node.size < nodeProbesMax ? this.#waiting.shift() : undefined
   }
 
   #handOn(): void {

@@ -52,8 +52,10 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   }
 
   closed(isWhole: boolean): void {
-    if (!isWhole) this.#judge()
-    if (!isWhole) this.#stream.reset()
+    if (!isWhole) {
+      this.#judge()
+      this.#stream.reset()
+    }
     this.#end(isWhole ? 'completed' : 'socket-reset')
   }
 

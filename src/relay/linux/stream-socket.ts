@@ -10,7 +10,7 @@ import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-bu
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
 
-/** Of what one send is given in pieces that are small, and of what one read brings in less than `bulkReadBytes`. */
+/** Of small pieces that one send is given, put together. */
 export const streamBufferBytes = 128 * 1024
 /** Given on in the memory that it was read into; less would waste too much of it. */
 const bulkReadBytes = 48 * 1024
@@ -74,12 +74,6 @@ export interface ReadBuffer {
 export function nextReadBuffer(): ReadBuffer {
   const bytes = takeReadBuffer()
   return { bytes, address: libc.addressOf(bytes) }
-}
-
-function copied(buffer: Uint8Array, length: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(length)
-  bytes.set(buffer.subarray(0, length))
-  return bytes
 }
 
 export class LinuxStreamSocket implements StreamSocket {
@@ -198,7 +192,11 @@ export class LinuxStreamSocket implements StreamSocket {
     const received = libc.recv(this.fd, readBuffer.address, readBufferBytes, 0)
     if (received > 0) {
       if (received < readBufferBytes && !this.#has(bit.ending)) this.#clear(bit.readable)
-      this.handler.received(received < bulkReadBytes ? copied(readBuffer.bytes, received) : this.#lent(readBuffer.bytes, received))
+      if (received < bulkReadBytes) this.handler.received(Buffer.from(readBuffer.bytes.subarray(0, received)))
+      else {
+        this.#thread.readBuffer = nextReadBuffer()
+        this.handler.received(lend(readBuffer.bytes, received))
+      }
       return received
     }
     const error = received === 0 ? 0 : libc.errno()
@@ -213,11 +211,6 @@ export class LinuxStreamSocket implements StreamSocket {
       this.#endIfDone()
     }
     return 0
-  }
-
-  #lent(bytes: Uint8Array, received: number): Uint8Array {
-    this.#thread.readBuffer = nextReadBuffer()
-    return lend(bytes, received)
   }
 
   /** What is queued, as far as the system takes it. */

@@ -132,9 +132,7 @@ export class LaneLeaving {
     const token = 2 * (this.#places.slot[place] ?? 0) + side
     const table = this.#table
     const peer = token ^ 1
-    // Nobody is left to take it.
-    if (this.#places.isGone(mark ^ 1, peer) || this.#error[mark] !== 0) return true
-    if (this.#maps.passed(mark) === (this.#places.read[mark] ?? 0)) return true
+    if (this.#isRead(place, side)) return true
     if (this.#ordered[mark] === 0 && !this.#isOrdered(place, mark, token)) return false
     let turnBytes = 0
     for (;;) {
@@ -226,14 +224,18 @@ export class LaneLeaving {
   #isDone(place: number, side: number): boolean {
     const mark = 2 * place + side
     const token = 2 * (this.#places.slot[place] ?? 0) + side
-    if (this.#places.isGone(mark ^ 1, token ^ 1) || this.#error[mark] !== 0) return true
-    return this.#isRead(place, side) && (this.#ordered[mark] === 1 || this.#isOrdered(place, mark, token))
+    return this.#isMoot(mark, token) || (this.#isRead(place, side) && (this.#ordered[mark] === 1 || this.#isOrdered(place, mark, token)))
   }
 
   #isRead(place: number, side: number): boolean {
     const mark = 2 * place + side
     const token = 2 * (this.#places.slot[place] ?? 0) + side
-    return this.#places.isGone(mark ^ 1, token ^ 1) || this.#error[mark] !== 0 || this.#maps.passed(mark) === (this.#places.read[mark] ?? 0)
+    return this.#isMoot(mark, token) || this.#maps.passed(mark) === (this.#places.read[mark] ?? 0)
+  }
+
+  /** Nobody is left to take what comes from `token`, or no more can be read. */
+  #isMoot(mark: number, token: number): boolean {
+    return this.#places.isGone(mark ^ 1, token ^ 1) || this.#error[mark] !== 0
   }
 
   #retryLater(place: number): void {
