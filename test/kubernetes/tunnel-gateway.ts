@@ -52,13 +52,16 @@ export class TunnelGateway {
     return gateway
   }
 
-  /** One that drains has its admin address until the end. */
+  /**
+   * One that drains has its admin address until the end. It drains for so long that its successor has time to start, and its
+   * agent to come back, however slow the machine is.
+   */
   async #writeConfig(): Promise<void> {
     const { listen, tenants, tunnel } = this.#options
     const egress = tenants.flatMap(({ server: { tenant }, egressSocket }) => egressSocket === undefined ? [] : `  - { tenant: ${tenant}, socket: ${egressSocket} }\n`)
     this.#adminPort = await freePort()
     await writeFile(this.configFile, `listeners: [{ address: "${formatSocketAddress(listen)}" }]
-defaults: { timeouts: { drain: 15s } }
+defaults: { timeouts: { drain: 45s } }
 tenants:
 ${tenants.map(({ server }) => `  - name: ${server.tenant}
     hostnames: [${server.hostname}]
