@@ -111,6 +111,8 @@ export const EFD_NONBLOCK = 0o4000
 export const EFD_CLOEXEC = 0o2000000
 const O_NONBLOCK = 0o4000
 const O_CLOEXEC = 0o2000000
+/** <fcntl.h>: the lowest free descriptor that is not below the argument. */
+export const F_DUPFD_CLOEXEC = 1030
 /** <fcntl.h>: of a pipe, in bytes; F_SETPIPE_SZ answers with what was set. */
 export const F_SETPIPE_SZ = 1031
 export const SPLICE_F_MOVE = 1

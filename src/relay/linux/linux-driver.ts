@@ -20,6 +20,7 @@ import { reservedDescriptors } from '../descriptor-limit.ts'
 import type { HandedOver, ListenOptions, RelayDriver } from '../driver.ts'
 import { RevokedNodes, type TicketSecrets } from '../tickets.ts'
 import { sharedLookup } from '../node/shared-lookup.ts'
+import { growDescriptorTable } from './descriptor-table.ts'
 import { pipesMax, pipesOfAllMax } from './descriptors.ts'
 import { LaneUnavailableError } from './kernel-lane/bpf.ts'
 import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
@@ -118,6 +119,7 @@ export class LinuxDriver implements RelayDriver {
 
   constructor(options: LinuxDriverOptions) {
     this.#options = options
+    growDescriptorTable(2 * options.connectionsMax + reservedDescriptors)
     this.#cells = Array.from({ length: options.workers }, createRelayCells)
     this.#slotsUsed = new Int32Array(new SharedArrayBuffer(options.workers * Int32Array.BYTES_PER_ELEMENT))
     this.#seats = Array.from({ length: options.workers }, (_, worker) => ({
