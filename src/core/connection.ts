@@ -55,18 +55,17 @@ export interface ConnectionOrigin {
   /** Among its thread's: 1, 2, … */
   readonly number: number
   readonly listener: ListenerPolicy
-  readonly snapshot: Snapshot
   /**
    * The driver has somebody to hand the tunnel's connections over to; otherwise they are refused.
    * @default false
    */
   readonly handsOver?: boolean
   /** Judges tickets of the tunnel's direct lane; absent: there is none. */
-  readonly judgeTicket?: (ticket: Uint8Array) => JudgedTicket
+  readonly judgeTicket?: ((ticket: Uint8Array) => JudgedTicket) | undefined
   /** For an endpoint with a grant. */
   readonly makeTicket?: (grant: EndpointGrant) => Uint8Array
   /** Absent: there are no limits. */
-  readonly admission?: ConnectionAdmission
+  readonly admission?: ConnectionAdmission | undefined
   readonly downstream: SocketAddress
   /** The address that was connected to, the PROXY header's destination: asked for where one is sent. */
   readonly local: () => SocketAddress
@@ -107,7 +106,7 @@ const dialReasons = {
 } as const satisfies Record<DialFailure, TerminationReason>
 
 export class Connection {
-  readonly #origin: Omit<ConnectionOrigin, 'snapshot'>
+  readonly #origin: ConnectionOrigin
   readonly #snapshotVersion: number
   /** Until it is routed: afterwards a connection that lives for days must not keep a whole configuration alive. */
   #snapshot: Snapshot | undefined
@@ -148,7 +147,7 @@ export class Connection {
   #closedBy: ClosedBy = 'gateway'
   #endedMs = 0
 
-  constructor({ snapshot, ...origin }: ConnectionOrigin) {
+  constructor(origin: ConnectionOrigin, snapshot: Snapshot) {
     this.#origin = origin
     this.#snapshot = snapshot
     this.#snapshotVersion = snapshot.version

@@ -18,15 +18,15 @@ const base = JSON.stringify(logBase).slice(1, -1)
  */
 export function formatAccessLine(record: ConnectionRecord, nowMs: number): string {
   const { client, downstream, serverName, detail, tenant, node, endpoint, helloMs, connectMs } = record
-  let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${JSON.stringify(record.id)}`
-  line += `,"listener":${JSON.stringify(record.listener)},"client":"${formatSocketAddress(client)}"`
+  let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${quoted(record.id)}`
+  line += `,"listener":${quoted(record.listener)},"client":"${formatSocketAddress(client)}"`
   if (client !== downstream) line += `,"downstream":"${formatSocketAddress(downstream)}"`
   if (record.proxied !== undefined) line += proxiedFields(record.proxied)
-  if (serverName !== undefined) line += `,"sni":${JSON.stringify(escapeText(serverName))}`
+  if (serverName !== undefined) line += `,"sni":${quoted(escapeText(serverName))}`
   if (record.encryptedClientHello) line += ',"ech":true'
-  if (tenant !== undefined) line += `,"tenant":${JSON.stringify(tenant)}`
+  if (tenant !== undefined) line += `,"tenant":${quoted(tenant)}`
   if (node !== undefined) line += `,"node":"${node}"`
-  if (endpoint !== undefined) line += `,"endpoint":${JSON.stringify(endpoint)}`
+  if (endpoint !== undefined) line += `,"endpoint":${quoted(endpoint)}`
   line += `,"attempts":${record.attempts},"outcome":"${terminationOf(record.reason).outcome}","reason":"${record.reason}"`
   if (detail !== undefined) line += `,"detail":${JSON.stringify(escapeText(detail))}`
   line += `,"closedBy":"${record.closedBy}","acceptedAt":"${acceptedAt.format(record.acceptedAtMs)}"`
@@ -52,11 +52,20 @@ function proxiedFields({ authority, uniqueId, alpn, ssl }: ProxyTlvs): string {
  * and ends in `...`.
  */
 export function escapeText(text: string): string {
+  if (text.length <= textLengthMax && plain.test(text)) return text
   const escaped = text.slice(0, textLengthMax).replace(/[^ -~]|["\\]/g, (character) => {
     const code = character.charCodeAt(0)
     return code > 0xff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\x${code.toString(16).padStart(2, '0')}`
   })
   return text.length > textLengthMax ? `${escaped}...` : escaped
+}
+
+/** Printable ASCII without a quote or a backslash: what JSON leaves as it is. */
+const plain = /^[ !#-[\]-~]*$/
+
+/** What JSON.stringify gives; nearly all text of a line is plain. */
+function quoted(text: string): string {
+  return plain.test(text) ? `"${text}"` : JSON.stringify(text)
 }
 
 function roundMs(ms: number): number {

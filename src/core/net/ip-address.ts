@@ -39,16 +39,26 @@ export function canonicalAddress(text: string): string | undefined {
   return parsed === undefined ? undefined : formatIpAddress(parsed)
 }
 
+/** Asked for with each connection, so nothing is split. */
 function parseIpv4(text: string): Uint8Array | undefined {
-  const octets = text.split('.')
-  if (octets.length !== 4) return undefined
   const bytes = new Uint8Array(4)
-  for (const [index, octet] of octets.entries()) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(octet) || Number(octet) > 255) return undefined
-    bytes[index] = Number(octet)
+  let at = 0
+  for (let octet = 0; octet < 4; octet++) {
+    const start = at
+    let value = 0
+    for (; at < text.length; at++) {
+      const digit = text.charCodeAt(at) - zero
+      if (digit < 0 || digit > 9 || (at > start && value === 0)) break
+      value = 10 * value + digit
+      if (value > 255) return undefined
+    }
+    if (at === start || (octet < 3 && text.charCodeAt(at++) !== dot)) return undefined
+    bytes[octet] = value
   }
-  return bytes
+  return at === text.length ? bytes : undefined
 }
+
+const [zero, dot] = [0x30, 0x2e]
 
 function parseIpv6(text: string): Uint8Array | undefined {
   const halves = text.split('::')

@@ -71,6 +71,8 @@ export class ClientHelloReader {
   #legacyVersion = 0
   #extensionType = 0
   #extensionTypes: number[] = []
+  /** What is passed over is an extension's that is read. */
+  #keeps = false
   #body: Uint8Array | undefined
   #bodyBytes = 0
   #afterSkip: Field = 'message-type'
@@ -121,12 +123,20 @@ export class ClientHelloReader {
 
   /** Passes over bytes, keeping them where they are an extension's that is read. */
   #take(bytes: Uint8Array, offset: number, length: number): void {
-    if (this.#body !== undefined) {
-      this.#body.set(bytes.subarray(offset, offset + length), this.#bodyBytes)
-      this.#bodyBytes += length
-    }
+    if (this.#keeps) this.#keep(bytes.subarray(offset, offset + length))
     this.#skip -= length
     this.#messageLeft -= length
+  }
+
+  /** Nearly always a body is whole, and nothing is copied. */
+  #keep(piece: Uint8Array): void {
+    if (this.#body === undefined && piece.byteLength === this.#skip) {
+      this.#body = piece
+      return
+    }
+    this.#body ??= new Uint8Array(this.#skip)
+    this.#body.set(piece, this.#bodyBytes)
+    this.#bodyBytes += piece.byteLength
   }
 
   #fieldByte(byte: number): HelloRefusal | undefined {
@@ -192,8 +202,7 @@ export class ClientHelloReader {
     if (type === extension.serverName || type === extension.alpn || type === extension.supportedVersions) {
       if (length > extensionBodyBytesMax) return refused('too-large', `extension ${type} has ${length} bytes; at most ${extensionBodyBytesMax} are allowed`)
       if (length === 0) return refused('malformed', `extension ${type} is empty`)
-      this.#body = new Uint8Array(length)
-      this.#bodyBytes = 0
+      this.#keeps = true
     }
     return this.#skipThen(length, 'extension-type', `extension ${type}`)
   }
@@ -210,7 +219,9 @@ export class ClientHelloReader {
     this.#field = this.#afterSkip
     const body = this.#body
     if (body === undefined) return undefined
+    this.#keeps = false
     this.#body = undefined
+    this.#bodyBytes = 0
     return this.#readBody(body)
   }
 

@@ -45,7 +45,9 @@ export function parseAlpn(body: Uint8Array): ParsedBody<readonly string[]> {
 export function parseSupportedVersions(body: Uint8Array): ParsedBody<readonly number[]> {
   const length = body[0] ?? 0
   if (length !== body.byteLength - 1 || length < 2 || length % 2 !== 0) return invalid('the length of supported_versions is wrong')
-  return valid(Array.from({ length: length / 2 }, (_, index) => uint16(body, 1 + 2 * index)))
+  const versions: number[] = []
+  for (let offset = 1; offset < body.byteLength; offset += 2) versions.push(uint16(body, offset))
+  return valid(versions)
 }
 
 function uint16(bytes: Uint8Array, offset: number): number {

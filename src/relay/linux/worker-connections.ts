@@ -188,16 +188,15 @@ export class WorkerConnections {
       id: this.#idOf(this.#connections),
       number: this.#connections,
       listener,
-      snapshot,
       handsOver: data.handsOver,
       makeTicket: ticketFor,
-      ...(admission === undefined ? {} : { admission: admission.held(hold, listener) }),
-      ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
+      admission: admission?.held(hold, listener),
+      judgeTicket: this.#tickets?.judge,
       downstream: peer.decode(),
       local: () => this.#localAddress(fd),
       acceptedAtMs: Date.now(),
       nowMs,
-    })
+    }, snapshot)
     this.#setup.begin(slot, machine, { atConnectionLimit })
     if (this.#draining) this.#setup.drain(slot)
   }

@@ -216,16 +216,15 @@ export class NodeDriver implements RelayDriver {
       id: this.#newConnectionId(),
       number: ++this.#accepts,
       listener,
-      snapshot,
       handsOver: this.#handsOver,
       makeTicket: ticketFor,
-      ...(admission === undefined ? {} : { admission: admission.held(hold, listener) }),
-      ...(this.#tickets === undefined ? {} : { judgeTicket: this.#tickets.judge }),
+      admission: admission?.held(hold, listener),
+      judgeTicket: this.#tickets?.judge,
       downstream,
       local: () => ({ address: addressOf(socket.localAddress), port: socket.localPort ?? 0 }),
       acceptedAtMs: Date.now(),
       nowMs,
-    })
+    }, snapshot)
     const atConnectionLimit = admitted === 'connection-limit' || this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
     const connection = new RelayedConnection(socket, machine, this.#host)
     this.#connections.set(connection, { listener: name, hold, slot: this.#slots.add(connection) })
