@@ -119,6 +119,8 @@ export class Connection {
   #clientDestination: SocketAddress | undefined
   #proxied: ProxyTlvs | undefined
   #hello: ClientHello | undefined
+  /** As it stood in the hello. */
+  #serverName: string | undefined
   #node: string | undefined
   #tenant: TenantPolicy | undefined
 
@@ -237,7 +239,7 @@ export class Connection {
       phase: this.#phase(),
       listener: listener.name,
       client: this.#client,
-      ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
+      ...(this.#serverName === undefined ? {} : { serverName: this.#serverName }),
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
       ...(this.#node === undefined ? {} : { node: this.#node }),
       ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
@@ -285,7 +287,7 @@ export class Connection {
       downstream,
       client: this.#client,
       ...(this.#proxied === undefined ? {} : { proxied: this.#proxied }),
-      ...(this.#hello?.serverName === undefined ? {} : { serverName: this.#hello.serverName }),
+      ...(this.#serverName === undefined ? {} : { serverName: this.#serverName }),
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
       ...(this.#node === undefined ? {} : { node: this.#node }),
@@ -312,7 +314,7 @@ export class Connection {
       endpoint,
       client: this.#client === this.#origin.downstream ? undefined : this.#client,
       proxied: this.#proxied,
-      serverName: this.#hello?.serverName,
+      serverName: this.#serverName,
       encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
       attempts: this.#attempt,
       snapshotVersion: this.#snapshotVersion,
@@ -398,6 +400,7 @@ export class Connection {
       case 'refused': this.#refuse(faultReasons[progress.fault], nowMs, progress.detail); break
       case 'complete':
         this.#hello = progress.hello
+        this.#serverName = progress.hello.serverName
         this.#helloReader = undefined
         this.#helloMs = nowMs - this.#origin.nowMs
         this.#route(nowMs)
@@ -438,7 +441,7 @@ export class Connection {
 
   #route(nowMs: number): void {
     if (this.#snapshot === undefined) throw new Error('bug: a connection is routed twice')
-    const decision = decideRoute(this.#snapshot, this.#origin.listener, this.#hello?.serverName, this.#client.address)
+    const decision = decideRoute(this.#snapshot, this.#origin.listener, this.#serverName, this.#client.address)
     this.#snapshot = undefined
     if (decision.kind === 'tunnel') {
       this.#handOver(nowMs)
@@ -449,6 +452,8 @@ export class Connection {
       this.#refuse(decision.reason, nowMs, decision.detail)
       return
     }
+    // The table's own text, where it is the same: a relayed connection keeps it, and each hello brings a copy.
+    if (decision.pattern === this.#serverName) this.#serverName = decision.pattern
     this.#admit(decision.tenant, nowMs)
   }
 
@@ -542,7 +547,7 @@ export class Connection {
   }
 
   #authority(): string | undefined {
-    const name = this.#hello?.serverName
+    const name = this.#serverName
     const normalized = name === undefined ? undefined : normalizeHostname(name)
     return normalized?.kind === 'hostname' ? normalized.hostname : undefined
   }

@@ -10,6 +10,7 @@
 /** Buckets; a power of two. With `tickMs` that is 262 s for a round. */
 const buckets = 4096
 const wordBits = 32
+const dueTickMax = 2 ** 32 - 1
 /** What a deadline is rounded up to. */
 export const tickMs = 64
 
@@ -20,9 +21,11 @@ export class TimerWheel {
   readonly #previous: Int32Array
   /** A slot's bucket plus one; 0 without a deadline. */
   readonly #bucket: Int16Array
-  readonly #deadlineMs: Float64Array
+  /** The first tick by which it has come, counted from when the wheel was made: 8 years at most. */
+  readonly #dueTick: Uint32Array
   /** One bit for each bucket that is not empty. */
   readonly #occupied = new Int32Array(buckets / wordBits)
+  readonly #firstTick: number
   /** Everything up to this tick has come. */
   #tick: number
   #size = 0
@@ -32,8 +35,9 @@ export class TimerWheel {
     this.#next = new Int32Array(capacity)
     this.#previous = new Int32Array(capacity)
     this.#bucket = new Int16Array(capacity)
-    this.#deadlineMs = new Float64Array(capacity)
+    this.#dueTick = new Uint32Array(capacity)
     this.#tick = Math.floor(nowMs / tickMs)
+    this.#firstTick = this.#tick
   }
 
   /** Slots that have a deadline. */
@@ -43,12 +47,7 @@ export class TimerWheel {
 
   /** Replaces the slot's deadline. */
   set(slot: number, atMs: number): void {
-    this.#deadlineMs[slot] = atMs
-    const tick = Math.min(Math.max(Math.ceil(atMs / tickMs), this.#tick + 1), this.#tick + buckets - 1)
-    const bucket = tick & (buckets - 1)
-    if (this.#bucket[slot] === bucket + 1) return
-    this.clear(slot)
-    this.#link(slot, bucket)
+    this.#setTick(slot, Math.ceil(atMs / tickMs))
   }
 
   clear(slot: number): void {
@@ -74,7 +73,7 @@ export class TimerWheel {
   takeDue(nowMs: number): number {
     const nowTick = Math.floor(nowMs / tickMs)
     while (this.#tick < nowTick) {
-      const due = this.#takeFrom((this.#tick + 1) & (buckets - 1), nowMs)
+      const due = this.#takeFrom((this.#tick + 1) & (buckets - 1), nowTick)
       if (due !== -1) return due
       // The bucket is empty now: on to the next one that is not, over at most a round.
       const distance = this.#distanceToOccupied(this.#tick + 2)
@@ -91,17 +90,26 @@ export class TimerWheel {
   }
 
   /** From a bucket whose time has come: those of a later round go back in. */
-  #takeFrom(bucket: number, nowMs: number): number {
+  #takeFrom(bucket: number, nowTick: number): number {
     for (let first = this.#first[bucket] ?? 0; first !== 0; first = this.#first[bucket] ?? 0) {
       const slot = first - 1
       this.clear(slot)
-      const atMs = this.#deadlineMs[slot] ?? 0
-      if (atMs <= nowMs) return slot
-      this.set(slot, atMs)
+      const dueTick = this.#firstTick + (this.#dueTick[slot] ?? 0)
+      if (dueTick <= nowTick) return slot
+      this.#setTick(slot, dueTick)
       // Only one that lies a whole round ahead could come back to this bucket; it is put into the one before.
       if (this.#bucket[slot] === bucket + 1) throw new Error('bug: a later deadline stays in a bucket that has come')
     }
     return -1
+  }
+
+  #setTick(slot: number, dueTick: number): void {
+    this.#dueTick[slot] = Math.max(0, Math.min(dueTick - this.#firstTick, dueTickMax))
+    const tick = Math.min(Math.max(dueTick, this.#tick + 1), this.#tick + buckets - 1)
+    const bucket = tick & (buckets - 1)
+    if (this.#bucket[slot] === bucket + 1) return
+    this.clear(slot)
+    this.#link(slot, bucket)
   }
 
   #link(slot: number, bucket: number): void {

@@ -121,3 +121,17 @@ void test('deadlines that are set while others are taken come in the same call o
     }
   }), { numRuns: 500 })
 })
+
+void test('a deadline without end never comes, nor does one of years before its time', async (t) => {
+  const startMs = 1e12
+  const wheel = new TimerWheel({ capacity, nowMs: startMs })
+  const yearMs = 365 * 24 * 3_600_000
+  wheel.set(0, Infinity)
+  wheel.set(1, startMs + yearMs)
+  wheel.set(2, startMs - yearMs)
+  t.equal(wheel.takeDue(startMs + tickMs), 2)
+  t.equal(wheel.takeDue(startMs + yearMs - tickMs), -1)
+  t.equal(wheel.takeDue(startMs + yearMs + tickMs), 1)
+  t.equal(wheel.takeDue(startMs + 7 * yearMs), -1)
+  t.equal(wheel.size, 1)
+})

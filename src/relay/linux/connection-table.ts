@@ -8,6 +8,7 @@
 // is touched slot by slot: what no connection has used takes none.
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
+import { listenerRowsMax } from '../../core/listener-table.ts'
 import { formatIpAddress, ipAddressOf, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { ProxyTlvs } from '../../core/proxy-protocol/header.ts'
@@ -55,6 +56,7 @@ export const tokenBit = {
 } as const
 
 const addressBytes = 16
+const sharedRow = listenerRowsMax - 1
 
 export class ConnectionTable {
   readonly capacity: number
@@ -96,11 +98,13 @@ export class ConnectionTable {
   readonly tenants: (TenantPolicy | undefined)[] = []
   readonly endpoints: (Endpoint | undefined)[] = []
   readonly serverNames: (string | undefined)[] = []
-  readonly listenerNames: (string | undefined)[] = []
   /** Where a PROXY header named another address than the peer's. */
   readonly clients = new Map<number, SocketAddress>()
   /** What else it told. */
   readonly proxied = new Map<number, ProxyTlvs>()
+  /** By row of the listener, as it was last met; and by slot where the row is the one that many share. */
+  readonly #listenerNames: string[] = []
+  readonly #otherListeners = new Map<number, string>()
   /** Key ids of the nodes whose agents' tickets brought them. */
   readonly nodes = new Map<number, string>()
   readonly #downstreamAddress: Uint8Array
@@ -157,7 +161,6 @@ export class ConnectionTable {
     this.tenants.push(undefined)
     this.endpoints.push(undefined)
     this.serverNames.push(undefined)
-    this.listenerNames.push(undefined)
     return this.#used - 1
   }
 
@@ -170,6 +173,7 @@ export class ConnectionTable {
     this.clients.delete(slot)
     this.proxied.delete(slot)
     this.nodes.delete(slot)
+    this.#otherListeners.delete(slot)
     this.relayBits[slot] = 0
     this.attempts[slot] = 0
     for (let token = 2 * slot; token <= 2 * slot + 1; token++) {
@@ -206,6 +210,17 @@ export class ConnectionTable {
 
   clear(token: number, bit: number): void {
     this.bits[token] = (this.bits[token] ?? 0) & ~bit
+  }
+
+  /** @param row of `ListenerTable` */
+  setListener(slot: number, name: string, row: number): void {
+    this.listenerRow[slot] = row
+    if (row === sharedRow) this.#otherListeners.set(slot, name)
+    else this.#listenerNames[row] = name
+  }
+
+  listenerName(slot: number): string {
+    return this.#otherListeners.get(slot) ?? this.#listenerNames[this.listenerRow[slot] ?? sharedRow] ?? ''
   }
 
   setDownstreamAddress(slot: number, peer: SocketAddressCell): void {

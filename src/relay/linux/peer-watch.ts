@@ -29,55 +29,63 @@ const lookIntervalMs = 4_000
 /** Without any acknowledgement while bytes are in flight. */
 const silenceMsMax = 8_000
 
+/** Bits of a slot. */
+const seen = {
+  /** It was looked at: its sockets probe. */
+  probed: 1,
+  /** Nothing was in flight at the last look. */
+  settled: 2,
+} as const
+
 export class PeerWatch {
   readonly #table: ConnectionTable
   readonly #clock: Clock
-  /** By slot: when to look next. */
-  readonly #nextLookMs: Float64Array
-  /** By slot: nothing was in flight at the last look. */
-  readonly #settled: Uint8Array
-  /** By slot: activity at the last look; 0 before the first. */
-  readonly #seenActivityMs: Float64Array
+  /** By slot: the last look's time; before the first, when it began. */
+  readonly #lookedMs: Float64Array
+  /** By slot: a set of `seen`. */
+  readonly #seen: Uint8Array
 
   constructor(table: ConnectionTable, clock: Clock) {
     this.#table = table
     this.#clock = clock
-    this.#settled = new Uint8Array(table.capacity)
-    this.#nextLookMs = new Float64Array(table.capacity)
-    this.#seenActivityMs = new Float64Array(table.capacity)
+    this.#lookedMs = new Float64Array(table.capacity)
+    this.#seen = new Uint8Array(table.capacity)
   }
 
   begin(slot: number): void {
-    this.#nextLookMs[slot] = this.#clock.nowMs + firstLookMs
-    this.#seenActivityMs[slot] = 0
-    this.#settled[slot] = 0
+    this.#lookedMs[slot] = this.#clock.nowMs
+    this.#seen[slot] = 0
   }
 
   nextLookMs(slot: number): number {
-    return this.#nextLookMs[slot] ?? 0
+    return (this.#lookedMs[slot] ?? 0) + (this.#has(slot, seen.probed) ? lookIntervalMs : firstLookMs)
   }
 
   /** @returns the token whose peer is gone, or -1 */
   look(slot: number): number {
     const { nowMs } = this.#clock
     if (nowMs < this.nextLookMs(slot)) return -1
-    this.#nextLookMs[slot] = nowMs + lookIntervalMs
-    const seenMs = this.#seenActivityMs[slot] ?? 0
-    const activityMs = this.#table.activityMs[slot] ?? 0
-    this.#seenActivityMs[slot] = activityMs
-    if (seenMs === 0) {
+    // What moved in the very turn of the last look may have come after it.
+    const hasMoved = (this.#table.activityMs[slot] ?? 0) >= (this.#lookedMs[slot] ?? 0)
+    const wasSettled = this.#has(slot, seen.settled)
+    if (!this.#has(slot, seen.probed)) {
       this.#probe(2 * slot)
       this.#probe(2 * slot + 1)
     }
+    this.#lookedMs[slot] = nowMs
     // Nothing is in flight between two idle sockets, and a system call for each of them would be for nothing.
-    if (activityMs === seenMs && this.#settled[slot] === 1) return -1
-    this.#settled[slot] = 0
+    if (!hasMoved && wasSettled) return -1
+    this.#seen[slot] = seen.probed
     if (unacknowledgedBytes(this.#table.fdOf(2 * slot)) + unacknowledgedBytes(this.#table.fdOf(2 * slot + 1)) === 0) {
-      this.#settled[slot] = 1
+      this.#seen[slot] = seen.probed | seen.settled
       return -1
     }
     if (this.#isGone(2 * slot + 1)) return 2 * slot + 1
     return this.#isGone(2 * slot) ? 2 * slot : -1
+  }
+
+  #has(slot: number, bit: number): boolean {
+    return ((this.#seen[slot] ?? 0) & bit) !== 0
   }
 
   #isGone(token: number): boolean {

@@ -176,8 +176,7 @@ export class WorkerConnections {
     table.setDownstreamAddress(slot, peer)
     table.acceptedMs[slot] = nowMs
     table.number[slot] = this.#connections
-    table.listenerNames[slot] = name
-    table.listenerRow[slot] = row
+    table.setListener(slot, name, row)
     table.hold[slot] = hold
     const atConnectionLimit = admitted === 'connection-limit' || this.#slotsUsedByAll() >= data.connectionsMax
     this.#countSlots()

@@ -1,5 +1,6 @@
 import { test } from '../../support/linux-only.ts'
 import fc from 'fast-check'
+import { listenerRowsMax } from '../../../src/core/listener-table.ts'
 import { ConnectionTable, slotState, tokenBit } from '../../../src/relay/linux/connection-table.ts'
 import { SocketAddressCell } from '../../../src/relay/linux/socket-address.ts'
 import { createDescriptors, descriptorsIn } from '../../../src/relay/linux/descriptors.ts'
@@ -19,6 +20,21 @@ void test('a slot that is released is nobody’s before the events in hand have 
   t.equal(table.size, 1)
   t.equal(table.take(), first)
   t.not(first, second)
+})
+
+void test('a connection has its listener’s name, also where the row is shared by many', async (t) => {
+  const table = newTable(4)
+  const [named, other, another] = [table.take(), table.take(), table.take()]
+  table.setListener(named, '[::]:6443', 3)
+  table.setListener(other, '10.0.0.1:1', listenerRowsMax - 1)
+  table.setListener(another, '10.0.0.2:1', listenerRowsMax - 1)
+  t.same([named, other, another].map((slot) => table.listenerName(slot)), ['[::]:6443', '10.0.0.1:1', '10.0.0.2:1'])
+  table.release(other)
+  table.recycle()
+  const next = table.take()
+  t.equal(next, other)
+  table.setListener(next, '[::]:6443', 3)
+  t.equal(table.listenerName(next), '[::]:6443')
 })
 
 void test('no slot is two connections’, whatever is taken and released', async () => {
