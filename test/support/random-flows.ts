@@ -21,6 +21,8 @@ type Action = { readonly kind: 'send'; readonly byteLength: number } | { readonl
 interface SidePlan {
   readonly actions: readonly Action[]
   readonly ending: 'fin' | 'rst'
+  /** It resets in the midst of what it sends. */
+  readonly resetsAfterMs?: number
   /** It sends FIN only once it has read the other's. */
   readonly endsSecond: boolean
 }
@@ -168,7 +170,7 @@ async function answered(socket: Socket): Promise<void> {
   })
 }
 
-async function play(socket: Socket, { actions, ending, endsSecond }: SidePlan, { result, from, expected, early, after }: { readonly result: SideResult; readonly from: number; readonly expected: number; readonly early?: Buffer; readonly after?: Promise<unknown> }): Promise<void> {
+async function play(socket: Socket, { actions, ending, endsSecond, resetsAfterMs }: SidePlan, { result, from, expected, early, after }: { readonly result: SideResult; readonly from: number; readonly expected: number; readonly early?: Buffer; readonly after?: Promise<unknown> }): Promise<void> {
   const take = (chunk: Buffer): void => {
     for (let at = 0; at < chunk.length && result.wrongAt === -1;) {
       const place = (expected + result.received + at) % streamBytes
@@ -195,6 +197,7 @@ async function play(socket: Socket, { actions, ending, endsSecond }: SidePlan, {
   socket.on('data', take)
   socket.resume()
   await after
+  const resetting = resetsAfterMs === undefined ? undefined : setTimeout(() => socket.resetAndDestroy(), resetsAfterMs)
   for (const action of actions) {
     if (socket.destroyed) break
     if (action.kind === 'wait') await delay(action.ms)
@@ -205,6 +208,7 @@ async function play(socket: Socket, { actions, ending, endsSecond }: SidePlan, {
       socket.resume()
     }
   }
+  clearTimeout(resetting)
   if (endsSecond) await ended
   if (ending === 'fin') socket.end()
   else socket.resetAndDestroy()
@@ -249,11 +253,19 @@ function planOf({ seed, meanBytes }: RandomFlowsOptions, number: number): Plan {
   const random = randomNumbers(seed * 1_000_003 + number)
   const rst = random() < 0.15
   const clientEndsSecond = random() < 0.4
-  const side = (resets: boolean, endsSecond: boolean): SidePlan => ({ actions: actionsOf(random, meanBytes), ending: resets ? 'rst' : 'fin', endsSecond: endsSecond && !resets })
+  const side = (resets: boolean, endsSecond: boolean): SidePlan => ({
+    ...resets && random() < 0.5 ? cutShort(random, meanBytes) : { actions: actionsOf(random, meanBytes) },
+    ending: resets ? 'rst' : 'fin', endsSecond: endsSecond && !resets,
+  })
   const clientResets = rst && random() < 0.5
   const server = side(rst && !clientResets, !clientEndsSecond && random() < 0.5)
   // A server that ends before its answer is another's case: the next endpoint is dialled.
   return { client: side(clientResets, clientEndsSecond), server: { ...server, actions: [{ kind: 'send', byteLength: bytesOf(random, meanBytes) }, ...server.actions] } }
+}
+
+/** A long stream that is reset while it goes on. */
+function cutShort(random: () => number, meanBytes: number): Pick<SidePlan, 'actions' | 'resetsAfterMs'> {
+  return { actions: [...actionsOf(random, meanBytes), { kind: 'send', byteLength: 100 * meanBytes }], resetsAfterMs: Math.floor(random() * 60) }
 }
 
 /** Most streams are short messages; some have a burst, and few are long. */

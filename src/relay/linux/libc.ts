@@ -91,7 +91,9 @@ const SO_RCVBUF = 8
 const SO_LINGER = 13
 export const SO_REUSEPORT = 15
 export const SO_RCVLOWAT = 18
+export const SO_DETACH_BPF = 27
 const SO_RCVBUFFORCE = 33
+export const SO_ATTACH_BPF = 50
 const SO_COOKIE = 57
 /** Since Linux 5.15: which buffers' sizes were set, rather than found by the system. */
 const SO_BUF_LOCK = 72
@@ -119,6 +121,8 @@ export const SPLICE_F_MOVE = 1
 export const SPLICE_F_NONBLOCK = 2
 /** <linux/sockios.h>: bytes in the send queue, unacknowledged ones included. */
 const SIOCOUTQ = 0x5411
+/** Bytes in the receive queue. */
+const SIOCINQ = 0x541b
 
 export const EPOLL_CTL_ADD = 1
 const EPOLL_CTL_DEL = 2
@@ -142,7 +146,7 @@ const MAP_SHARED_POPULATE = 0x8001
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
 
-export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST, EADDRNOTAVAIL } = constants.errno
+export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST, EADDRNOTAVAIL } = constants.errno
 
 // libuv, which node exports (uv.h, node_api.h).
 const uv_walk = call<[loop: number, each: number, argument: number]>('uv_walk', 'void', [pointer, pointer, pointer])
@@ -359,6 +363,15 @@ export function overdueMs(fd: number): number {
   return tcpInfoInts[lastAckReceivedInt] ?? 0
 }
 
+/** <net/tcp_states.h>, in tcpi_state, the first byte. */
+const tcpState = { timeWait: 6, close: 7, closeWait: 8, lastAck: 9, closing: 11 } as const
+
+/** The connection is over for both sides, as after RST: nothing comes any more, though bytes may be left to read. */
+export function isClosed(fd: number): boolean {
+  tcpInfoLength[0] = tcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) !== -1 && scratch.bytes[0] === tcpState.close
+}
+
 /** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
 const unackedInt = 2 + 4
 
@@ -371,7 +384,10 @@ export function queuedConnections(fd: number): number {
 /** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */
 const bytesAckedInt = 120 / 4
 const bytesReceivedInt = 128 / 4
-const longTcpInfoBytes = 136
+/** tcpi_rcv_mss, and tcpi_rcv_wnd, which Linux 6.2 was the first to tell. */
+const receiveSegmentInt = 20 / 4
+const receiveWindowInt = 232 / 4
+const longTcpInfoBytes = 236
 const longTcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, longTcpInfoBytes / 4)
 const longTcpInfoLengthAt = 256
 const longTcpInfoLength = new Int32Array(scratch.bytes.buffer, longTcpInfoLengthAt, 1)
@@ -396,6 +412,11 @@ export function receivedBytes(fd: number): number {
   return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
 }
 
+/** The receive window that the peer was told, in segments as they come. 0 where the socket can't tell. */
+export function receiveWindowSegments(fd: number): number {
+  return readLongTcpInfo(fd) && (longTcpInfoLength[0] ?? 0) >= longTcpInfoBytes ? (longTcpInfoInts[receiveWindowInt] ?? 0) / Math.max(1, longTcpInfoInts[receiveSegmentInt] ?? 0) : 0
+}
+
 /** An acknowledgement may come between two calls, but not between every two. */
 const givenLooksMax = 16
 
@@ -407,6 +428,27 @@ export function givenBytes(fd: number): number {
     const before = acknowledged
     acknowledged = acknowledgedBytes(fd)
     if (acknowledged === before) return given
+  }
+  return -1
+}
+
+/** Bytes that have come and were not read; of a socket in a sockmap, newer kernels tell of what was passed only. 0 where the socket can't tell. */
+export function unreadBytes(fd: number): number {
+  return ioctl(fd, SIOCINQ, scratch.address) === -1 ? 0 : scratchInts[0] ?? 0
+}
+
+/** Bytes that have come and were taken out of the receive queue, by whomever. -1 where the socket can't tell, as after RST. */
+export function takenBytes(fd: number): number {
+  let received = receivedBytes(fd)
+  for (let look = 0; look < givenLooksMax; look++) {
+    const state = scratch.bytes[0]
+    // Fewer than none: some were taken twice.
+    const unread = Math.max(0, unreadBytes(fd))
+    const before = received
+    received = receivedBytes(fd)
+    if (received === -1 || scratch.bytes[0] === tcpState.close) return -1
+    const hasFin = state === tcpState.closeWait || state === tcpState.lastAck || state === tcpState.closing || state === tcpState.timeWait
+    if (received === before && scratch.bytes[0] === state) return received - unread - (hasFin ? 1 : 0)
   }
   return -1
 }

@@ -27,8 +27,10 @@ const opcode = {
   store32Immediate: 0x62,
   store64: 0x7b,
   loadImmediate64: 0x18,
+  loadPacket8: 0x30,
   jump: 0x05,
   jump64EqualImmediate: 0x15,
+  jump32SetImmediate: 0x46,
   call: 0x85,
   exit: 0x95,
 } as const
@@ -74,6 +76,11 @@ export function load32(to: Register, base: Register, offset: number): Statement 
   return plain(opcode.load32, { to, from: base, offset })
 }
 
+/** r0 becomes the byte at `offset` of the packet whose context is in r6; where there is none the program ends, with 0. */
+export function loadPacket8(offset: number): Statement {
+  return plain(opcode.loadPacket8, { to: 'r0', immediate: offset })
+}
+
 export function store32(base: Register, offset: number, from: Register | number): Statement {
   return typeof from === 'number' ? plain(opcode.store32Immediate, { to: base, offset, immediate: from }) : plain(opcode.store32, { to: base, offset, from })
 }
@@ -101,6 +108,11 @@ export function jumpIf(left: Register, comparison: Comparison, right: Register |
 /** Compares 64 bits: what a look-up in a map gives. */
 export function jumpIfNull(pointer: Register, to: string): Statement {
   return { kind: 'jump', opcode: opcode.jump64EqualImmediate, registers: number(pointer), immediate: 0, to }
+}
+
+/** Compares 32 bits: whether one of `mask` is set. */
+export function jumpIfSet(left: Register, mask: number, to: string): Statement {
+  return { kind: 'jump', opcode: opcode.jump32SetImmediate, registers: number(left), immediate: mask, to }
 }
 
 /** @param helper its number, BPF_FUNC_… in <linux/bpf.h> */

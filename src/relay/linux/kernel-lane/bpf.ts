@@ -1,14 +1,16 @@
-// bpf(2) as the kernel lane needs it: maps, one program, and why they are not to be had. Descriptors from it are closed on
+// bpf(2) as the kernel lane needs it: maps, programs, and why they are not to be had. Descriptors from it are closed on
 // exec, and nothing is pinned: maps and program are gone when the last process that has them ends, however it ends.
 
 import * as libc from '../libc.ts'
+import { instructionBytes } from './assembler.ts'
 
 /** enum bpf_cmd in <linux/bpf.h>. */
 const command = { mapCreate: 0, mapUpdate: 2, mapDelete: 3, programLoad: 5, programAttach: 8 } as const
 /** enum bpf_map_type, and BPF_F_MMAPABLE. */
 export const mapType = { hash: 1, array: 2, sockmap: 15, ringbuf: 27 } as const
 export const mappable = 1 << 10
-const BPF_PROG_TYPE_SK_SKB = 14
+/** enum bpf_prog_type, and what it is attached as, enum bpf_attach_type. */
+const programType = { socketFilter: 1, skSkb: 14 } as const
 const BPF_SK_SKB_STREAM_VERDICT = 5
 const BPF_ANY = 0
 
@@ -52,7 +54,7 @@ export class Bpf {
    * @returns its descriptor
    * @throws {LaneUnavailableError}
    */
-  loadProgram(name: string, instructions: Uint8Array, instructionBytes: number): number {
+  loadProgram(name: string, type: keyof typeof programType, instructions: Uint8Array): number {
     const [code, licence] = [libc.allocate(instructions.byteLength), libc.allocate(8)]
     code.bytes.set(instructions)
     licence.bytes.set(Buffer.from('Apache\0'))
@@ -60,7 +62,7 @@ export class Bpf {
       const load = (log: libc.NativeMemory | undefined): number => {
         this.#clear()
         const view = this.#view
-        view.setUint32(0, BPF_PROG_TYPE_SK_SKB, true)
+        view.setUint32(0, programType[type], true)
         view.setUint32(4, instructions.byteLength / instructionBytes, true)
         this.#writeAddress(8, code.address)
         this.#writeAddress(16, licence.address)
@@ -70,7 +72,7 @@ export class Bpf {
           this.#writeAddress(32, log.address)
         }
         this.#writeName(48, name)
-        view.setUint32(68, BPF_SK_SKB_STREAM_VERDICT, true)
+        if (type === 'skSkb') view.setUint32(68, BPF_SK_SKB_STREAM_VERDICT, true)
         return this.#call(command.programLoad)
       }
       const fd = load(undefined)

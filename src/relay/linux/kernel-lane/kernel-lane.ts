@@ -214,6 +214,8 @@ export class KernelLane {
     const quiet = tokenBit.readable | tokenBit.registered | tokenBit.spliced
     return table.state[token >> 1] === slotState.relaying && table.relayBits[token >> 1] === 0 && !this.#pending.waiting(token)
       && table.has(token, tokenBit.registered) && !table.has(token, 0xffff & ~quiet)
+      // The program is given whole packets: of one that was read in part it would move what went across already.
+      && libc.unreadBytes(table.fdOf(token)) === 0
   }
 
   /** All but the program's being run for it. */

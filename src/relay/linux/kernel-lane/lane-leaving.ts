@@ -5,6 +5,9 @@
 //   3. Passed bytes are read and sent on, with the backpressure of the epoll relay.
 //   4. Nothing passed is left: with the receive low-water mark up, so that the program is not run, that is looked at once
 //      more, and both sockets are taken out of the maps. What has come meanwhile waits in the socket for the epoll relay.
+//
+// A packet for which the program is run while its socket is taken out is thrown away by the kernel, and acknowledged. Where
+// the mark alone does not keep it from that, a socket filter does, for the moment: as if the packet had been lost on its way.
 
 import type { KernelLaneLeave } from '../../../core/kernel-lane-policy.ts'
 import { tokenBit, type ConnectionTable } from '../connection-table.ts'
@@ -23,6 +26,8 @@ const retryMsMax = 64
 const stuckMsMax = 5_000
 /** Over it the program is run though nobody is to be told: more than comes in the moment between two system calls. */
 const quietLowWaterBytes = 1024 * 1024
+/** With no more than one left in the window the program is run under the mark too (tcp_epollin_ready in the kernel); so many may come in that moment. */
+const segmentsMin = 8
 
 export interface LaneEvents {
   /** It is out again: the epoll relay reads both sides. @param errors by side: what a read that ended it has told, or 0 */
@@ -145,6 +150,8 @@ export class LaneLeaving {
       }
       const received = libc.recv(table.fdOf(token), this.#buffer.address, Math.min(owed, readBytesMax), 0)
       if (received <= 0) return this.#readNothing(place, mark, received === 0 ? 0 : libc.errno())
+      // After RST the kernel throws away what was passed, and what came behind it would be taken for that.
+      if (libc.isClosed(table.fdOf(token))) return this.#readNothing(place, mark, libc.getIntOption(table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) || libc.ECONNRESET)
       this.#places.read[mark] = (this.#places.read[mark] ?? 0) + received
       this.#tries[place] = 0
       turnBytes += received
@@ -190,10 +197,13 @@ export class LaneLeaving {
   #takeOut(place: number, slot: number): void {
     const [downstream, upstream] = [this.#table.fdOf(2 * slot), this.#table.fdOf(2 * slot + 1)]
     const [downstreamBytes, upstreamBytes] = [libc.receiveBufferBytes(downstream), libc.receiveBufferBytes(upstream)]
+    // But for FIN, and where the window is small: those come a little later.
+    for (const fd of [downstream, upstream]) this.#maps.lose(fd, libc.receiveWindowSegments(fd) < segmentsMin ? 'bytes' : 'fin')
     // Each call waits for the packet that is being handled, and the program is not run for the next.
     libc.setIntOption(downstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
     libc.setIntOption(upstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
     const isOut = this.#isOut(place, slot)
+    for (const fd of [downstream, upstream]) this.#maps.loseNothing(fd)
     if (this.#places.placeOf(slot) !== place) return
     if (!isOut) {
       this.#places.lookForBytes(slot)
@@ -207,8 +217,22 @@ export class LaneLeaving {
     // What came for a peer that has gone was thrown away, uncounted.
     if (this.#places.isGone(2 * place, 2 * slot) || this.#places.isGone(2 * place + 1, 2 * slot + 1)) this.#places.everIn[slot] = 0
     this.#places.remove(place, slot)
+    if (!this.#isWhole(slot)) return
     this.#places.lookForBytes(slot)
     this.#events.left(slot, this.#places.whyOf(place), errors)
+  }
+
+  /** What was taken out of its receive queues is what was moved. Asked once it is out of all maps: before, newer kernels don't tell what is unread. */
+  #isWhole(slot: number): boolean {
+    if (this.#places.everIn[slot] === 0) return true
+    for (let token = 2 * slot; token <= 2 * slot + 1; token++) {
+      const moved = this.#table.readBytes[token] ?? 0
+      const taken = libc.takenBytes(this.#table.fdOf(token))
+      if (taken === -1 || taken === moved) continue
+      this.#events.corrupted(slot, `${taken} bytes came, and ${moved} were moved`)
+      return false
+    }
+    return true
   }
 
   /** Whether the program is not run for it any more, and has passed nothing that was not read. */

@@ -7,9 +7,8 @@
 //   grants   mark → what may be moved       notices  a ring of marks that user space is to look at
 
 import * as libc from '../libc.ts'
-import { instructionBytes } from './assembler.ts'
 import { Bpf, LaneUnavailableError, mappable, mapType } from './bpf.ts'
-import { grantAt, laneProgram, usedAt } from './program.ts'
+import { grantAt, laneProgram, losingFilter, usedAt, type Lost } from './program.ts'
 
 /** BPF_F_NO_PREALLOC: entries take memory when there are some. */
 const notPreallocated = 1
@@ -33,7 +32,7 @@ export function lanePlacesFor(connections: number): number {
 }
 
 /** Open descriptors of one lane: what `WorkerDescriptors` keeps room for. */
-export const laneDescriptorsMax = 7
+export const laneDescriptorsMax = 9
 
 export class LaneMaps {
   /** Connections that have room. */
@@ -47,6 +46,8 @@ export class LaneMaps {
   readonly #lanesFd: number
   readonly #peersFd: number
   readonly #verdictFd: number
+  readonly #losesFinFd: number
+  readonly #losesBytesFd: number
   readonly #used: Uint32Array
   readonly #grants: Uint32Array
   readonly #consumed: BigUint64Array
@@ -81,8 +82,10 @@ export class LaneMaps {
       const peers = opened(bpf.createMap('sluice_peers', { type: mapType.sockmap, keyBytes: wordBytes, valueBytes: 8, entriesMax: marks }))
       const notices = opened(bpf.createMap('sluice_notices', { type: mapType.ringbuf, keyBytes: 0, valueBytes: 0, entriesMax: ringBytes }))
       const verdict = opened(bpf.createMap('sluice_verdict', { type: mapType.sockmap, keyBytes: wordBytes, valueBytes: 8, entriesMax: marks }))
-      const program = opened(bpf.loadProgram('sluice_verdict', laneProgram({ lanes, used, grants, peers, notices }), instructionBytes))
+      const program = opened(bpf.loadProgram('sluice_verdict', 'skSkb', laneProgram({ lanes, used, grants, peers, notices })))
       bpf.attach(program, verdict)
+      this.#losesFinFd = opened(bpf.loadProgram('sluice_no_fin', 'socketFilter', losingFilter('fin')))
+      this.#losesBytesFd = opened(bpf.loadProgram('sluice_no_bytes', 'socketFilter', losingFilter('bytes')))
       this.#lanesFd = lanes
       this.#peersFd = peers
       this.#verdictFd = verdict
@@ -168,6 +171,15 @@ export class LaneMaps {
   removeVerdicts(place: number): void {
     this.removeVerdict(2 * place)
     this.removeVerdict(2 * place + 1)
+  }
+
+  /** Until `loseNothing`. */
+  lose(fd: number, what: Lost): void {
+    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_ATTACH_BPF, what === 'fin' ? this.#losesFinFd : this.#losesBytesFd)
+  }
+
+  loseNothing(fd: number): void {
+    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_DETACH_BPF, 0)
   }
 
   /** @param tell of each mark that the program has told of since */

@@ -23,7 +23,7 @@
 // one packet went to the socket's own queue all that follow it do, until user space has emptied that and taken the socket
 // out. The cookie names a socket whatever its address family, and for longer than its descriptor's number does.
 
-import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, label, load32, loadMap, move, store32, store64, subtract32, xor32 } from './assembler.ts'
+import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, store32, store64, subtract32, xor32 } from './assembler.ts'
 
 /** <linux/bpf.h> */
 const helper = { mapLookup: 1, getSocketCookie: 46, redirectMap: 52, ringbufOutput: 130 } as const
@@ -108,6 +108,30 @@ export function laneProgram(maps: ProgramMaps): Uint8Array {
     exit(),
     label('drop'),
     move('r0', SK_DROP),
+    exit(),
+  ])
+}
+
+/** In the TCP header, where a socket filter's packet begins. */
+const flagsByte = 13
+const finFlag = 1
+
+export type Lost = 'fin' | 'bytes'
+
+/**
+ * A socket filter that makes FIN, and all bytes if told so, as if lost on their way: the peer sends them again. Its result
+ * is how much is kept, and that is never less than the header: acknowledgements and RST come through. FIN does not, which
+ * would come too early without the bytes before it.
+ */
+export function losingFilter(lost: Lost): Uint8Array {
+  return assemble([
+    move('r6', 'r1'),
+    loadPacket8(flagsByte),
+    jumpIfSet('r0', finFlag, 'lose'),
+    move('r0', lost === 'bytes' ? 1 : -1),
+    exit(),
+    label('lose'),
+    move('r0', 0),
     exit(),
   ])
 }

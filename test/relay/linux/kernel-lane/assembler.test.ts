@@ -1,7 +1,7 @@
 // Encodings are llvm-mc's, 19: `llvm-mc -triple bpfel -show-encoding`.
 
 import { test } from 'tap'
-import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, label, load32, loadMap, move, store32, store64, subtract32, xor32 } from '../../../../src/relay/linux/kernel-lane/assembler.ts'
+import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, store32, store64, subtract32, xor32 } from '../../../../src/relay/linux/kernel-lane/assembler.ts'
 
 const hex = (...statements: Parameters<typeof assemble>[0]): string => Buffer.from(assemble(statements)).toString('hex')
 
@@ -14,6 +14,7 @@ void test('an instruction is encoded as llvm-mc does it', async (t) => {
     ['w4 -= w2', subtract32('r4', 'r2'), '1c24000000000000'],
     ['w3 ^= 1', xor32('r3', 1), 'a403000001000000'],
     ['r2 = *(u32 *)(r6 + 16)', load32('r2', 'r6', 16), '6162100000000000'],
+    ['r0 = *(u8 *)skb[13]', loadPacket8(13), '300000000d000000'],
     ['*(u32 *)(r10 - 12) = r9', store32('r10', -12, 'r9'), '639af4ff00000000'],
     ['*(u32 *)(r7 + 8) = 1', store32('r7', 8, 1), '6207080001000000'],
     ['*(u64 *)(r10 - 8) = r0', store64('r10', -8, 'r0'), '7b0af8ff00000000'],
@@ -29,6 +30,7 @@ void test('a jump counts from the instruction behind it, a map’s address as tw
   t.equal(hex(jumpIf('r4', '>=', 'r8', 'end'), exit(), label('end')), '7e840100000000009500000000000000')
   t.equal(hex(jumpIf('r2', '==', 0, 'end'), exit(), label('end')), '16020100000000009500000000000000')
   t.equal(hex(jumpIf('r2', '!=', 0, 'end'), exit(), label('end')), '56020100000000009500000000000000')
+  t.equal(hex(jumpIfSet('r0', 1, 'end'), exit(), label('end')), '46000100010000009500000000000000')
   t.equal(hex(jumpIfNull('r0', 'end'), exit(), label('end')), '15000100000000009500000000000000')
 })
 

@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { allocate, bpf } from '../../../../src/relay/linux/libc.ts'
+import { laneDescriptorsMax } from '../../../../src/relay/linux/kernel-lane/lane-maps.ts'
 import { until } from '../../../support/sockets.ts'
 
 const holder = new URL('../../../support/lane-holder.ts', import.meta.url).pathname
@@ -36,7 +37,7 @@ void test('maps and program are gone when the process is killed, with connection
   t.equal(line, 'in the lane')
   const ids = idsOf(child.pid ?? 0)
   t.same([...new Set(ids.map(({ kind }) => kind))].sort(), ['map', 'prog'])
-  t.equal(ids.length, 7)
+  t.equal(ids.length, laneDescriptorsMax)
   t.ok(ids.every(exists))
   child.kill('SIGKILL')
   await once(child, 'exit')
