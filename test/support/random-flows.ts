@@ -40,6 +40,8 @@ export interface RandomFlowsOptions {
   readonly together: number
   /** Of a side's stream, on average. */
   readonly meanBytes: number
+  /** The share of flows that are reset, half of them in the midst of a long stream. */
+  readonly resets?: number
 }
 
 export interface FlowsResult {
@@ -249,13 +251,13 @@ function faultsOf({ client: clientPlan, server: serverPlan }: Plan, client: Side
   return faults
 }
 
-function planOf({ seed, meanBytes }: RandomFlowsOptions, number: number): Plan {
+function planOf({ seed, meanBytes, resets = 0.15 }: RandomFlowsOptions, number: number): Plan {
   const random = randomNumbers(seed * 1_000_003 + number)
-  const rst = random() < 0.15
+  const rst = random() < resets
   const clientEndsSecond = random() < 0.4
-  const side = (resets: boolean, endsSecond: boolean): SidePlan => ({
-    ...resets && random() < 0.5 ? cutShort(random, meanBytes) : { actions: actionsOf(random, meanBytes) },
-    ending: resets ? 'rst' : 'fin', endsSecond: endsSecond && !resets,
+  const side = (isReset: boolean, endsSecond: boolean): SidePlan => ({
+    ...isReset && random() < 0.5 ? cutShort(random, meanBytes) : { actions: actionsOf(random, meanBytes) },
+    ending: isReset ? 'rst' : 'fin', endsSecond: endsSecond && !isReset,
   })
   const clientResets = rst && random() < 0.5
   const server = side(rst && !clientResets, !clientEndsSecond && random() < 0.5)

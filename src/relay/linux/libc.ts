@@ -106,6 +106,13 @@ export const TCP_KEEPINTVL = 5
 export const TCP_KEEPCNT = 6
 export const TCP_DEFER_ACCEPT = 9
 const TCP_INFO = 11
+const TCP_REPAIR = 19
+const TCP_REPAIR_QUEUE = 20
+const TCP_QUEUE_SEQ = 21
+/** For TCP_REPAIR: off again, and no probe is sent. */
+const repairOffSilently = -1
+/** For TCP_REPAIR_QUEUE (TCP_RECV_QUEUE). */
+const receiveQueue = 1
 export const IPPROTO_IPV6 = 41
 export const IPV6_V6ONLY = 26
 
@@ -384,8 +391,8 @@ export function queuedConnections(fd: number): number {
 /** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */
 const bytesAckedInt = 120 / 4
 const bytesReceivedInt = 128 / 4
-/** tcpi_rcv_mss, and tcpi_rcv_wnd, which Linux 6.2 was the first to tell. */
-const receiveSegmentInt = 20 / 4
+/** tcpi_advmss, and tcpi_rcv_wnd, which Linux 6.2 was the first to tell. */
+const ownSegmentInt = 84 / 4
 const receiveWindowInt = 232 / 4
 const longTcpInfoBytes = 236
 const longTcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, longTcpInfoBytes / 4)
@@ -412,9 +419,9 @@ export function receivedBytes(fd: number): number {
   return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
 }
 
-/** The receive window that the peer was told, in segments as they come. 0 where the socket can't tell. */
+/** The receive window that the peer was told, in segments of the most that it may send. 0 where the socket can't tell. */
 export function receiveWindowSegments(fd: number): number {
-  return readLongTcpInfo(fd) && (longTcpInfoLength[0] ?? 0) >= longTcpInfoBytes ? (longTcpInfoInts[receiveWindowInt] ?? 0) / Math.max(1, longTcpInfoInts[receiveSegmentInt] ?? 0) : 0
+  return readLongTcpInfo(fd) && (longTcpInfoLength[0] ?? 0) >= longTcpInfoBytes ? (longTcpInfoInts[receiveWindowInt] ?? 0) / Math.max(1, longTcpInfoInts[ownSegmentInt] ?? 0) : 0
 }
 
 /** An acknowledgement may come between two calls, but not between every two. */
@@ -451,6 +458,29 @@ export function takenBytes(fd: number): number {
     if (received === before && scratch.bytes[0] === state) return received - unread - (hasFin ? 1 : 0)
   }
   return -1
+}
+
+/**
+ * The sequence number of the first byte that comes; the next ones count from it, modulo 2^32. -1 where the socket can't
+ * tell. Takes CAP_NET_ADMIN.
+ */
+export function firstSequence(fd: number): number {
+  const reuse = getIntOption(fd, SOL_SOCKET, SO_REUSEADDR)
+  if (setIntOption(fd, IPPROTO_TCP, TCP_REPAIR, 1) === -1) return -1
+  let first = -1
+  if (setIntOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, receiveQueue) !== -1) {
+    let received = receivedBytes(fd)
+    for (let look = 0; look < givenLooksMax && first === -1; look++) {
+      const next = getIntOption(fd, IPPROTO_TCP, TCP_QUEUE_SEQ)
+      const before = received
+      received = receivedBytes(fd)
+      if (received === before && received !== -1) first = (next - received) >>> 0
+    }
+  }
+  // Nothing is sent for it, and the address may be used again as before.
+  setIntOption(fd, IPPROTO_TCP, TCP_REPAIR, repairOffSilently)
+  setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse)
+  return first
 }
 
 /** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */

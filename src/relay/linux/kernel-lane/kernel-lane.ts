@@ -221,11 +221,11 @@ export class KernelLane {
   /** All but the program's being run for it. */
   #prepare(mark: number, token: number): boolean {
     const fd = this.#table.fdOf(token)
-    const given = libc.givenBytes(fd)
-    this.#places.clear(mark, given)
+    const [given, taken, first] = [libc.givenBytes(fd), libc.takenBytes(fd), libc.firstSequence(fd)]
+    this.#places.clear(mark, given, (first + taken) >>> 0)
     // What a reader that stopped has left in the send queue takes its part of the budget.
     const budget = this.#budgetOf(token) - libc.unacknowledgedBytes(this.#table.fdOf(token ^ 1))
-    if (given === -1 || budget < budgetBytesMin) return false
+    if (given === -1 || first === -1 || taken !== (this.#table.readBytes[token] ?? 0) || budget < budgetBytesMin) return false
     this.#maps.grant(mark, budget, budget >>> 1)
     return this.#maps.name(mark, fd) && this.#maps.addPeer(mark, fd)
   }

@@ -15,6 +15,7 @@ import * as libc from '../libc.ts'
 import type { Clock, PendingBytes } from '../pending-bytes.ts'
 import type { LaneMaps } from './lane-maps.ts'
 import { none, stay, type LanePlaces } from './lane-places.ts'
+import { programFault } from './program.ts'
 
 /** What one read of a connection that leaves may bring, and what it may move before the others have their turn. */
 const readBytesMax = 64 * 1024
@@ -28,6 +29,16 @@ const stuckMsMax = 5_000
 const quietLowWaterBytes = 1024 * 1024
 /** With no more than one left in the window the program is run under the mark too (tcp_epollin_ready in the kernel); so many may come in that moment. */
 const segmentsMin = 8
+/** A worker of the kernel that has just moved the last bytes may still hold the socket: newer kernels then don't tell what is unread. It is waited for. */
+const takenLooksMax = 20
+const takenPauseMs = 1
+const pauseCell = new Int32Array(new SharedArrayBuffer(4))
+
+const faultNames: Readonly<Record<number, string>> = {
+  [programFault.gap]: 'a packet that is not the next one',
+  [programFault.unknownPacket]: 'a packet that has other numbers than its length',
+  [programFault.notCut]: 'a packet of which could not be cut off what was moved already',
+}
 
 export interface LaneEvents {
   /** It is out again: the epoll relay reads both sides. @param errors by side: what a read that ended it has told, or 0 */
@@ -110,6 +121,7 @@ export class LaneLeaving {
   step(slot: number): void {
     const place = this.#places.placeOf(slot)
     if (place === none || this.#places.stay[place] !== stay.leaving) return
+    if (this.#isFaulty(slot, 2 * place) || this.#isFaulty(slot, 2 * place + 1)) return
     const downstream = this.#move(place, 0)
     // It may have ended it.
     const upstream = this.#places.placeOf(slot) === place && this.#move(place, 1)
@@ -152,6 +164,7 @@ export class LaneLeaving {
       if (received <= 0) return this.#readNothing(place, mark, received === 0 ? 0 : libc.errno())
       // After RST the kernel throws away what was passed, and what came behind it would be taken for that.
       if (libc.isClosed(table.fdOf(token))) return this.#readNothing(place, mark, libc.getIntOption(table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) || libc.ECONNRESET)
+      if (this.#isFaulty(token >> 1, mark)) return false
       this.#places.read[mark] = (this.#places.read[mark] ?? 0) + received
       this.#tries[place] = 0
       turnBytes += received
@@ -160,6 +173,14 @@ export class LaneLeaving {
       const sent = libc.send(table.fdOf(peer), this.#buffer.address, received, libc.MSG_NOSIGNAL)
       if (sent !== received && !this.#pending.keepRest(token, sent === -1 ? -libc.errno() : sent, this.#buffer.bytes.subarray(0, received))) return false
     }
+  }
+
+  /** Whether the program has passed what must go to nobody. */
+  #isFaulty(slot: number, mark: number): boolean {
+    const fault = this.#maps.fault(mark)
+    if (fault === 0) return false
+    this.#events.corrupted(slot, `the program was given ${faultNames[fault] ?? 'something unknown'}`)
+    return true
   }
 
   /** Bytes were passed and are not there: still on their way, or the connection is no more. */
@@ -227,7 +248,12 @@ export class LaneLeaving {
     if (this.#places.everIn[slot] === 0) return true
     for (let token = 2 * slot; token <= 2 * slot + 1; token++) {
       const moved = this.#table.readBytes[token] ?? 0
-      const taken = libc.takenBytes(this.#table.fdOf(token))
+      const fd = this.#table.fdOf(token)
+      let taken = libc.takenBytes(fd)
+      for (let look = 0; look < takenLooksMax && taken !== -1 && taken !== moved; look++) {
+        Atomics.wait(pauseCell, 0, 0, takenPauseMs)
+        taken = libc.takenBytes(fd)
+      }
       if (taken === -1 || taken === moved) continue
       this.#events.corrupted(slot, `${taken} bytes came, and ${moved} were moved`)
       return false

@@ -123,9 +123,15 @@ export class LaneMaps {
     return Atomics.load(this.#used, (mark * usedAt.bytes + usedAt.stopped) / wordBytes) !== 0
   }
 
-  /** Before the socket is in the lane. */
-  clear(mark: number): void {
+  /** `programFault`, or 0: from then on it passes what must go to nobody. */
+  fault(mark: number): number {
+    return Atomics.load(this.#used, (mark * usedAt.bytes + usedAt.fault) / wordBytes)
+  }
+
+  /** Before the socket is in the lane. @param next the sequence number of what comes next */
+  clear(mark: number, next: number): void {
     this.#used.fill(0, mark * usedAt.bytes / wordBytes, (mark + 1) * usedAt.bytes / wordBytes)
+    Atomics.store(this.#used, (mark * usedAt.bytes + usedAt.next) / wordBytes, next)
   }
 
   /** @param budget of `redirected`; `notice`: what is left of it when user space is told */

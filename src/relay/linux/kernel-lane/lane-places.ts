@@ -89,8 +89,8 @@ export class LanePlaces {
   }
 
   /** Its stay begins. */
-  clear(mark: number, givenBefore: number): void {
-    this.#parts.maps.clear(mark)
+  clear(mark: number, givenBefore: number, next: number): void {
+    this.#parts.maps.clear(mark, next)
     this.#seen[mark] = 0
     this.moved[mark] = 0
     this.read[mark] = 0

@@ -52,7 +52,9 @@ interface Pairs {
 function testOn(maps: LaneMaps, memory: libc.NativeMemory, { client, downstream, upstream, server }: Pairs): void {
   const inLane = [downstream, upstream]
   for (const [mark, fd] of inLane.entries()) {
-    maps.clear(mark)
+    const first = libc.firstSequence(fd)
+    if (first === -1) throw failed('the number of a stream’s first byte is not told')
+    maps.clear(mark, (first + libc.receivedBytes(fd)) >>> 0)
     maps.grant(mark, budgetBytes, 0)
     if (!maps.name(mark, fd) || !maps.addPeer(mark, fd)) throw failed('a socket is not taken into a map')
   }
@@ -66,6 +68,7 @@ function testOn(maps: LaneMaps, memory: libc.NativeMemory, { client, downstream,
     const passed = readAll(memory, inLane[mark] ?? -1, streamBytes - through.length)
     if (maps.redirected(mark) !== through.length || maps.passed(mark) !== passed.length) throw failed('its counts are not those of the bytes')
     if (!Buffer.concat([through, passed]).equals(sent)) throw failed('bytes were changed')
+    if (maps.fault(mark) !== 0) throw failed('its packets have other numbers than TCP gave them')
   }
   for (const [mark, fd] of inLane.entries()) {
     maps.removeVerdict(mark)

@@ -21,3 +21,14 @@ void test('a kernel that moves more or less than it says is found out', async (t
   t.throws(() => selfTest(maps), { code: 'LANE_UNAVAILABLE', message: /self-test failed: / })
   maps.close()
 })
+
+void test('a kernel whose packets have other numbers is found out', async (t) => {
+  class Misnumbered extends LaneMaps {
+    override clear(mark: number, next: number): void {
+      super.clear(mark, next - 1)
+    }
+  }
+  const maps = new Misnumbered(lanePlacesFor(1))
+  t.throws(() => selfTest(maps), { code: 'LANE_UNAVAILABLE', message: /self-test failed: its packets have other numbers than TCP gave them/ })
+  maps.close()
+})
