@@ -264,11 +264,22 @@ export class LaneLeaving {
   /** Whether the program is not run for it any more, and has passed nothing that was not read. */
   #isOut(place: number, slot: number): boolean {
     if (!this.#isDone(place, 0) || !this.#isDone(place, 1)) return false
+    for (let side = 0; side <= 1; side++) this.#discardPassed(2 * place + side, 2 * slot + side)
     this.#maps.removeVerdicts(place)
     if (this.#isRead(place, 0) && this.#isRead(place, 1)) return true
     // This thread was held up between the two calls, and so much has come that the program was run: what it passed would be lost with the maps' hold.
     for (let side = 0; side <= 1; side++) this.#maps.addVerdict(2 * place + side, this.#table.fdOf(2 * slot + side))
     return false
+  }
+
+  /** What was passed and nobody is left to take: thrown away with the map's hold, it would be missing from the kernel's own count, which then warns. */
+  #discardPassed(mark: number, token: number): void {
+    for (let owed = (this.#maps.passed(mark) - (this.#places.read[mark] ?? 0)) >>> 0; owed > 0;) {
+      const received = libc.recv(this.#table.fdOf(token), this.#buffer.address, Math.min(owed, readBytesMax), 0)
+      if (received <= 0) return
+      this.#places.read[mark] = (this.#places.read[mark] ?? 0) + received
+      owed -= received
+    }
   }
 
   #isDone(place: number, side: number): boolean {
