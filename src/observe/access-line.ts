@@ -28,7 +28,7 @@ export function formatAccessLine(record: ConnectionRecord, nowMs: number): strin
   if (node !== undefined) line += `,"node":"${node}"`
   if (endpoint !== undefined) line += `,"endpoint":${quoted(endpoint)}`
   line += `,"attempts":${record.attempts},"outcome":"${terminationOf(record.reason).outcome}","reason":"${record.reason}"`
-  if (detail !== undefined) line += `,"detail":${JSON.stringify(escapeText(detail))}`
+  if (detail !== undefined) line += `,"detail":${quoted(escapeText(detail))}`
   line += `,"closedBy":"${record.closedBy}","acceptedAt":"${acceptedAt.format(record.acceptedAtMs)}"`
   if (helloMs !== undefined) line += `,"helloMs":${roundMs(helloMs)}`
   if (connectMs !== undefined) line += `,"connectMs":${roundMs(connectMs)}`
@@ -38,7 +38,7 @@ export function formatAccessLine(record: ConnectionRecord, nowMs: number): strin
 
 /** What a PROXY header told beside the addresses. */
 function proxiedFields({ authority, uniqueId, alpn, ssl }: ProxyTlvs): string {
-  const field = (name: string, text: string | undefined): string => text === undefined ? '' : `,"${name}":${JSON.stringify(escapeText(text))}`
+  const field = (name: string, text: string | undefined): string => text === undefined ? '' : `,"${name}":${quoted(escapeText(text))}`
   const certificate = ssl?.clientCertificate === true ? `client certificate ${ssl.commonName ?? ''} ${ssl.verified ? 'verified' : 'not verified'}` : undefined
   return field('proxyAuthority', authority)
     + field('proxyUniqueId', uniqueId === undefined ? undefined : String.fromCharCode(...uniqueId))

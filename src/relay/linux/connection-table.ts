@@ -220,7 +220,8 @@ export class ConnectionTable {
   }
 
   listenerName(slot: number): string {
-    return this.#otherListeners.get(slot) ?? this.#listenerNames[this.listenerRow[slot] ?? sharedRow] ?? ''
+    const row = this.listenerRow[slot] ?? sharedRow
+    return (row === sharedRow ? this.#otherListeners.get(slot) : this.#listenerNames[row]) ?? ''
   }
 
   setDownstreamAddress(slot: number, peer: SocketAddressCell): void {

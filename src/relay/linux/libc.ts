@@ -359,13 +359,18 @@ const tcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, tcpInfoBytes / 4)
 const tcpInfoLengthAt = 128
 const tcpInfoLength = new Int32Array(scratch.bytes.buffer, tcpInfoLengthAt, 1)
 
+/** @returns false where the socket can't tell */
+function readTcpInfo(fd: number): boolean {
+  tcpInfoLength[0] = tcpInfoBytes
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) !== -1
+}
+
 /**
  * Since the peer acknowledged anything, while it is owed an acknowledgement: of bytes that were sent again, or of two
  * probes of its closed window. 0 where it owes none, or the socket can't tell.
  */
 export function overdueMs(fd: number): number {
-  tcpInfoLength[0] = tcpInfoBytes
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1) return 0
+  if (!readTcpInfo(fd)) return 0
   if (scratch.bytes[retransmitsByte] === 0 && (scratch.bytes[probesByte] ?? 0) < 2) return 0
   return tcpInfoInts[lastAckReceivedInt] ?? 0
 }
@@ -375,8 +380,7 @@ const tcpState = { timeWait: 6, close: 7, closeWait: 8, lastAck: 9, closing: 11 
 
 /** The connection is over for both sides, as after RST: nothing comes any more, though bytes may be left to read. */
 export function isClosed(fd: number): boolean {
-  tcpInfoLength[0] = tcpInfoBytes
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) !== -1 && scratch.bytes[0] === tcpState.close
+  return readTcpInfo(fd) && scratch.bytes[0] === tcpState.close
 }
 
 /** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
@@ -384,8 +388,7 @@ const unackedInt = 2 + 4
 
 /** Connections in a listener's queue. 0 where the socket can't tell. */
 export function queuedConnections(fd: number): number {
-  tcpInfoLength[0] = tcpInfoBytes
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) === -1 ? 0 : tcpInfoInts[unackedInt] ?? 0
+  return readTcpInfo(fd) ? tcpInfoInts[unackedInt] ?? 0 : 0
 }
 
 /** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */

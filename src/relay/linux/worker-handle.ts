@@ -6,8 +6,8 @@ import * as libc from './libc.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerAnswer, WorkerRequest } from './worker-protocol.ts'
 
 /**
- * Of a worker’s heap: 4 MiB of garbage between two collections, that is of some 500 connections that are set up. With a third of it each cost a twelfth more CPU; what
- * lives long is in typed arrays, so collecting often costs little.
+ * Of a worker's heap: 4 MiB of garbage between two collections, as some 400 connections make that are set up. With a third
+ * of it each takes a twelfth more CPU. What lives long is in typed arrays, so collecting often costs little.
  */
 const youngGenerationMb = 12
 
