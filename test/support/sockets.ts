@@ -96,11 +96,15 @@ export interface Ending {
   readonly how: string
 }
 
-/** Reads to the end, whichever it is. */
+/** Reads to the end, whichever it is; it may have come before the call. */
 export async function readToEnd(socket: Socket): Promise<Ending> {
   const chunks: Buffer[] = []
   return await new Promise((resolve) => {
     const end = (how: string): void => resolve({ bytes: Buffer.concat(chunks), how })
+    const errored: NodeJS.ErrnoException | null = socket.errored
+    if (errored !== null) return end(errored.code ?? errored.message)
+    if (socket.readableEnded) return end('fin')
+    if (socket.destroyed) return end('closed')
     socket.on('data', (chunk: Buffer) => chunks.push(chunk))
     socket.once('end', () => end('fin'))
     socket.once('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message))
