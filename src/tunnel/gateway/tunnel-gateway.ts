@@ -158,7 +158,8 @@ export class TunnelGateway {
     const announced = without(session.announcement, session.facts.node, faults)
     if (JSON.stringify(announced) === JSON.stringify(session.facts.announced)) return
     session.hold(announced, faults)
-    this.#options.egress.began(session.facts, (handler) => session.open(handler))
+    // One that was sent away is asked for nothing new.
+    if (this.#phase === 'open') this.#options.egress.began(session.facts, (handler) => session.open(handler))
     this.#options.observer.sessionChanged(session.facts)
     this.#tellRefused(session)
   }
