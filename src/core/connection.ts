@@ -236,6 +236,7 @@ export class Connection {
     const { id, listener, acceptedAtMs } = this.#origin
     return {
       id,
+      kind: 'connection',
       phase: this.#phase(),
       listener: listener.name,
       client: this.#client,

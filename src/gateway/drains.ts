@@ -4,7 +4,7 @@
 //   start ─▶ the live ones are looked for ─▶ each tick: those that are due are closed ─▶ none is left
 //                                                └── cancel: the rest stays ──▶
 
-import type { ConnectionQuery, ConnectionRef, LiveThread } from '../core/live/live-connection.ts'
+import type { ConnectionKind, ConnectionQuery, ConnectionRef, LiveThread } from '../core/live/live-connection.ts'
 import { slotsPerScan } from '../core/live/live-connection.ts'
 import { dueCount } from '../core/live/spread.ts'
 import { refsOf, type LiveConnections } from './live-connections.ts'
@@ -12,6 +12,8 @@ import { refsOf, type LiveConnections } from './live-connections.ts'
 /** That run at one time: each has a list of connections. */
 const drainsMax = 100
 const tickMs = 100
+/** What is at an endpoint; an API server's own connections to nodes come back to where they were. */
+const drained: readonly ConnectionKind[] = ['connection', 'stream']
 
 export interface DrainStatus {
   /** `tenant acme`, `endpoint 10.1.0.11:31443` */
@@ -75,7 +77,7 @@ export class Drains {
     const drain: Drain = { what, overMs, startedAtMs: Date.now(), refs: [], taken: 0, closed: 0, isOver: false, timer: undefined }
     this.#drains.set(what, drain)
     try {
-      for await (const { thread, connections } of this.#options.live.found(query)) {
+      for await (const { thread, connections } of this.#options.live.found({ ...query, kinds: drained })) {
         if (drain.isOver) return statusOf(drain)
         drain.refs.push(...refsOf(connections).map((ref) => ({ thread, ref })))
       }

@@ -89,7 +89,7 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
   get phase(): 'hello' | 'dialing' | 'relaying' | 'half-closed' {
     if (this.#phase === 'head') return 'hello'
     if (this.#phase === 'dialling') return 'dialing'
-    return this.#relay?.isFinished === true ? 'half-closed' : 'relaying'
+    return this.#relay?.isHalfClosed === true ? 'half-closed' : 'relaying'
   }
 
   /** So far. */

@@ -26,6 +26,7 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
   isFinished = false
   /** The socket's peer had bytes of the stream and ended before any of its own, though more might have come. */
   isUnanswered = false
+  #isPeerFinished = false
   #isEnded = false
 
   /** Takes over the socket, which is read from now on. */
@@ -37,6 +38,11 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
     socket.resume()
   }
 
+  /** One side has said all. */
+  get isHalfClosed(): boolean {
+    return this.isFinished || this.#isPeerFinished
+  }
+
   received(bytes: Uint8Array): void {
     this.fromSocketBytes += bytes.length
     if (!this.#stream.write(bytes)) this.#socket.pause()
@@ -44,6 +50,7 @@ export class SocketRelay implements StreamHandler, SocketHandler, SocketRelayTot
 
   peerFinished(): void {
     this.#judge()
+    this.#isPeerFinished = true
     this.#stream.finish()
   }
 

@@ -11,6 +11,7 @@ import { createLogger } from '../../src/observe/log.ts'
 import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
+import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { startEcho, until } from './sockets.ts'
 import { streamSockets } from './stream-sockets.ts'
 
@@ -36,11 +37,13 @@ export interface TunnelPlaceOptions {
   readonly tunnel?: string
   /** Of the API server; absent: an echo. */
   readonly port?: number
+  /** What agents dial for API servers. */
+  readonly reverse?: ReverseOptions
   /** Of the tenant. @default rr */
   readonly scheduler?: string
 }
 
-export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane = 'mux', tunnel = '', port, scheduler = 'rr' }: TunnelPlaceOptions = {}): Promise<TunnelPlace> {
+export async function tunnelPlace(t: Test, { driver = 'linux', threads = 2, lane = 'mux', tunnel = '', port, reverse, scheduler = 'rr' }: TunnelPlaceOptions = {}): Promise<TunnelPlace> {
   const folder = t.testdir()
   mkdirSync(folder, { recursive: true })
   const ca = createCa('tunnel CA')
@@ -76,6 +79,7 @@ admin: { address: 127.0.0.1:0 }
         sockets: streamSockets,
         gateways: [gatewayPort === undefined ? url : new URL(`wss://localhost:${gatewayPort}`)], caPem: ca.certificatePem, node, token: () => token, stateDirectory: join(folder, node),
         forward: [{ listen: { address: '127.0.0.1', port: 0 }, lane }],
+        ...(reverse === undefined ? {} : { addresses: ['127.0.0.1'], reverse }),
         createLaneRelay: async (events) => await createLaneRelay(events, logger),
         observer: { linkChanged: () => undefined, linkRefused: () => undefined, announcementsRefused: () => undefined, reverseEnded: () => undefined, connectionEnded: (record) => records.push(record) },
         failed: (error) => t.fail(String(error)),

@@ -8,6 +8,7 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { connectHeadBytesMax } from '../../src/core/tunnel/connect-head.ts'
+import type { ConnectionQuery, LiveConnection } from '../../src/core/live/live-connection.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
 import { freePort } from '../support/free-port.ts'
@@ -500,6 +501,42 @@ void test('a gateway that drains: connections go on to their own end, none is le
   await readToEnd(socket)
   await drained
   t.match(gateway.ended[1], { reason: 'closed', detail: closedByEither })
+})
+
+void test('connections are listed in each phase, and closed by those who run the gateway: both sides are reset, and a dial is given up', async (t) => {
+  const { lab, gateway, path, open } = await place(t)
+  const agent = await nodeHere(lab, [gateway], 'worker-1')
+  const echo = `worker-1:${lab.echo.port}`
+  const found = (query: ConnectionQuery = {}): readonly LiveConnection[] => gateway.tunnel.scan({ query, from: 0, max: 100 }).connections
+  const silent = await open()
+  const blackHole = `worker-1:${await unresponsivePort(t)}`
+  const { socket: relaying } = await ask(await open(), echo, 'hello')
+  await readBytes(relaying, 5)
+  const backend = await startBackend(t)
+  const { socket: finished } = await ask(await open(), `worker-1:${backend.port}`)
+  finished.end()
+  await readToEnd(await backend.socket(0))
+  const dialling = await open()
+  dialling.write(`CONNECT ${blackHole} HTTP/1.1\r\n\r\n`)
+  await until(() => found().some(({ phase }) => phase === 'half-closed') && found().some(({ phase }) => phase === 'dialing'))
+  const listed = found()
+  t.match(listed.toSorted((a, b) => a.id < b.id ? -1 : 1), [
+    { kind: 'egress', phase: 'hello', egress: path, tenant: 'acme', target: undefined, client: undefined, bytesFromDownstream: 0 },
+    { phase: 'relaying', target: echo, node: 'worker-1', bytesFromDownstream: 5, bytesFromUpstream: 5 },
+    { phase: 'half-closed' },
+    { phase: 'dialing', target: blackHole, node: 'worker-1' },
+  ])
+  t.same([found({ kinds: ['egress'], tenant: 'acme' }).length, found({ kinds: ['connection', 'stream'] }).length, found({ tenant: 'globex' }).length, found({ source: '0.0.0.0/0' }).length], [4, 0, 0, 0])
+  const ends = [silent, dialling, relaying, finished].map(async (socket) => await readToEnd(socket))
+  t.equal(gateway.tunnel.close(listed), 4)
+  t.equal(gateway.tunnel.close(listed), 0, 'they are gone')
+  for (const { bytes } of await Promise.all(ends)) t.same(bytes, Buffer.alloc(0), 'an end, without an answer')
+  await until(() => agent.agent.reverse.connections === 0 && agent.agent.reverse.dials === 0)
+  t.same(gateway.egress.map(({ end, refusal }) => `${end} ${refusal}`), Array.from({ length: 4 }, () => 'closed-by-operator undefined'))
+  t.same(new Set(gateway.egress.map(({ id }) => id)), new Set(listed.map(({ id }) => id)), 'the log names them alike')
+  t.match(gateway.tunnel.figures(), { egressConnections: 0, egressDials: 0 })
+  t.same(found(), [])
+  t.equal((await ask(await open(), echo)).line, 'HTTP/1.1 200 OK')
 })
 
 void test('of agents for the same, one that has not reached what another one has comes last for a while; where none reaches it, none does', async (t) => {

@@ -21,10 +21,11 @@ export const egressRefusals = [
 export type EgressRefusal = (typeof egressRefusals)[number]
 
 /** How a connection of an API server's has ended. */
-export const egressEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned'] as const
+export const egressEnds = ['completed', 'socket-reset', 'stream-reset', 'refused', 'abandoned', 'closed-by-operator'] as const
 
 /** A connection that an API server had asked for. */
 export interface EgressRecord {
+  readonly id: string
   /** Undefined: nobody that is known. */
   readonly tenant: string | undefined
   /** `host:port`, as it was asked for. */

@@ -13,17 +13,27 @@ import type { SocketAddress } from '../net/socket-address.ts'
 export const slotsPerScan = 1_000
 export const foundPerScan = 100
 
+/** connection: of a client, at a listener · stream: of an agent's session · egress: of an API server, to a node */
+export const connectionKinds = ['connection', 'stream', 'egress'] as const
+export type ConnectionKind = (typeof connectionKinds)[number]
+
 /** half-closed: one side has sent FIN */
 export type LivePhase = 'proxy-header' | 'hello' | 'ticket' | 'dialing' | 'awaiting-answer' | 'relaying' | 'half-closed'
 
 /** As `ConnectionRecord`; absent fields are not reached yet. */
 export interface LiveConnection extends ConnectionRef {
+  readonly kind: ConnectionKind
   readonly phase: LivePhase
-  /** Absent: a stream of an agent's session. */
+  /** Of a connection. */
   readonly listener?: string
+  /** Of an API server's: the entry that it came by. */
+  readonly egress?: string
   readonly tenant?: string
   readonly serverName?: string
-  readonly client: SocketAddress
+  /** Absent: it came by a Unix socket. */
+  readonly client?: SocketAddress
+  /** Of an API server's: where to, `host:port`. */
+  readonly target?: string
   readonly node?: string
   readonly endpoint?: string
   /** Unix epoch. */
@@ -41,6 +51,7 @@ export interface ConnectionRef {
 /** All that are given must hold. */
 export interface ConnectionQuery {
   readonly id?: string
+  readonly kinds?: readonly ConnectionKind[]
   readonly tenant?: string
   /** Without a port: any of the address. */
   readonly endpoint?: { readonly address: string; readonly port?: number }
@@ -92,6 +103,7 @@ export function scanSlots({ from, max }: ScanRequest, used: number, at: (slot: n
 }
 
 export interface Candidate {
+  readonly kind: ConnectionKind
   readonly tenant: string | undefined
   readonly endpoint: Pick<Endpoint, 'address' | 'port'> | undefined
   readonly id: () => string
@@ -109,8 +121,9 @@ export class ConnectionMatcher {
     this.#sources = query.source === undefined ? undefined : CidrSet.of([query.source])
   }
 
-  matches({ tenant, endpoint, id, client }: Candidate): boolean {
+  matches({ kind, tenant, endpoint, id, client }: Candidate): boolean {
     const query = this.#query
+    if (query.kinds !== undefined && !query.kinds.includes(kind)) return false
     if (query.tenant !== undefined && tenant !== query.tenant) return false
     if (query.endpoint !== undefined && (endpoint?.address !== query.endpoint.address || endpoint.port !== (query.endpoint.port ?? endpoint.port))) return false
     if (query.id !== undefined && id() !== query.id) return false

@@ -23,7 +23,7 @@ export function connectionRoutes(live: LiveConnections): readonly AdminRoute[] {
   }
   return [
     {
-      method: 'GET', path: '/v1/connections', access: 'guarded', summary: '?tenant= endpoint= source= limit= continue=: live connections',
+      method: 'GET', path: '/v1/connections', access: 'guarded', summary: '?tenant= endpoint= source= kind= limit= continue=: live connections',
       answer: async (request) => await sweeping(async () => {
         const given = queryOf(request, [...filterKeys, 'limit', 'continue'])
         const page = await live.page({ query: filterOf(given), limit: limitOf(given), from: given.get('continue') })
@@ -32,7 +32,7 @@ export function connectionRoutes(live: LiveConnections): readonly AdminRoute[] {
       }),
     },
     {
-      method: 'DELETE', path: '/v1/connections', access: 'guarded', summary: '?tenant= endpoint= source=: close them at once',
+      method: 'DELETE', path: '/v1/connections', access: 'guarded', summary: '?tenant= endpoint= source= kind=: close them at once',
       answer: async (request) => await sweeping(async () => {
         const query = filterOf(queryOf(request, filterKeys))
         if (Object.keys(query).length === 0) throw new InputError('nothing says which', `one of ${filterKeys.join(', ')}`)
@@ -52,13 +52,15 @@ export function connectionRoutes(live: LiveConnections): readonly AdminRoute[] {
 }
 
 /** Names are those of the access log. */
-function viewOf({ id, phase, listener, tenant, serverName, client, node, endpoint, acceptedAtMs, bytesFromDownstream, bytesFromUpstream }: LiveConnection): object {
+function viewOf({ id, phase, kind, listener, egress, tenant, serverName, client, target, node, endpoint, acceptedAtMs, bytesFromDownstream, bytesFromUpstream }: LiveConnection): object {
   return {
-    id, phase,
-    ...(listener === undefined ? { kind: 'stream' } : { kind: 'connection', listener }),
+    id, phase, kind,
+    ...(listener === undefined ? {} : { listener }),
+    ...(egress === undefined ? {} : { egress }),
     ...(tenant === undefined ? {} : { tenant }),
     ...(serverName === undefined ? {} : { sni: escapeText(serverName) }),
-    client: formatSocketAddress(client),
+    ...(client === undefined ? {} : { client: formatSocketAddress(client) }),
+    ...(target === undefined ? {} : { target: escapeText(target) }),
     ...(node === undefined ? {} : { node }),
     ...(endpoint === undefined ? {} : { endpoint }),
     acceptedAt: new Date(acceptedAtMs).toISOString(),

@@ -5,7 +5,7 @@ import { parseEndpointAddress, parsePoolAddress } from '../../config/address.ts'
 import { parseDurationMs } from '../../config/duration.ts'
 import { nearestName } from '../../config/nearest.ts'
 import { quote } from '../../config/quote.ts'
-import type { ConnectionQuery } from '../../core/live/live-connection.ts'
+import { connectionKinds, type ConnectionKind, type ConnectionQuery } from '../../core/live/live-connection.ts'
 import { formatCidr, parseCidr } from '../../core/net/cidr.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import type { AdminAnswer, AdminRequest } from '../../observe/admin/routes.ts'
@@ -68,16 +68,23 @@ export function limitOf(given: ReadonlyMap<string, string>): number {
   return Number(text)
 }
 
-export const filterKeys = ['tenant', 'endpoint', 'source'] as const
+export const filterKeys = ['tenant', 'endpoint', 'source', 'kind'] as const
 
 /** @throws {InputError} */
 export function filterOf(given: ReadonlyMap<string, string>): ConnectionQuery {
-  const [tenant, endpoint, source] = filterKeys.map((key) => given.get(key))
+  const [tenant, endpoint, source, kind] = filterKeys.map((key) => given.get(key))
   return {
     ...(tenant === undefined ? {} : { tenant }),
     ...(endpoint === undefined ? {} : { endpoint: endpointOf(endpoint) }),
     ...(source === undefined ? {} : { source: networkOf(source) }),
+    ...(kind === undefined ? {} : { kinds: [kindOf(kind)] }),
   }
+}
+
+function kindOf(text: string): ConnectionKind {
+  const kind = connectionKinds.find((each) => each === text)
+  if (kind === undefined) throw new InputError(`kind: ${quote(text)}`, `one of ${connectionKinds.join(', ')}`)
+  return kind
 }
 
 /** ADDRESS:PORT, or an address for all its ports. @throws {InputError} */

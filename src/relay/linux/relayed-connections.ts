@@ -142,6 +142,7 @@ export class RelayedConnections implements RelayEvents {
     return {
       id: connectionId(table.number[slot] ?? 0),
       slot,
+      kind: 'connection',
       phase: relayedPhase(table.relayBits[slot] ?? 0),
       listener: table.listenerName(slot),
       tenant: this.#tenant(slot).name,

@@ -260,7 +260,7 @@ export class NodeDriver implements RelayDriver {
     const connection = this.#slots.at(slot)
     if (connection === undefined) return undefined
     const { machine, bytesFromDownstream, bytesFromUpstream } = connection
-    const found = matcher.matches({ tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => parseIpAddress(machine.client.address) })
+    const found = matcher.matches({ kind: 'connection', tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => parseIpAddress(machine.client.address) })
     return found ? { ...machine.live(), slot, bytesFromDownstream, bytesFromUpstream } : undefined
   }
 

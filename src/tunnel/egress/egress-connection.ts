@@ -8,9 +8,12 @@
 
 import type { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressRecord, EgressRefusal } from '../../core/egress/egress-observer.ts'
+import type { Candidate, LiveConnection } from '../../core/live/live-connection.ts'
+import type { LiveItem } from '../../core/live/live-items.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../../core/tunnel/connect-head.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
+import { parseIpAddress } from '../../core/net/ip-address.ts'
 import { hostPortIn } from '../../core/net/socket-address.ts'
 import type { RelayEnd } from '../../core/tunnel/tunnel-observer.ts'
 import { SocketRelay, type RelayOwner } from '../socket-relay.ts'
@@ -29,6 +32,9 @@ const egressConnectionLimits = {
 } as const
 
 export interface EgressConnectionOptions {
+  readonly id: string
+  /** The entry's name. */
+  readonly egress: string
   readonly socket: StreamSocket
   /** Undefined: nobody that is known; then `stranger` says so. */
   readonly tenant: string | undefined
@@ -47,9 +53,10 @@ export interface EgressConnectionOwner {
 const nothingEarly: Uint8Array[] = []
 const nothing = new Uint8Array(0)
 
-export class EgressConnection implements SocketHandler, RelayOwner {
+export class EgressConnection implements SocketHandler, RelayOwner, LiveItem {
   readonly #owner: EgressConnectionOwner
   readonly #options: EgressConnectionOptions
+  readonly #acceptedAtMs = Date.now()
   #head: ConnectHeadReader | undefined = new ConnectHeadReader()
   #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
   #early = nothingEarly
@@ -75,6 +82,44 @@ export class EgressConnection implements SocketHandler, RelayOwner {
     socket.handler = this
     socket.resume()
     this.#headTimer = setTimeout(() => this.#refuse(400, 'malformed', `no CONNECT in ${egressConnectionLimits.headMsMax / 1_000} s`), egressConnectionLimits.headMsMax)
+  }
+
+  get id(): string {
+    return this.#options.id
+  }
+
+  get candidate(): Candidate {
+    const { tenant, socket: { peer } } = this.#options
+    return { kind: 'egress', tenant, endpoint: undefined, id: () => this.id, client: () => peer === undefined ? undefined : parseIpAddress(peer.address) }
+  }
+
+  live(slot: number): LiveConnection {
+    const { id, egress, tenant, socket: { peer } } = this.#options
+    const [target, node, relay] = [this.#target, this.#node ?? this.#dial?.node, this.#relay]
+    return {
+      id, slot, kind: 'egress', phase: this.#livePhase, egress,
+      ...(tenant === undefined ? {} : { tenant }),
+      ...(peer === undefined ? {} : { client: peer }),
+      ...(target === undefined ? {} : { target }),
+      ...(node === undefined ? {} : { node }),
+      acceptedAtMs: this.#acceptedAtMs,
+      bytesFromDownstream: relay?.fromSocketBytes ?? 0,
+      bytesFromUpstream: relay?.toSocketBytes ?? 0,
+    }
+  }
+
+  get #livePhase(): LiveConnection['phase'] {
+    if (this.#phase === 'head') return 'hello'
+    if (this.#phase === 'dialling') return 'dialing'
+    return this.#relay?.isHalfClosed === true ? 'half-closed' : 'relaying'
+  }
+
+  close(): boolean {
+    if (this.#phase === 'ended') return false
+    this.#leave('closed-by-operator', '')
+    this.#options.socket.reset()
+    this.#relay?.closed(false)
+    return true
   }
 
   /** Ends it now. */
@@ -115,7 +160,7 @@ export class EgressConnection implements SocketHandler, RelayOwner {
   }
 
   closed(): void {
-    this.#leave()
+    this.#leave('abandoned', 'the API server closed before there was an answer')
   }
 
   #keep(bytes: Uint8Array): void {
@@ -198,14 +243,16 @@ export class EgressConnection implements SocketHandler, RelayOwner {
     this.#end('refused', detail)
   }
 
-  #leave(): void {
+  #leave(end: 'abandoned' | 'closed-by-operator', detail: string): void {
     clearTimeout(this.#headTimer)
     const { tenant } = this.#options
     const dial = this.#dial
-    if (tenant !== undefined) this.#dialOver(tenant)
-    dial?.abandon()
-    this.#dialMs = undefined
-    this.#end('abandoned', 'the API server closed before there was an answer')
+    if (tenant !== undefined && dial !== undefined) {
+      this.#dialOver(tenant)
+      dial.abandon()
+      this.#dialMs = undefined
+    }
+    this.#end(end, detail)
   }
 
   #end(end: EgressRecord['end'], detail: string): void {
@@ -214,7 +261,7 @@ export class EgressConnection implements SocketHandler, RelayOwner {
     clearTimeout(this.#cutTimer)
     const relay = this.#relay
     this.#owner.ended(this, {
-      tenant: this.#options.tenant, target: this.#target, node: this.#node, status: this.#status, refusal: this.#refusal, end, detail,
+      id: this.id, tenant: this.#options.tenant, target: this.#target, node: this.#node, status: this.#status, refusal: this.#refusal, end, detail,
       attempts: this.#attempts, dialMs: this.#dialMs,
       toNodeBytes: relay?.fromSocketBytes ?? 0, fromNodeBytes: relay?.toSocketBytes ?? 0,
     })

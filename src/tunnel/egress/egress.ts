@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net'
 import { AgentTable } from '../../core/egress/agent-table.ts'
 import type { EgressObserver } from '../../core/egress/egress-observer.ts'
+import type { LiveItems } from '../../core/live/live-items.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import type { ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
@@ -39,6 +40,10 @@ export interface Elsewhere {
 }
 
 export interface EgressOptions {
+  /** Gets the connections. */
+  readonly live: LiveItems
+  /** Of connections' ids: unique for this thread. */
+  readonly idPrefix: string
   readonly isTenant: (name: string) => boolean
   /** For a tenant's connections to end by themselves when the gateway drains. */
   readonly drainMs: (tenant: string) => number
@@ -60,12 +65,14 @@ export class Egress {
   readonly #options: EgressOptions
   readonly #table = new AgentTable<Way>()
   readonly #servers = new Map<string, EgressServer>()
-  readonly #connections = new Set<EgressConnection>()
+  /** And their slots among what lives. */
+  readonly #connections = new Map<EgressConnection, number>()
   readonly #perTenant = new Map<string, { connections: number; dials: number }>()
   /** This gateway's. */
   readonly #sessions = new Map<string, { readonly tenant: string; readonly way: Way; readonly distance: number }>()
   /** Connections that came before their tenant. */
   readonly #early = new Map<StreamSocket, { readonly tenant: string; readonly go: () => void; readonly cut: () => void }>()
+  #accepts = 0
   #whenEmpty: (() => void)[] = []
   #passedTimer: NodeJS.Timeout | undefined
   /** The end of what was last asked for: entries are opened and closed by one at a time. */
@@ -174,7 +181,7 @@ export class Egress {
   async drain(): Promise<void> {
     await this.closeOthers([])
     this.#cutEarly()
-    for (const connection of this.#connections) connection.cutAfter(this.#options.drainMs)
+    for (const connection of this.#connections.keys()) connection.cutAfter(this.#options.drainMs)
     if (this.#connections.size === 0) return
     await new Promise<void>((resolve) => this.#whenEmpty.push(resolve))
   }
@@ -184,7 +191,7 @@ export class Egress {
     clearTimeout(this.#passedTimer)
     await this.closeOthers([])
     this.#cutEarly()
-    for (const connection of this.#connections) connection.cut()
+    for (const connection of Array.from(this.#connections.keys())) connection.cut()
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {
@@ -197,8 +204,9 @@ export class Egress {
     return await EgressServer.open(entry, this.#options.sockets, {
       accepted: (socket, { tenant, stranger }) => {
         const isEarly = entry.kind === 'socket' && tenant !== undefined && !this.#options.isTenant(tenant) && this.#early.size < egressLimits.tenantWaitsMax
-        if (isEarly) this.#wait(socket, tenant)
-        else this.#accepted(socket, tenant, stranger)
+        const accepted = (): void => this.#accepted(socket, { egress: entryName(entry), claimed: tenant, stranger })
+        if (isEarly) this.#wait(socket, tenant, accepted)
+        else accepted()
       },
       refused: (detail) => this.#options.observer.egressRefused(entryName(entry), detail),
       connected: this.#options.watchPeer,
@@ -206,11 +214,11 @@ export class Egress {
   }
 
   /** What it says stays in the socket, and that it leaves as well. */
-  #wait(socket: StreamSocket, tenant: string): void {
+  #wait(socket: StreamSocket, tenant: string, accepted: () => void): void {
     const go = (): void => {
       clearTimeout(timer)
       this.#early.delete(socket)
-      this.#accepted(socket, tenant, '')
+      accepted()
     }
     const timer = setTimeout(go, egressLimits.tenantMsMax)
     const cut = (): void => {
@@ -225,12 +233,13 @@ export class Egress {
     this.#early.clear()
   }
 
-  #accepted(socket: StreamSocket, claimed: string | undefined, stranger: string): void {
+  #accepted(socket: StreamSocket, { egress, claimed, stranger }: { readonly egress: string; readonly claimed: string | undefined; readonly stranger: string }): void {
+    const id = `${this.#options.idPrefix}egress-${(++this.#accepts).toString(36)}`
     const tenant = claimed !== undefined && this.#options.isTenant(claimed) ? claimed : undefined
     const isFull = this.#connections.size >= egressLimits.connectionsMax || (this.#perTenant.get(tenant ?? '')?.connections ?? 0) >= egressLimits.connectionsPerTenantMax
     if (isFull) {
       this.#options.observer.egressEnded({
-        tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
+        id, tenant, target: undefined, node: undefined, status: undefined, refusal: 'too-many', end: 'refused', detail: 'too many connections: closed at once',
         attempts: 0, dialMs: undefined, toNodeBytes: 0, fromNodeBytes: 0,
       })
       socket.reset()
@@ -238,7 +247,8 @@ export class Egress {
     }
     const counts = this.#countsOf(tenant ?? '')
     counts.connections += 1
-    this.#connections.add(new EgressConnection({ socket, tenant, stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}` }, this.#owner))
+    const connection = new EgressConnection({ id, egress, socket, tenant, stranger: claimed === undefined ? stranger : `there is no tenant ${claimed}` }, this.#owner)
+    this.#connections.set(connection, this.#options.live.add(connection))
   }
 
   readonly #owner: EgressConnectionOwner = {
@@ -258,6 +268,8 @@ export class Egress {
       const counts = this.#countsOf(tenant)
       counts.connections -= 1
       if (counts.connections === 0) this.#perTenant.delete(tenant)
+      const slot = this.#connections.get(connection)
+      if (slot !== undefined) this.#options.live.remove(slot)
       this.#connections.delete(connection)
       if (this.#connections.size > 0) return
       for (const wake of this.#whenEmpty.splice(0)) wake()

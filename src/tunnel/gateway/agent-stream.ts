@@ -5,7 +5,7 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { Admission } from '../../core/limit/admission.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import type { Candidate, LiveConnection } from '../../core/live/live-connection.ts'
-import type { Slots } from '../../core/live/slots.ts'
+import type { LiveItem, LiveItems } from '../../core/live/live-items.ts'
 import type { MuxStream, StreamHandler } from '../../core/mux/stream.ts'
 import { parseIpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -24,12 +24,11 @@ export interface AgentSession {
   readonly gateway: SocketAddress
   readonly tenant: () => TenantPolicy | undefined
   readonly admission: Admission | undefined
-  /** Of this thread's sessions. */
-  readonly streams: Slots<AgentStream>
+  readonly live: LiveItems
   readonly observer: TunnelObserver
 }
 
-export class AgentStream implements StreamDialler {
+export class AgentStream implements StreamDialler, LiveItem {
   readonly tellsWhy = false
   readonly #mux: MuxStream
   readonly #session: AgentSession
@@ -43,7 +42,7 @@ export class AgentStream implements StreamDialler {
     this.#mux = mux
     this.#session = session
     this.#stream = new DialledStream(mux, this)
-    this.#slot = session.streams.add(this)
+    this.#slot = session.live.add(this)
   }
 
   /** Of the stream. */
@@ -75,21 +74,21 @@ export class AgentStream implements StreamDialler {
   }
 
   ended(record: DialledRecord): void {
-    const { streams, observer, facts } = this.#session
-    streams.remove(this.#slot)
+    const { live, observer, facts } = this.#session
+    live.remove(this.#slot)
     observer.streamEnded(facts, { ...record, id: this.id })
   }
 
   get candidate(): Candidate {
     const { facts, agent } = this.#session
-    return { tenant: facts.tenant, endpoint: this.#endpoint, id: () => this.id, client: () => parseIpAddress(agent.address) }
+    return { kind: 'stream', tenant: facts.tenant, endpoint: this.#endpoint, id: () => this.id, client: () => parseIpAddress(agent.address) }
   }
 
   live(slot: number): LiveConnection {
     const { phase, moved } = this.#stream
     const { facts, agent } = this.#session
     return {
-      id: this.id, slot, phase,
+      id: this.id, slot, kind: 'stream', phase,
       tenant: facts.tenant,
       client: agent,
       node: facts.keyId,

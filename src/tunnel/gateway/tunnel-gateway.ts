@@ -15,8 +15,7 @@ import type { Admission as NodeAdmission, Claim } from '../../core/identity/admi
 import type { Admission } from '../../core/limit/admission.ts'
 import type { SharedPace } from '../../core/limit/shared-pace.ts'
 import { addMuxCounters, createMuxCounters } from '../../core/mux/limits.ts'
-import { ConnectionMatcher, scanSlots, type ConnectionRef, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
-import { Slots } from '../../core/live/slots.ts'
+import type { LiveItems } from '../../core/live/live-items.ts'
 import { drainDeadlineMs } from '../../core/live/spread.ts'
 import type { WindowBudget } from '../../core/mux/window.ts'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
@@ -30,7 +29,6 @@ import { certificateClaim } from './client-certificate.ts'
 import { provenClaim } from './credentials.ts'
 import { GatewaySession, type GatewaySessionOptions } from './gateway-session.ts'
 import { Handshakes } from './handshakes.ts'
-import type { AgentStream } from './agent-stream.ts'
 import { SessionRegistry } from './session-registry.ts'
 import { announcementFaults, announcementIn, without, type RefusedAnnouncement } from '../../core/tunnel/announcement.ts'
 import { ticketLimits, type LaneGrant } from '../../core/tunnel/ticket.ts'
@@ -97,6 +95,8 @@ export interface TunnelGatewayOptions {
   readonly observer: TunnelObserver
   /** How this thread picks endpoints, and counts its connections to them. */
   readonly scheduling?: SnapshotChangeOptions
+  /** Gets the streams of sessions. */
+  readonly live: LiveItems
   /** Is told of sessions, which it opens streams on. */
   readonly egress: Pick<Egress, 'began' | 'gone' | 'since' | 'takenAddresses'>
   /** Another gateway asks for a link. @returns whether it has one */
@@ -108,7 +108,6 @@ export class TunnelGateway {
   #server: Server
   readonly #webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax, clientTracking: false })
   readonly #sessions = new SessionRegistry<GatewaySession>()
-  readonly #streams = new Slots<AgentStream>()
   #gateways: readonly string[]
   #begun = 0
   #sentAway = 0
@@ -206,23 +205,6 @@ export class TunnelGateway {
   /** Ends a node's sessions: it has been revoked. */
   revoke(keyId: string): void {
     for (const session of this.#sessions.of(keyId)) session.close('the node has been revoked')
-  }
-
-  /** Streams of agents, as connections of their tenants. */
-  scan(request: ScanRequest): Scan {
-    const matcher = new ConnectionMatcher(request.query)
-    return scanSlots(request, this.#streams.used, (slot) => {
-      const stream = this.#streams.at(slot)
-      return stream !== undefined && matcher.matches(stream.candidate) ? stream.live(slot) : undefined
-    })
-  }
-
-  /** @returns how many of them there were still */
-  close(refs: readonly ConnectionRef[]): number {
-    return refs.filter(({ slot, id }) => {
-      const stream = this.#streams.at(slot)
-      return stream?.id === id && stream.close()
-    }).length
   }
 
   /** Ends one session, if it is still there. */
@@ -331,7 +313,7 @@ export class TunnelGateway {
       gateway: addressOf(socket.localAddress, socket.localPort),
       tenant: () => this.#snapshot?.tenants.get(facts.tenant),
       admission: this.#options.admission,
-      streams: this.#streams,
+      live: this.#options.live,
       ended: (ended) => {
         this.#sessions.remove(ended)
         egress.gone(facts.id)

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { MessagePort } from 'node:worker_threads'
 import type { ConnectionRef, Scan, ScanRequest } from '../../core/live/live-connection.ts'
+import { LiveItems } from '../../core/live/live-items.ts'
 import type { SnapshotChange } from '../../core/snapshot.ts'
 import type { PeerGateway, ReachableFacts } from '../../core/tunnel/presence-record.ts'
 import type { TunnelFigures } from '../../core/tunnel/tunnel-figures.ts'
@@ -15,7 +16,7 @@ import type { OwnIdentity } from '../egress/peer-identity.ts'
 import { ThreadLink } from '../egress/thread-link.ts'
 import { TunnelGateway, type Certificate, type TunnelGatewayOptions } from './tunnel-gateway.ts'
 
-export interface TunnelSideOptions extends Omit<TunnelGatewayOptions, 'egress' | 'upgradePeer'> {
+export interface TunnelSideOptions extends Omit<TunnelGatewayOptions, 'egress' | 'live' | 'upgradePeer'> {
   /** For links with other gateways; absent: there are none. */
   readonly peering?: { readonly own: OwnIdentity; readonly tunnelHostname: string } | undefined
 }
@@ -29,13 +30,15 @@ export class TunnelSide {
   readonly #peers: Peers | undefined
   readonly #options: TunnelSideOptions
   readonly #threads = new Map<number, ThreadLink>()
+  readonly #live = new LiveItems()
 
   constructor(options: TunnelSideOptions) {
     this.#options = options
-    const { budget, sockets, observer, peering, watchPeer } = options
-    this.#egress = new Egress({ isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, watchPeer, observer, addressPassed: (session) => this.#gateway.addressPassed(session) })
+    const { budget, sockets, observer, peering, watchPeer, idPrefix } = options
+    const live = this.#live
+    this.#egress = new Egress({ live, idPrefix, isTenant: (name) => this.#gateway.isTenant(name), drainMs: (name) => this.#gateway.drainMs(name), sockets, watchPeer, observer, addressPassed: (session) => this.#gateway.addressPassed(session) })
     this.#peers = peering === undefined ? undefined : new Peers({ ...peering, budget, relayed: (stream) => this.#egress.relayed(stream, 'gateway'), linkChanged: (id, why) => observer.peerLinkChanged(id, why) })
-    this.#gateway = new TunnelGateway({ ...options, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
+    this.#gateway = new TunnelGateway({ ...options, live, egress: this.#egress, upgradePeer: (request, socket, head) => this.#peers?.upgrade(request, socket, head) ?? false })
   }
 
   publish(change: SnapshotChange): void {
@@ -65,12 +68,14 @@ export class TunnelSide {
     this.#gateway.revoke(keyId)
   }
 
+  /** Streams of agents, and connections of API servers. */
   scan(request: ScanRequest): Scan {
-    return this.#gateway.scan(request)
+    return this.#live.scan(request)
   }
 
+  /** @returns how many of them there were still */
   close(refs: readonly ConnectionRef[]): number {
-    return this.#gateway.close(refs)
+    return this.#live.close(refs)
   }
 
   closeSession(session: Parameters<TunnelGateway['closeSession']>[0]): void {

@@ -5,7 +5,7 @@ import { ConnectionMatcher, foundPerScan, scanSlots, slotsPerScan, type Connecti
 import { parseIpAddress } from '../../../src/core/net/ip-address.ts'
 
 function liveIn(slot: number): LiveConnection {
-  return { id: `c${slot}`, slot, phase: 'relaying', client: { address: '192.0.2.1', port: 1 }, acceptedAtMs: 0, bytesFromDownstream: 0, bytesFromUpstream: 0 }
+  return { id: `c${slot}`, slot, kind: 'connection', phase: 'relaying', client: { address: '192.0.2.1', port: 1 }, acceptedAtMs: 0, bytesFromDownstream: 0, bytesFromUpstream: 0 }
 }
 
 void test('steps look at so many slots, tell of so many connections, and go on where they stopped', (t) => {
@@ -34,10 +34,11 @@ void test('all of a query must hold; an endpoint without a port is any of its ad
     [{}, true, '192.0.2.1'], [{ tenant }, true, '192.0.2.1'], [{ tenant: 'globex' }, false, '192.0.2.1'], [{ id: 'c1' }, true, '192.0.2.1'], [{ id: 'c2' }, false, '192.0.2.1'],
     [{ endpoint }, true, '192.0.2.1'], [{ endpoint: { address: '10.1.0.11' } }, true, '192.0.2.1'], [{ endpoint: { address: '10.1.0.11', port: 1 } }, false, '192.0.2.1'], [{ endpoint: { address: '10.1.0.12' } }, false, '192.0.2.1'],
     [{ source: '192.0.2.0/24' }, true, '192.0.2.1'], [{ source: '192.0.2.0/24' }, true, '::ffff:192.0.2.1'], [{ source: '192.0.3.0/24' }, false, '192.0.2.1'], [{ source: '0.0.0.0/0' }, false, 'none'],
+    [{ kinds: ['stream'] }, true, '192.0.2.1'], [{ kinds: ['connection', 'stream'], tenant }, true, '192.0.2.1'], [{ kinds: ['connection', 'egress'], tenant }, false, '192.0.2.1'],
     [{ source: '2001:db8::/64', tenant }, true, '2001:db8::9'], [{ source: '2001:db8::/64', tenant: 'globex' }, false, '2001:db8::9'],
   ] as const satisfies readonly (readonly [ConnectionQuery, boolean, string])[]) {
-    t.equal(new ConnectionMatcher(query).matches({ tenant, endpoint, id: () => 'c1', client: () => parseIpAddress(client) }), expected, JSON.stringify(query))
+    t.equal(new ConnectionMatcher(query).matches({ kind: 'stream', tenant, endpoint, id: () => 'c1', client: () => parseIpAddress(client) }), expected, JSON.stringify(query))
   }
-  t.equal(new ConnectionMatcher({ endpoint: { address: '10.1.0.11' } }).matches({ tenant: undefined, endpoint: undefined, id: () => 'c1', client: () => undefined }), false)
+  t.equal(new ConnectionMatcher({ endpoint: { address: '10.1.0.11' } }).matches({ kind: 'egress', tenant: undefined, endpoint: undefined, id: () => 'c1', client: () => undefined }), false)
   t.end()
 })
