@@ -6,7 +6,7 @@ import type { Outcome } from './client.ts'
 import { answerBoundMs, vanishedBoundMs } from './lab.ts'
 
 /** For a machine that others use. Without the bound they would wait for minutes. */
-const slackMs = 5_000
+const slackMs = 10_000
 
 export async function cut(t: Test, { gateway, watch }: WatchBy, { sinceMs, reason }: { readonly sinceMs: number; readonly reason: string }): Promise<void> {
   const { how, atMs } = await watch.ended
