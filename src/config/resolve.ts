@@ -168,10 +168,10 @@ function processLimits({ processConnections, processConnectionsPerSecond, proces
 }
 
 function listenerLimits(limits: NonNullable<ParsedListener['limits']>): ListenerLimits {
-  const { connections, connectionsPerSource, connectionsPerSecond, connectionsBurst, connectionsPerSourcePerSecond, connectionsPerSourceBurst } = limits
+  const { connections, connectionsPerSource, connectionsPerSecond, connectionsBurst, connectionsPerSourcePerSecond, connectionsPerSourceBurst, connectionsPerSourceExcess } = limits
   return written({
     connectionsMax: connections, connectionsPerSourceMax: connectionsPerSource,
-    rate: rate(connectionsPerSecond, connectionsBurst), sourceRate: rate(connectionsPerSourcePerSecond, connectionsPerSourceBurst),
+    rate: rate(connectionsPerSecond, connectionsBurst), sourceRate: rate(connectionsPerSourcePerSecond, connectionsPerSourceBurst), sourceExcess: connectionsPerSourceExcess,
   })
 }
 

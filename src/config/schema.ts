@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { healthKinds } from '../core/health/health-spec.ts'
 import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
+import { sourceExcesses } from '../core/limit/limits.ts'
 import { namePattern } from '../core/name.ts'
 import { formatCidr, parseCidr } from '../core/net/cidr.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
@@ -82,6 +83,9 @@ const processLimits = {
   processConnectionsBurst: count('of these, at once, after a rest; a minute of processConnectionsPerSecond at most; only in defaults'),
   helloConnections: count('connections whose ClientHello is not whole yet; absent: half of processConnections; only in defaults'),
 }
+const excess = z.enum(sourceExcesses).optional().meta({
+  description: 'drop or reset: a source that goes on over connectionsPerSourcePerSecond gets no answer for a while (the linux driver, without proxyProtocol), or each of its connections is reset; absent: drop, where that can be',
+})
 const listenerLimits = {
   connections: tenantLimits.connections.meta({ description: `a whole number from 1 to ${connectionsLimitMax}: connections open at one time` }),
   connectionsPerSecond: tenantLimits.connectionsPerSecond,
@@ -89,22 +93,23 @@ const listenerLimits = {
   connectionsPerSource: tenantLimits.connectionsPerSource,
   connectionsPerSourcePerSecond: count('connections in a second from one address, or one /64 of IPv6, on average'),
   connectionsPerSourceBurst: count('of these, at once, after a rest; a minute of connectionsPerSourcePerSecond at most; absent: a second of it'),
+  connectionsPerSourceExcess: excess,
 }
 
-/** A burst is nothing without its rate, in the same place. */
-function burstProblems(limits: Readonly<Record<string, number | 'none' | undefined>>): { readonly path: string; readonly message: string }[] {
-  return Object.entries(limits).flatMap(([path, burst]) => {
-    if (typeof burst !== 'number' || !path.endsWith('Burst')) return []
-    const rateKey = path.replace(/Burst$/, 'PerSecond')
+/** A burst, or what becomes of an excess, is nothing without its rate, in the same place. */
+function rateProblems(limits: Readonly<Record<string, number | string | undefined>>): { readonly path: string; readonly message: string }[] {
+  return Object.entries(limits).flatMap(([path, value]) => {
+    if (value === undefined || !/(?:Burst|Excess)$/.test(path)) return []
+    const rateKey = path.replace(/(?:Burst|Excess)$/, 'PerSecond')
     const rate = limits[rateKey]
     if (typeof rate !== 'number') return [{ path, message: `there is no ${rateKey} beside it` }]
-    return burst > burstSecondsMax * rate ? [{ path, message: `${burst}, with ${rate} in a second` }] : []
+    return typeof value === 'number' && value > burstSecondsMax * rate ? [{ path, message: `${value}, with ${rate} in a second` }] : []
   })
 }
 
-function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt> | ReturnType<typeof orNone>>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+function limitsOf<Shape extends Readonly<Record<string, z.ZodOptional<z.ZodInt> | ReturnType<typeof orNone> | typeof excess>>>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
   return z.strictObject(shape).superRefine((limits, context) => {
-    for (const { path, message } of burstProblems(limits as Parameters<typeof burstProblems>[0])) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
+    for (const { path, message } of rateProblems(limits as Parameters<typeof rateProblems>[0])) context.issues.push({ code: 'custom', path: [path], message, input: undefined })
   }).meta({ description: 'how many connections, and how fast; absent: any number' })
 }
 
@@ -117,6 +122,9 @@ export const listenerSchema = z.strictObject({
   defaultTenant: z.string().optional().meta({ description: 'the name of the tenant for hellos without a server name; absent: they are refused' }),
   proxyProtocol: proxyProtocol.optional(),
   limits: limitsOf(listenerLimits).optional(),
+}).superRefine((listener, context) => {
+  if (listener.proxyProtocol === undefined || listener.limits?.connectionsPerSourceExcess !== 'drop') return
+  context.issues.push({ code: 'custom', path: ['limits', 'connectionsPerSourceExcess'], message: 'drop, with proxyProtocol: SYNs come from the balancers', input: undefined })
 }).meta({ description: 'one address to accept TLS connections on' })
 
 const busyPoll = text('a duration (0s, 50us, 1ms) from 0s to 1ms: threads of the linux driver poll for so long before they sleep, while that pays; it takes cores that are to spare (docs/kernel-lane.md#busy-polling)', shortDurationPattern.source, (value) => {

@@ -28,11 +28,14 @@ export const relayCell = {
   busyPollHits: 13,
   busyPollMisses: 14,
   busyPollsShared: 15,
-  openConnections: 16,
-  openConnectionsBeforeHello: 17,
-  kernelLaneConnections: 18,
+  sourceDrops: 16,
+  sourceDropsMissed: 17,
+  openConnections: 18,
+  openConnectionsBeforeHello: 19,
+  kernelLaneConnections: 20,
+  sourcesDropped: 21,
   /** The first of `listenerRowsMax`: add the row that `ListenerTable` gives. */
-  openByListener: 19,
+  openByListener: 22,
 } as const
 
 export function createRelayCells(): RelayCells {
@@ -40,7 +43,7 @@ export function createRelayCells(): RelayCells {
   return new Float64Array(new SharedArrayBuffer(cells * Float64Array.BYTES_PER_ELEMENT))
 }
 
-/** Before another worker goes on with the cells of one that has died: its totals stay, its connections are gone. */
+/** Before another worker goes on with the cells of one that has died: its totals stay, its connections are gone, and nobody is dropped. */
 export function clearOpenConnections(cells: RelayCells): void {
   cells.fill(0, relayCell.openConnections)
 }
@@ -69,6 +72,9 @@ export function sumRelayCounters(cells: readonly RelayCells[], listenerNames: Re
       ending: sum(relayCell.kernelLaneLeavesEnding),
       saturated: sum(relayCell.kernelLaneLeavesSaturated),
     },
+    sourcesDropped: sum(relayCell.sourcesDropped),
+    sourceDrops: sum(relayCell.sourceDrops),
+    sourceDropsMissed: sum(relayCell.sourceDropsMissed),
     busyPolls: { hit: sum(relayCell.busyPollHits), miss: sum(relayCell.busyPollMisses), shared: sum(relayCell.busyPollsShared) },
   }
 }

@@ -13,8 +13,20 @@ export interface RelayObserver {
    * @param record makes its record, which costs more than the refusal did
    */
   connectionRefused?(refusal: RefusedAtAccept, record: () => ConnectionRecord): void
+  /** Absent: nobody wants to know. */
+  sourceDropped?(dropped: SourceDropped): void
   /** A failure that belongs to no connection: an accept that failed, for example. */
   driverError(error: Error, context: string): void
+}
+
+/** A source that went on over its rate gets no answer for a while, for the first time in some seconds. */
+export interface SourceDropped {
+  /** The listener's configured address. */
+  readonly listener: string
+  readonly address: string
+  /** Refusals that came first. */
+  readonly refusals: number
+  readonly periodMs: number
 }
 
 /** Totals since the start, but for the gauges (`open…`). Read at each scrape, so live connections count at once. */
@@ -37,6 +49,12 @@ export interface RelayCounters {
   readonly acceptPauses?: number
   /** Connections that were taken in slices of time, because more waited than could be taken at once. */
   readonly pacedAccepts?: number
+  /** Sources whose SYNs are thrown away now, by worker and listener; a gauge. */
+  readonly sourcesDropped?: number
+  /** Times that one began to be such a one. */
+  readonly sourceDrops?: number
+  /** Times that one should have, and there was no room or no filter for it. */
+  readonly sourceDropsMissed?: number
   /** Directions of connections that were moved into splice. */
   readonly splices?: number
   /** Connections whose bytes the kernel moves by itself now; a gauge. */

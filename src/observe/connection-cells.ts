@@ -2,7 +2,7 @@
 // system for its sockets, is read by the main thread all the same, and an end costs it some additions.
 //
 //   by listener row: one for each outcome | by reason | histograms: buckets, over all of them, sum
-//   access-log lines suppressed, by reason | failures' lines suppressed | log lines dropped | batches taken
+//   access-log lines suppressed, by reason | failures' lines suppressed, sources' | log lines dropped | batches taken
 //
 // Each thread has cells of its own, so each has one writer and needs no atomics; `batchesTaken` is the main thread's. What a
 // scrape reads while a thread writes is at most one connection apart. connection-totals.ts reads them.
@@ -48,6 +48,7 @@ export const connectionCell = {
   durationSeconds: histogram(durationBucketsSeconds),
   linesSuppressed: take(reasons.length),
   failuresSuppressed: take(1),
+  dropsSuppressed: take(1),
   linesDropped: take(1),
   batchesTaken: take(1),
 } as const

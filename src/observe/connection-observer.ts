@@ -7,7 +7,7 @@
 
 import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import { ListenerTable } from '../core/listener-table.ts'
-import type { RelayObserver } from '../core/relay-observer.ts'
+import type { RelayObserver, SourceDropped } from '../core/relay-observer.ts'
 import { AccessLog } from './access-log.ts'
 import { add, connectionCell, countConnection, countRefused, countSuppressedLine, type ConnectionCells } from './connection-cells.ts'
 import { LineBudget } from './line-budget.ts'
@@ -15,6 +15,9 @@ import type { Logger } from './log.ts'
 
 /** Lines of failures that belong to no connection, over all threads: out of descriptors, each accept fails. */
 const failureLimits = { linesPerSecond: 1, linesBurst: 20 }
+
+/** Lines of sources that are dropped, over all threads: each once in some seconds, but there may be many. */
+const dropLimits = { linesPerSecond: 5, linesBurst: 50 }
 
 export interface ThreadData {
   /** This thread's own. */
@@ -31,6 +34,7 @@ export class ConnectionObserver implements RelayObserver {
   readonly #logger: Logger
   readonly #accessLog: AccessLog
   readonly #failures: LineBudget<'failure'>
+  readonly #drops: LineBudget<'drop'>
 
   constructor({ cells, listeners, share }: ThreadData, logger: Logger) {
     this.#cells = cells
@@ -38,6 +42,7 @@ export class ConnectionObserver implements RelayObserver {
     this.#logger = logger
     this.#accessLog = new AccessLog({ logger, share, suppressed: (reason) => countSuppressedLine(cells, reason) })
     this.#failures = new LineBudget({ ...failureLimits, share })
+    this.#drops = new LineBudget({ ...dropLimits, share })
   }
 
   connectionEnded(record: ConnectionRecord): void {
@@ -48,6 +53,11 @@ export class ConnectionObserver implements RelayObserver {
   connectionRefused(refusal: RefusedAtAccept, record: () => ConnectionRecord): void {
     countRefused(this.#cells, this.#listeners, refusal)
     this.#accessLog.writeRefused(refusal.reason, record, performance.now())
+  }
+
+  sourceDropped({ listener, address, refusals, periodMs }: SourceDropped): void {
+    if (!this.#drops.take('drop', performance.now())) add(this.#cells, connectionCell.dropsSuppressed, 1)
+    else this.#logger.warn({ listener, source: address, refusals, forMs: Math.round(periodMs) }, 'a source goes on over connectionsPerSourcePerSecond: for a while it gets no answer')
   }
 
   driverError(error: Error, context: string): void {

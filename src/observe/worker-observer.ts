@@ -7,7 +7,7 @@
 // A thread that dies takes the batch with it, and nothing else: what it counted stays.
 
 import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
-import type { RelayObserver } from '../core/relay-observer.ts'
+import type { RelayObserver, SourceDropped } from '../core/relay-observer.ts'
 import { add, connectionCell, type ConnectionCells } from './connection-cells.ts'
 import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
 import { LineBatch } from './line-batch.ts'
@@ -60,6 +60,10 @@ export class WorkerObserver implements RelayObserver {
 
   connectionRefused(refusal: RefusedAtAccept, record: () => ConnectionRecord): void {
     this.#observer.connectionRefused(refusal, record)
+  }
+
+  sourceDropped(dropped: SourceDropped): void {
+    this.#observer.sourceDropped(dropped)
   }
 
   /** Told at once: the next batch may be long in coming. */

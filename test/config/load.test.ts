@@ -140,7 +140,7 @@ void test('what agents may announce, networks and names: a tenant’s own in pla
 })
 
 void test('limits: of the process in defaults only; a tenant’s own in place of those of the defaults, a rate with its burst; a listener’s', async (t) => {
-  const text = `listeners: [{ address: 127.0.0.1:6443, limits: { connections: 9, connectionsPerSource: 8, connectionsPerSecond: 7, connectionsPerSourcePerSecond: 6, connectionsPerSourceBurst: 12 } }]
+  const text = `listeners: [{ address: 127.0.0.1:6443, limits: { connections: 9, connectionsPerSource: 8, connectionsPerSecond: 7, connectionsPerSourcePerSecond: 6, connectionsPerSourceBurst: 12, connectionsPerSourceExcess: reset } }]
 defaults: { limits: { connections: 100, connectionsPerSecond: 10, connectionsBurst: 50, processConnections: 4000, processConnectionsPerSecond: 500, helloConnections: 300 } }
 tenants:
   - { name: acme, hostnames: [a.example.com], apiServer: { endpoints: [10.0.0.1:6443] } }
@@ -148,7 +148,7 @@ tenants:
   - { name: initech, hostnames: [c.example.com], apiServer: { endpoints: [10.0.0.1:6443] }, limits: { connections: none, connectionsPerSecond: none, connectionsPerSource: none } }
 `
   const { listeners, limits, tenants } = parse(text)
-  t.same(listeners[0]?.limits, { connectionsMax: 9, connectionsPerSourceMax: 8, rate: { perSecond: 7, burst: 7 }, sourceRate: { perSecond: 6, burst: 12 } })
+  t.same(listeners[0]?.limits, { connectionsMax: 9, connectionsPerSourceMax: 8, rate: { perSecond: 7, burst: 7 }, sourceRate: { perSecond: 6, burst: 12 }, sourceExcess: 'reset' })
   t.same(limits, { connectionsMax: 4_000, helloConnectionsMax: 300, rate: { perSecond: 500, burst: 500 } })
   t.same(tenants.map((tenant) => tenant.limits), [
     { connectionsMax: 100, rate: { perSecond: 10, burst: 50 } },
@@ -265,6 +265,9 @@ const mistakes: readonly (readonly [name: string, text: string, error: RegExp])[
   ['a burst without its rate', `${minimal}defaults: { limits: { connectionsBurst: 5 } }\n`, /2:41: defaults\.limits\.connectionsBurst: there is no connectionsPerSecond beside it; expected a whole number from 1 to 1000000: connections at once/],
   ['a tenant’s burst whose rate is in the defaults', `${minimal}defaults: { limits: { connectionsPerSecond: 5 } }\n${acme.replace('hostnames', 'limits: { connectionsBurst: 5 }, hostnames')}`, /3:53: tenants\[0\]\.limits\.connectionsBurst: there is no connectionsPerSecond beside it/],
   ['a source’s burst without its rate', 'listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSecond: 5, connectionsPerSourceBurst: 5 } }]\n', /1:99: listeners\[0\]\.limits\.connectionsPerSourceBurst: there is no connectionsPerSourcePerSecond beside it/],
+  ['what becomes of a source’s excess without its rate', 'listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSourceExcess: reset } }]\n', /1:75: listeners\[0\]\.limits\.connectionsPerSourceExcess: there is no connectionsPerSourcePerSecond beside it; expected drop or reset/],
+  ['an excess that is refused in another way', 'listeners: [{ address: 127.0.0.1:1, limits: { connectionsPerSourcePerSecond: 5, connectionsPerSourceExcess: tarpit } }]\n', /limits\.connectionsPerSourceExcess: "tarpit"; expected drop or reset/],
+  ['dropping sources that a PROXY header tells of', 'listeners: [{ address: 127.0.0.1:1, proxyProtocol: { trustedSources: [10.0.0.0/8] }, limits: { connectionsPerSourcePerSecond: 5, connectionsPerSourceExcess: drop } }]\n', /listeners\[0\]\.limits\.connectionsPerSourceExcess: drop, with proxyProtocol: SYNs come from the balancers; expected drop or reset/],
   ['a burst of more than a minute', `${minimal}defaults: { limits: { processConnectionsPerSecond: 5, processConnectionsBurst: 301 } }\n`, /2:80: defaults\.limits\.processConnectionsBurst: 301, with 5 in a second; expected a whole number .* a minute of processConnectionsPerSecond at most/],
   ['a key twice', `${minimal}relay: {}\nrelay: {}\n`, /^sluice\.yaml:3:1: Map keys must be unique/],
   ['broken YAML', 'listeners: [\n', /^sluice\.yaml:2:1: /],

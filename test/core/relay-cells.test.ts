@@ -15,7 +15,8 @@ void test('what several threads count is one sum', async (t) => {
     bytesFromDownstream: 101, bytesFromUpstream: 202, dials: 303, dialFailures: 404, backpressurePauses: 505, acceptErrors: 606, acceptPauses: 707, splices: 808,
     pacedAccepts: 909, kernelLaneEntries: 1_010, kernelLaneLeaves: { bulky: 1_111, ending: 1_212, saturated: 1_313 },
     busyPolls: { hit: 1_414, miss: 1_515, shared: 1_616 },
-    openConnections: 1_717, openConnectionsBeforeHello: 1_818, kernelLaneConnections: 1_919, openConnectionsByListener: new Map([['a:1', 2_020], ['b:2', 505]]), connectionsMax: 9_872,
+    sourceDrops: 1_717, sourceDropsMissed: 1_818,
+    openConnections: 1_919, openConnectionsBeforeHello: 2_020, kernelLaneConnections: 2_121, sourcesDropped: 2_222, openConnectionsByListener: new Map([['a:1', 2_323], ['b:2', 505]]), connectionsMax: 9_872,
   })
 })
 
@@ -30,6 +31,6 @@ void test('a worker that died leaves its totals and no open connection', async (
   const cells = filled(1)
   clearOpenConnections(cells)
   t.match(sumRelayCounters([cells], names, 1), {
-    bytesFromUpstream: 2, splices: 8, pacedAccepts: 9, kernelLaneEntries: 10, kernelLaneConnections: 0, openConnections: 0, openConnectionsBeforeHello: 0, openConnectionsByListener: new Map([['a:1', 0], ['b:2', 0]]),
+    bytesFromUpstream: 2, splices: 8, pacedAccepts: 9, kernelLaneEntries: 10, sourceDrops: 17, kernelLaneConnections: 0, sourcesDropped: 0, openConnections: 0, openConnectionsBeforeHello: 0, openConnectionsByListener: new Map([['a:1', 0], ['b:2', 0]]),
   })
 })

@@ -80,12 +80,12 @@ void test('live numbers are read at each scrape', async (t) => {
   ] as const) {
     t.equal(first.get(name), value, name)
   }
-  for (const name of ['sluice_workers', 'sluice_accept_pauses_total', 'sluice_paced_accepts_total', 'sluice_splices_total', 'sluice_worker_restarts_total']) t.equal(first.get(name), 0, 'a driver without workers')
+  for (const name of ['sluice_workers', 'sluice_accept_pauses_total', 'sluice_paced_accepts_total', 'sluice_splices_total', 'sluice_worker_restarts_total', 'sluice_sources_dropped', 'sluice_source_drops_total']) t.equal(first.get(name), 0, 'a driver without workers')
   t.ok((first.get('sluice_snapshot_age_seconds') ?? 0) >= 5)
-  relay = { ...counters, bytesFromUpstream: 1_000, workers: 2, acceptPauses: 3, pacedAccepts: 6, splices: 4, workerRestarts: 5, kernelLaneConnections: 6, kernelLaneEntries: 9, kernelLaneLeaves: { bulky: 1, ending: 2, saturated: 0 }, busyPolls: { hit: 8, miss: 3, shared: 0 } }
+  relay = { ...counters, bytesFromUpstream: 1_000, workers: 2, acceptPauses: 3, pacedAccepts: 6, splices: 4, workerRestarts: 5, kernelLaneConnections: 6, kernelLaneEntries: 9, kernelLaneLeaves: { bulky: 1, ending: 2, saturated: 0 }, busyPolls: { hit: 8, miss: 3, shared: 0 }, sourcesDropped: 7, sourceDrops: 10, sourceDropsMissed: 1 }
   const second = await samples(metrics)
   for (const [name, value] of [
-    ['sluice_bytes_total{from="upstream"}', 1_000], ['sluice_workers', 2], ['sluice_accept_pauses_total', 3], ['sluice_paced_accepts_total', 6], ['sluice_splices_total', 4], ['sluice_kernel_lane_connections', 6], ['sluice_kernel_lane_entries_total', 9], ['sluice_kernel_lane_leaves_total{reason="ending"}', 2], ['sluice_busy_polls_total{result="hit"}', 8], ['sluice_worker_restarts_total', 5],
+    ['sluice_bytes_total{from="upstream"}', 1_000], ['sluice_workers', 2], ['sluice_accept_pauses_total', 3], ['sluice_paced_accepts_total', 6], ['sluice_splices_total', 4], ['sluice_kernel_lane_connections', 6], ['sluice_kernel_lane_entries_total', 9], ['sluice_kernel_lane_leaves_total{reason="ending"}', 2], ['sluice_busy_polls_total{result="hit"}', 8], ['sluice_worker_restarts_total', 5], ['sluice_sources_dropped', 7], ['sluice_source_drops_total', 10], ['sluice_source_drops_missed_total', 1],
   ] as const) {
     t.equal(second.get(name), value, name)
   }

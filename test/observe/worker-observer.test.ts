@@ -125,3 +125,19 @@ void test('a main thread that takes nothing bounds what waits for it; what is dr
   observation.close()
   t.match(lines.at(-1), { level: 'warn', dropped: ended - taken, msg: /worker threads were dropped/ })
 })
+
+void test('sources that are dropped are told of, over their budget as a count', async (t) => {
+  const { observation, lines } = observe({ workers: 1 })
+  t.teardown(() => observation.close())
+  const [data] = observation.workers
+  if (data === undefined) throw new Error('unreachable')
+  const observer = new WorkerObserver(data, (message) => observation.takeLines(data, message))
+  const drops = 200
+  for (let index = 0; index < drops; index++) observer.sourceDropped({ listener: 'a:1', address: `192.0.2.${index}`, refusals: 16, periodMs: 700.4 })
+  observer.flush()
+  t.match(lines[0], { listener: 'a:1', source: '192.0.2.0', refusals: 16, forMs: 700, msg: /connectionsPerSourcePerSecond/ })
+  t.ok(lines.length >= 50 && lines.length < drops)
+  const told = lines.length
+  observation.close()
+  t.match(lines.slice(told), [{ suppressed: drops - told, total: drops - told, msg: /sources over their rate/ }])
+})

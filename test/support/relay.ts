@@ -54,8 +54,8 @@ export interface Relay {
   readonly admission: () => AdmissionFigures
   /** The record of the connection that ended as number `index`. */
   record(index: number): Promise<ConnectionRecord>
-  /** Tenants that are new or changed; endpoints that stay keep their counts. */
-  publish(tenants: readonly TenantSpec[]): Promise<void>
+  /** Tenants that are new or changed; endpoints that stay keep their counts. @param its of the listener, which stays as it is without */
+  publish(tenants: readonly TenantSpec[], its?: Partial<ListenerConfig>): Promise<void>
   /** Connections that an endpoint of the tenant has now. */
   activeOn(tenantName: string, port: number): number
   /** Of all endpoints, who they are and what they may be given. */
@@ -132,7 +132,10 @@ export async function startRelay(t: Test, options: RelayOptions): Promise<Relay>
       if (record === undefined) throw new Error('unreachable')
       return record
     },
-    publish: async (tenants) => await driver.publish(withRows({ ...change, version: change.version + 1, tenants, removedTenants: [] })),
+    publish: async (tenants, its) => {
+      const listeners = its === undefined ? change.listeners : changeOf({ tenants: [], listeners: [listener(its)] }).listeners
+      await driver.publish(withRows({ ...change, listeners, version: change.version + 1, tenants, removedTenants: [] }))
+    },
     activeOn: (tenantName, at) => activeInRow(active, rowOf.get(`${tenantName} ${at}`) ?? -1),
     register,
     checked: (at, result) => void register.setHealth(targets.get(at) ?? -1, { isDown: result === 'down', parts: shareParts, why: result }, Date.now()),

@@ -12,12 +12,21 @@ export interface ProcessLimits {
   readonly rate?: RateSpec
 }
 
+/**
+ * What becomes of a source's connections over its rate. Each is reset as it is accepted; or the source's SYNs are thrown away
+ * for a while once that has happened often enough, where the driver can (source-drops.ts).
+ */
+export const sourceExcesses = ['drop', 'reset'] as const
+export type SourceExcess = typeof sourceExcesses[number]
+
 export interface ListenerLimits {
   readonly connectionsMax?: number
   readonly connectionsPerSourceMax?: number
   readonly rate?: RateSpec
   /** Of each source. */
   readonly sourceRate?: RateSpec
+  /** @default drop */
+  readonly sourceExcess?: SourceExcess
 }
 
 export interface TenantLimits {
@@ -32,8 +41,9 @@ export interface CountedLimits {
   readonly connectionsPerSourceMax: number
   readonly pace: Pace | undefined
   readonly sourcePace: Pace | undefined
+  readonly sourceExcess: SourceExcess
 }
 
-export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate }: ListenerLimits): CountedLimits {
-  return { connectionsMax, connectionsPerSourceMax, pace: rate === undefined ? undefined : paceOf(rate), sourcePace: sourceRate === undefined ? undefined : paceOf(sourceRate) }
+export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate, sourceExcess = 'drop' }: ListenerLimits): CountedLimits {
+  return { connectionsMax, connectionsPerSourceMax, pace: rate === undefined ? undefined : paceOf(rate), sourcePace: sourceRate === undefined ? undefined : paceOf(sourceRate), sourceExcess }
 }

@@ -1,15 +1,17 @@
 // A worker's listening sockets: connections are taken from them one at a time, whenever a slice of a turn has room for one
 // (`core/limit/setup-slice.ts`), until they are empty, or until there is nothing to take them with. Then accepting pauses, is
-// counted and told of, and begins again by itself.
+// counted and told of, and begins again by itself. Each may throw away what some sources send (source-dropper.ts).
 //
 //   watched ─told of─▶ ready, in turn with others ─empty─▶ watched
 //      │                  └─ held back ─▶ not watched for `holdMs`
 //      └───────── no descriptor ─▶ none is watched for `pauseMs`
 
+import type { Pace } from '../../core/limit/shared-pace.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 import { SocketAddressCell } from './socket-address.ts'
+import { SourceDropper } from './source-dropper.ts'
 
 /** Taken from a listener that leaves, all at once: for half a second nothing is relayed. The system resets the others. */
 const acceptsAtLeaveMax = 4_096
@@ -28,14 +30,18 @@ export interface AcceptorParts {
   /** A slot for one more connection. */
   readonly hasRoom: () => boolean
   /** `peer` is written over by the next one. */
-  readonly accepted: (fd: number, listener: string, peer: SocketAddressCell) => void
+  readonly accepted: (fd: number, listener: AcceptingListener, peer: SocketAddressCell) => void
   /** Connections are better left in the queue of this descriptor for now. */
   readonly holdsBack: (fd: number) => boolean
   readonly failed: (error: Error, context: string) => void
 }
 
-interface Listening {
+export interface AcceptingListener {
   readonly name: string
+  readonly dropper: SourceDropper
+}
+
+interface Listening extends AcceptingListener {
   readonly fd: number
   readonly token: number
   isReady: boolean
@@ -53,6 +59,7 @@ export class Acceptor {
   #ready: Listening[] = []
   #resumeAtMs = Infinity
   #holdEndsMs = Infinity
+  #isToldOfDrops = false
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts
@@ -66,7 +73,8 @@ export class Acceptor {
     if (this.#listening.some((each) => each?.name === name)) return
     let index = this.#listening.indexOf(undefined)
     if (index === -1) index = this.#listening.length
-    const listening = { name, fd, token: this.#parts.firstToken + index, isReady: false, isHeld: false, waits: false }
+    const dropper = new SourceDropper(fd, { ...this.#parts, failed: (error) => this.#withoutDrops(error, name) })
+    const listening = { name, fd, dropper, token: this.#parts.firstToken + index, isReady: false, isHeld: false, waits: false }
     this.#listening[index] = listening
     if (this.#resumeAtMs === Infinity) this.#watch(listening)
   }
@@ -80,8 +88,14 @@ export class Acceptor {
       for (let accepts = 0; accepts < acceptsAtLeaveMax && this.#acceptOne(listening); accepts++);
       this.#parts.epoll.remove(listening.fd)
     }
+    listening.dropper.close()
     this.#ready = this.#ready.filter((each) => each !== listening)
     this.#listening[index] = undefined
+  }
+
+  /** @param droppedOver of the listener of this name, from now on: `droppedOver` of its policy */
+  follow(droppedOver: (listener: string) => Pace | undefined): void {
+    for (const listening of this.#listening) listening?.dropper.follow(droppedOver(listening.name))
   }
 
   /** There is somebody in its queue. */
@@ -112,12 +126,15 @@ export class Acceptor {
   /** Until there is somebody to accept; Infinity while nobody is known of. */
   waitMs(): number {
     if (this.#ready.length > 0) return 0
-    return Math.max(0, Math.min(this.#resumeAtMs, this.#holdEndsMs) - this.#parts.clock.nowMs)
+    let waitMs = Math.max(0, Math.min(this.#resumeAtMs, this.#holdEndsMs) - this.#parts.clock.nowMs)
+    for (const listening of this.#listening) if (listening !== undefined) waitMs = Math.min(waitMs, listening.dropper.waitMs)
+    return waitMs
   }
 
   /** Behind the slice. */
   finishTurn(): void {
     for (const listening of this.#ready) listening.waits = true
+    for (const listening of this.#listening) listening?.dropper.finishTurn()
     const { nowMs } = this.#parts.clock
     if (nowMs >= this.#resumeAtMs) this.#resume()
     else if (nowMs >= this.#holdEndsMs) this.#endHold()
@@ -147,7 +164,8 @@ export class Acceptor {
   }
 
   /** @returns false: there is none, or nothing to take it with */
-  #acceptOne({ name, fd }: Listening): boolean {
+  #acceptOne(listening: Listening): boolean {
+    const { name, fd, dropper } = listening
     if (!this.#parts.hasRoom()) {
       this.#pause(new Error('every slot of this worker is taken'), name)
       return false
@@ -155,11 +173,14 @@ export class Acceptor {
     this.#peer.expect()
     const accepted = libc.accept4(fd, this.#peer.address, this.#peer.lengthAddress, libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC)
     if (accepted !== -1) {
-      this.#parts.accepted(accepted, name, this.#peer)
+      this.#parts.accepted(accepted, listening, this.#peer)
       return true
     }
     const error = libc.errno()
-    if (error === libc.EAGAIN) return false
+    if (error === libc.EAGAIN) {
+      dropper.emptied()
+      return false
+    }
     if (error === libc.EMFILE || error === libc.ENFILE || error === libc.ENOBUFS || error === libc.ENOMEM) {
       this.#pause(new libc.SystemError('accept4', error), name)
       return false
@@ -181,6 +202,12 @@ export class Acceptor {
       if (!listening.isHeld) this.#parts.epoll.remove(listening.fd)
       listening.isReady = false
     }
+  }
+
+  /** All listeners find the same. */
+  #withoutDrops(error: Error, listener: string): void {
+    if (!this.#isToldOfDrops) this.#parts.failed(error, `sources over their rate are refused one connection at a time, on ${listener} first`)
+    this.#isToldOfDrops = true
   }
 
   #count(cell: number): void {

@@ -91,7 +91,9 @@ const SO_RCVBUF = 8
 const SO_LINGER = 13
 export const SO_REUSEPORT = 15
 export const SO_RCVLOWAT = 18
-export const SO_DETACH_BPF = 27
+const SO_ATTACH_FILTER = 26
+/** Of a filter of either kind. */
+export const SO_DETACH_FILTER = 27
 const SO_RCVBUFFORCE = 33
 export const SO_ATTACH_BPF = 50
 const SO_COOKIE = 57
@@ -511,6 +513,26 @@ export function resizeReceiveBuffer(fd: number, bytes: number): void {
 export function readCookie(fd: number, to: number): number {
   scratchInts[0] = 8
   return getsockopt(fd, SOL_SOCKET, SO_COOKIE, to, scratch.address)
+}
+
+/** struct sock_filter in <linux/filter.h>. */
+export const filterInstructionBytes = 8
+
+/**
+ * Packets to the socket are run through the program, a classic one (<linux/filter.h>), in place of one that it had. Sockets that are
+ * accepted from it begin with its filter.
+ * @returns 0 or -1
+ */
+export function attachFilter(fd: number, program: Uint8Array): number {
+  // struct sock_fprog: how many, and where, 64 bits each on these machines.
+  const address = addressOf(program)
+  scratchInts.set([program.length / filterInstructionBytes, 0, address | 0, Math.floor(address / 2 ** 32)])
+  return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, scratch.address, 16)
+}
+
+/** One that has none stays as it is. */
+export function detachFilter(fd: number): void {
+  setIntOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0)
 }
 
 /** <limits.h>: 1024; so many are enough. */

@@ -11,6 +11,8 @@ import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-co
 import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-states.ts'
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
+import type { SourceDropped } from '../../core/relay-observer.ts'
+import { droppedOver } from '../../core/limit/source-drops.ts'
 import { runSetupSlice, type SetupWork } from '../../core/limit/setup-slice.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
@@ -32,6 +34,8 @@ export interface WorkerObserver {
   connectionEnded(record: ConnectionRecord): void
   /** As in `RelayObserver`. */
   connectionRefused?(refusal: RefusedAtAccept, record: () => ConnectionRecord): void
+  /** As in `RelayObserver`. */
+  sourceDropped?(dropped: SourceDropped): void
   /**
    * Before each wait: what has been gathered may be due to be handed on.
    * @returns the longest that the thread may wait, in milliseconds; Infinity where nothing has been gathered
@@ -76,8 +80,12 @@ export class RelayWorker {
     const active = data.active === undefined ? noActiveCounts : new SharedActiveCounts(data.active, data.worker)
     const states = data.active === undefined ? allReady : new SharedEndpointStates(data.active)
     // Workers begin their rounds at different endpoints.
-    this.#publisher = new SnapshotPublisher({ active, states, schedulerOffset: data.worker }, (number, { limits }) => {
+    this.#publisher = new SnapshotPublisher({ active, states, schedulerOffset: data.worker }, (number, { limits, listeners }) => {
       this.#connections.limit(limits)
+      this.#acceptor.follow((name) => {
+        const listener = listeners.get(name)
+        return listener === undefined ? undefined : droppedOver(listener)
+      })
       post({ kind: 'answer', number })
     })
     const [epoll, clock] = [this.#epoll, this.#clock]
@@ -91,12 +99,13 @@ export class RelayWorker {
         if (observer.connectionRefused === undefined) observer.connectionEnded(record())
         else observer.connectionRefused(refusal, record)
       },
+      sourceDropped: (dropped) => observer.sourceDropped?.(dropped),
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,
       firstToken: 2 * data.slots,
       hasRoom: () => this.#connections.hasRoom,
-      accepted: (fd, listener, peer) => this.#connections.accept({ fd, listener, peer, snapshot: this.#publisher.snapshot }),
+      accepted: (fd, from, peer) => this.#connections.accept({ fd, from, peer, snapshot: this.#publisher.snapshot }),
       holdsBack: (fd) => this.#connections.holdsBack(fd),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })

@@ -11,17 +11,20 @@ import { Connection } from '../../core/connection.ts'
 import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import type { ProcessLimits } from '../../core/limit/limits.ts'
+import { droppedOver } from '../../core/limit/source-drops.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import { parseIpAddress, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { KernelLaneLeave } from '../../core/kernel-lane-policy.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
-import type { Snapshot } from '../../core/snapshot.ts'
+import type { SourceDropped } from '../../core/relay-observer.ts'
+import type { ListenerPolicy, Snapshot } from '../../core/snapshot.ts'
 import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type Scan, type ScanRequest } from '../../core/live/live-connection.ts'
 import { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
 import { ticketFor, TicketJudge } from '../tickets.ts'
+import type { AcceptingListener } from './acceptor.ts'
 import { BatchRelay } from './batch-relay.ts'
 import type { BatchRing } from './batch-ring.ts'
 import { ByteRelay } from './byte-relay.ts'
@@ -39,6 +42,7 @@ import { PipePool } from './pipe-pool.ts'
 import { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import { SocketCloser } from './socket-closer.ts'
+import type { SourceDropper } from './source-dropper.ts'
 import { TurnQueue } from './turn-queue.ts'
 import { WaitingEvents } from './waiting-events.ts'
 import type { FromWorker, RelayWorkerData, ToWorker } from './worker-protocol.ts'
@@ -63,6 +67,7 @@ export interface WorkerConnectionsParts {
   readonly post: (message: FromWorker) => void
   readonly ended: (record: ConnectionRecord) => void
   readonly refused: (refusal: RefusedAtAccept, record: () => ConnectionRecord) => void
+  readonly sourceDropped: (dropped: SourceDropped) => void
 }
 
 export class WorkerConnections {
@@ -152,7 +157,7 @@ export class WorkerConnections {
   }
 
   /** @param snapshot undefined, or without the listener: that has left with the last reload, and this connection was in its backlog */
-  accept({ fd, listener: name, peer, snapshot }: { readonly fd: number; readonly listener: string; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
+  accept({ fd, from: { name, dropper }, peer, snapshot }: { readonly fd: number; readonly from: AcceptingListener; readonly peer: SocketAddressCell; readonly snapshot: Snapshot | undefined }): void {
     const listener = snapshot?.listeners.get(name)
     if (snapshot === undefined || listener === undefined) {
       libc.setResetOnClose(fd)
@@ -163,8 +168,10 @@ export class WorkerConnections {
     const admitted = admission === undefined ? noHold : admission.accept(listener, listener.proxyProtocolTrustedSources === undefined ? this.#sourceOf(peer) : undefined)
     if (typeof admitted === 'string' && admitted !== 'connection-limit') {
       this.#refuse(fd, { reason: admitted, listener: name }, { peer, snapshot })
+      if (admitted === 'source-rate-limit') this.#overRate(listener, dropper, peer)
       return
     }
+    if (dropper.isInherited) libc.detachFilter(fd)
     const hold = typeof admitted === 'number' ? admitted : noHold
     const table = this.#table
     const { data } = this.#parts
@@ -411,6 +418,13 @@ export class WorkerConnections {
     this.#parts.refused(refusal, () => refusedRecord({
       ...refusal, id: this.#idOf(this.#connections), downstream: peer.decode(), snapshotVersion: snapshot.version, acceptedAtMs: Date.now(),
     }))
+  }
+
+  /** A connection of the source that was looked at last was refused for its rate. */
+  #overRate(listener: ListenerPolicy, dropper: SourceDropper, peer: SocketAddressCell): void {
+    const pace = droppedOver(listener)
+    const drop = pace === undefined ? undefined : dropper.refused(this.#source, pace)
+    if (drop?.isFirst === true) this.#parts.sourceDropped({ listener: listener.name, address: peer.decode().address, refusals: drop.refusals, periodMs: drop.periodMs })
   }
 
   /** Out of the table before it is told of: should the worker die now, nobody else may close it. */

@@ -31,9 +31,9 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
   const acceptor = new Acceptor({
     epoll, clock, cells, firstToken: 100,
     hasRoom: () => place.room > 0,
-    accepted: (fd, listener) => {
+    accepted: (fd, { name }) => {
       libc.close(fd)
-      taken.push(listener)
+      taken.push(name)
       place.room -= 1
     },
     holdsBack: (fd) => place.holdsBack(libc.queuedConnections(fd)),

@@ -185,7 +185,7 @@ export class LaneMaps {
   }
 
   loseNothing(fd: number): void {
-    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_DETACH_BPF, 0)
+    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_DETACH_FILTER, 0)
   }
 
   /** @param tell of each mark that the program has told of since */

@@ -1,0 +1,142 @@
+// Throws away SYNs to one listening socket from sources that are dropped (core/limit/source-drops.ts), by a filter on it
+// (source-filter.ts). While nobody is dropped there is none.
+//
+//   nobody ─a period begins─▶ filter ─others begin, or end: at most each `rebuildMs`─▶ another filter ─the last one ends─▶ nobody
+//
+// Sockets that are accepted have the listening one's filter of the moment in which their handshake ended, and are rid of it.
+
+import { SourceDrops, type SourceDrop } from '../../core/limit/source-drops.ts'
+import type { Pace } from '../../core/limit/shared-pace.ts'
+import type { SourceKey } from '../../core/net/source-key.ts'
+import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
+import * as libc from './libc.ts'
+import type { Clock } from './pending-bytes.ts'
+import { sourceFilter } from './source-filter.ts'
+
+/** To make a filter and attach it takes some 0.2 ms, in which nothing is relayed. */
+const rebuildMs = 50
+/** A handshake that began to end with the filter has ended after so long. */
+const inheritedMs = 100
+
+export interface SourceDropperParts {
+  readonly clock: Clock
+  readonly cells: RelayCells
+  /** The kernel takes no filter: nobody is dropped any more. */
+  readonly failed: (error: Error) => void
+}
+
+export class SourceDropper {
+  readonly #fd: number
+  readonly #parts: SourceDropperParts
+  /** Absent: nobody was refused yet. */
+  #drops: SourceDrops | undefined
+  /** That those who are dropped were over. */
+  #pace: Pace | undefined
+  #isAttached = false
+  #isOutdated = false
+  #isImpossible = false
+  #countedSources = 0
+  #rebuildAtMs = -Infinity
+  /** Of sockets that are accepted; Infinity: none has a filter. */
+  #detachedAtMs: number
+
+  /** @param fd whose filter is a predecessor's, if it has one */
+  constructor(fd: number, parts: SourceDropperParts) {
+    this.#fd = fd
+    this.#parts = parts
+    libc.detachFilter(fd)
+    this.#detachedAtMs = parts.clock.nowMs
+  }
+
+  /** A socket that is accepted may have the filter. */
+  get isInherited(): boolean {
+    return this.#detachedAtMs !== Infinity
+  }
+
+  /** Of this source a connection was refused, which was over this pace. @returns that it is dropped from now on */
+  refused(source: SourceKey, pace: Pace): SourceDrop | undefined {
+    if (this.#isImpossible) return undefined
+    const { clock, cells } = this.#parts
+    this.#drops ??= new SourceDrops()
+    this.#pace = pace
+    const drop = this.#drops.refused(source, pace, clock.nowMs)
+    if (drop === undefined) return undefined
+    if (drop === 'full') {
+      add(cells, relayCell.sourceDropsMissed, 1)
+      return undefined
+    }
+    this.#isOutdated = true
+    add(cells, relayCell.sourceDrops, 1)
+    return drop
+  }
+
+  /** The listener drops what is over this now; undefined: nobody. */
+  follow(pace: Pace | undefined): void {
+    if (pace?.intervalNs === this.#pace?.intervalNs && pace?.toleranceNs === this.#pace?.toleranceNs) return
+    this.close()
+  }
+
+  /** Its queue was found empty. */
+  emptied(): void {
+    if (!this.#isAttached && this.#parts.clock.nowMs - this.#detachedAtMs >= inheritedMs) this.#detachedAtMs = Infinity
+  }
+
+  /** Until `finishTurn` has something to do. */
+  get waitMs(): number {
+    if (this.#drops === undefined) return Infinity
+    const dueMs = this.#isOutdated ? 0 : this.#drops.nextEndMs
+    return Math.max(0, Math.max(dueMs, this.#rebuildAtMs) - this.#parts.clock.nowMs)
+  }
+
+  finishTurn(): void {
+    const { nowMs } = this.#parts.clock
+    if (this.#drops === undefined || nowMs < this.#rebuildAtMs) return
+    const hasEnded = this.#drops.letGo(nowMs)
+    if (!hasEnded && !this.#isOutdated) return
+    this.#isOutdated = false
+    this.#rebuildAtMs = nowMs + rebuildMs
+    this.#filter(this.#drops)
+  }
+
+  /** Nobody is dropped. */
+  close(): void {
+    this.#drops = undefined
+    this.#pace = undefined
+    this.#isOutdated = false
+    this.#detach()
+  }
+
+  #filter(drops: SourceDrops): void {
+    const sources = drops.sources()
+    if (sources.length === 0) {
+      this.#detach()
+    } else if (libc.attachFilter(this.#fd, sourceFilter(sources)) === -1) {
+      const error = new libc.SystemError('setsockopt of SO_ATTACH_FILTER', libc.errno())
+      this.#isImpossible = true
+      add(this.#parts.cells, relayCell.sourceDropsMissed, sources.length)
+      this.close()
+      this.#parts.failed(error)
+    } else {
+      this.#isAttached = true
+      this.#detachedAtMs = this.#parts.clock.nowMs
+      this.#count(sources.length)
+    }
+  }
+
+  #detach(): void {
+    if (!this.#isAttached) return
+    libc.detachFilter(this.#fd)
+    this.#isAttached = false
+    this.#detachedAtMs = this.#parts.clock.nowMs
+    this.#count(0)
+  }
+
+  #count(sources: number): void {
+    add(this.#parts.cells, relayCell.sourcesDropped, sources - this.#countedSources)
+    this.#countedSources = sources
+  }
+}
+
+function add(cells: RelayCells, cell: number, difference: number): void {
+  cells[cell] = (cells[cell] ?? 0) + difference
+}
