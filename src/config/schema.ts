@@ -84,7 +84,7 @@ const processLimits = {
   helloConnections: count('connections whose ClientHello is not whole yet; absent: half of processConnections; only in defaults'),
 }
 const excess = z.enum(sourceExcesses).optional().meta({
-  description: 'drop or reset: a source that goes on over connectionsPerSourcePerSecond gets no answer for a while (the linux driver, without proxyProtocol), or each of its connections is reset; absent: drop, where that can be',
+  description: 'drop, ban or reset: a source that goes on over connectionsPerSourcePerSecond gets no answer for a while, or longer each time (the linux driver, without proxyProtocol), or each of its connections is reset; absent: drop, where that can be',
 })
 const listenerLimits = {
   connections: tenantLimits.connections.meta({ description: `a whole number from 1 to ${connectionsLimitMax}: connections open at one time` }),
@@ -123,8 +123,9 @@ export const listenerSchema = z.strictObject({
   proxyProtocol: proxyProtocol.optional(),
   limits: limitsOf(listenerLimits).optional(),
 }).superRefine((listener, context) => {
-  if (listener.proxyProtocol === undefined || listener.limits?.connectionsPerSourceExcess !== 'drop') return
-  context.issues.push({ code: 'custom', path: ['limits', 'connectionsPerSourceExcess'], message: 'drop, with proxyProtocol: SYNs come from the balancers', input: undefined })
+  const what = listener.limits?.connectionsPerSourceExcess
+  if (listener.proxyProtocol === undefined || what === undefined || what === 'reset') return
+  context.issues.push({ code: 'custom', path: ['limits', 'connectionsPerSourceExcess'], message: `${what}, with proxyProtocol: SYNs come from the balancers`, input: undefined })
 }).meta({ description: 'one address to accept TLS connections on' })
 
 const busyPoll = text('a duration (0s, 50us, 1ms) from 0s to 1ms: threads of the linux driver poll for so long before they sleep, while that pays; it takes cores that are to spare (docs/kernel-lane.md#busy-polling)', shortDurationPattern.source, (value) => {

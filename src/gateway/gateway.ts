@@ -426,6 +426,10 @@ export class Gateway {
   async #publish(change: ConfigChange): Promise<void> {
     const { change: next, without } = this.#rows.give(this.#limitRows.assign({ version: this.#version + 1, ...change }))
     if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
+    if (this.#driver.kind === 'node') {
+      const listeners = change.listeners.filter(({ limits }) => limits?.sourceExcess !== undefined && limits.sourceExcess !== 'reset').map(({ name }) => name)
+      if (listeners.length > 0) this.#logger.warn({ listeners }, 'connectionsPerSourceExcess: the Node driver can reset only, and does')
+    }
     this.endpoints.update(next)
     this.#tunnel?.publish(next)
     await this.#driver.publish(next)

@@ -62,6 +62,14 @@ async function get(gateway: Gateway, path: string): Promise<{ status: number; bo
 const acmeHello = buildClientHello({ serverName: 'acme.example.test' })
 const globexHello = buildClientHello({ serverName: 'globex.example.test' })
 
+for (const [excess, isTold] of [['', false], [', connectionsPerSourceExcess: reset', false], [', connectionsPerSourceExcess: drop', true], [', connectionsPerSourceExcess: ban', true]] as const) {
+  void test(`the Node driver ${isTold ? 'warns' : 'says nothing'} where sources over their rate have ${excess === '' ? 'nothing of their own' : excess.slice(2)}`, async (t) => {
+    const text = configText({ names: {} }).replace('tenants:', 'tenants: []').replace('"127.0.0.1:0"', `"127.0.0.1:0", limits: { connectionsPerSourcePerSecond: 5${excess} }`)
+    const { lines } = await start(t, `${text}relay: { driver: node }\n`)
+    t.equal(lines.some(({ msg }) => String(msg).startsWith('connectionsPerSourceExcess: the Node driver')), isTold)
+  })
+}
+
 void test('it routes by name, and tells of itself on the admin address', async (t) => {
   const echo = await startEcho(t)
   const { gateway, lines } = await start(t, configText({ names: { acme: echo.port } }))

@@ -13,10 +13,10 @@ export interface ProcessLimits {
 }
 
 /**
- * What becomes of a source's connections over its rate. Each is reset as it is accepted; or the source's SYNs are thrown away
- * for a while once that has happened often enough, where the driver can (source-drops.ts).
+ * What becomes of a source's connections over its rate. Each is reset as it is accepted. Once that has happened often enough the source's
+ * SYNs are thrown away for a while, where the driver can, unless it is `reset`; `ban`: longer each time (source-drops.ts).
  */
-export const sourceExcesses = ['drop', 'reset'] as const
+export const sourceExcesses = ['drop', 'ban', 'reset'] as const
 export type SourceExcess = typeof sourceExcesses[number]
 
 export interface ListenerLimits {
@@ -41,9 +41,20 @@ export interface CountedLimits {
   readonly connectionsPerSourceMax: number
   readonly pace: Pace | undefined
   readonly sourcePace: Pace | undefined
-  readonly sourceExcess: SourceExcess
+  /** Absent: sources are not dropped. */
+  readonly sourceDrop: SourceDropRule | undefined
+}
+
+export interface SourceDropRule {
+  readonly pace: Pace
+  readonly bans: boolean
 }
 
 export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate, sourceExcess = 'drop' }: ListenerLimits): CountedLimits {
-  return { connectionsMax, connectionsPerSourceMax, pace: rate === undefined ? undefined : paceOf(rate), sourcePace: sourceRate === undefined ? undefined : paceOf(sourceRate), sourceExcess }
+  const sourcePace = sourceRate === undefined ? undefined : paceOf(sourceRate)
+  return {
+    connectionsMax, connectionsPerSourceMax, sourcePace,
+    pace: rate === undefined ? undefined : paceOf(rate),
+    sourceDrop: sourcePace === undefined || sourceExcess === 'reset' ? undefined : { pace: sourcePace, bans: sourceExcess === 'ban' },
+  }
 }

@@ -5,14 +5,15 @@
 //
 // A period ends when half to all of its burst has come back, a different part for each source and each time, so that those that began
 // together do not come back together. So a source has its rate over time, as if each of its connections were answered, unless its burst is less
-// than `periodMsMin` of its rate. A few refusals come first: whoever comes a little too fast once is told at once.
+// than `periodMsMin` of its rate. A few refusals come first: whoever comes a little too fast once is told at once. Where sources are banned, each
+// further period is twice as long, until one has kept to its rate for a while.
 //
 // The table has a fixed size and no secret in its hash: sources that push each other out of it are refused one by one, as without it.
 
 import type { SourceKey } from '../net/source-key.ts'
 import type { ListenerPolicy } from '../snapshot.ts'
 import { mixBits } from '../stable-hash.ts'
-import type { Pace } from './shared-pace.ts'
+import type { SourceDropRule } from './limits.ts'
 
 /** At one time. */
 export const droppedSourcesMax = 256
@@ -24,6 +25,9 @@ const recallMs = 10_000
 export const periodMsMin = 250
 /** A client's system sends its SYN again after 1 s, and then after 2. */
 export const periodMsMax = 2_000
+export const banMsMax = 60_000
+/** More do not make a ban longer. */
+const timesMax = 20
 /** Sources that are dropped, or watched. */
 const rowsMax = 2_048
 const rowsPerBucket = 8
@@ -40,9 +44,9 @@ export interface SourceDrop {
   readonly isFirst: boolean
 }
 
-/** What is over this is dropped on the listener; undefined: nobody is. Where a PROXY header tells of the source, SYNs are the balancer's. */
-export function droppedOver({ limits, proxyProtocolTrustedSources }: ListenerPolicy): Pace | undefined {
-  return limits?.sourceExcess === 'drop' && proxyProtocolTrustedSources === undefined ? limits.sourcePace : undefined
+/** Who is dropped on the listener; undefined: nobody. Where a PROXY header tells of the source, SYNs are the balancer's. */
+export function sourceDropOf({ limits, proxyProtocolTrustedSources }: ListenerPolicy): SourceDropRule | undefined {
+  return proxyProtocolTrustedSources === undefined ? limits?.sourceDrop : undefined
 }
 
 /** Of one listener. */
@@ -52,6 +56,8 @@ export class SourceDrops {
   readonly #high = new Int32Array(rowsMax)
   readonly #low = new Int32Array(rowsMax)
   readonly #refusals = new Uint8Array(rowsMax)
+  /** Periods in a row. */
+  readonly #times = new Uint8Array(rowsMax)
   readonly #sinceMs = new Float64Array(rowsMax)
   /** End of its last period. */
   readonly #untilMs = new Float64Array(rowsMax).fill(-Infinity)
@@ -64,7 +70,7 @@ export class SourceDrops {
    * A connection of this source was refused for its rate.
    * @returns that the source is dropped from now on; `full`: it would be, if there were not `droppedSourcesMax` already
    */
-  refused(source: DroppedSource, { intervalNs, toleranceNs }: Pace, nowMs: number): SourceDrop | 'full' | undefined {
+  refused(source: DroppedSource, { pace: { intervalNs, toleranceNs }, bans }: SourceDropRule, nowMs: number): SourceDrop | 'full' | undefined {
     const row = this.#rowOf(source, nowMs)
     // One that is dropped may have been in the queue already.
     if (row === -1 || (this.#untilMs[row] ?? 0) > nowMs) return undefined
@@ -82,7 +88,10 @@ export class SourceDrops {
     this.#periods += 1
     const burstMs = Number(intervalNs + toleranceNs) / nanosecondsPerMs
     const part = 0.5 + mixBits(source.low ^ Math.imul(this.#periods, 0x9e3779b1)) / 2 ** 33
-    const periodMs = Math.min(periodMsMax, Math.max(periodMsMin, burstMs * part))
+    const times = isFirst ? 1 : Math.min(timesMax, (this.#times[row] ?? 0) + 1)
+    this.#times[row] = times
+    const once = Math.max(periodMsMin, burstMs * part)
+    const periodMs = bans ? Math.min(banMsMax, once * 2 ** (times - 1)) : Math.min(periodMsMax, once)
     this.#untilMs[row] = nowMs + periodMs
     this.#nextEndMs = Math.min(this.#nextEndMs, nowMs + periodMs)
     this.#dropped.push(row)

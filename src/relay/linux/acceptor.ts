@@ -6,7 +6,7 @@
 //      │                  └─ held back ─▶ not watched for `holdMs`
 //      └───────── no descriptor ─▶ none is watched for `pauseMs`
 
-import type { Pace } from '../../core/limit/shared-pace.ts'
+import type { SourceDropRule } from '../../core/limit/limits.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import * as libc from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
@@ -93,9 +93,9 @@ export class Acceptor {
     this.#listening[index] = undefined
   }
 
-  /** @param droppedOver of the listener of this name, from now on: `droppedOver` of its policy */
-  follow(droppedOver: (listener: string) => Pace | undefined): void {
-    for (const listening of this.#listening) listening?.dropper.follow(droppedOver(listening.name))
+  /** @param ruleOf whom the listener of this name drops from now on */
+  follow(ruleOf: (listener: string) => SourceDropRule | undefined): void {
+    for (const listening of this.#listening) listening?.dropper.follow(ruleOf(listening.name))
   }
 
   /** There is somebody in its queue. */

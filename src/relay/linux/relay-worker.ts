@@ -12,7 +12,7 @@ import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-stat
 import type { StopReason } from '../../core/connection-events.ts'
 import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-record.ts'
 import type { SourceDropped } from '../../core/relay-observer.ts'
-import { droppedOver } from '../../core/limit/source-drops.ts'
+import { sourceDropOf } from '../../core/limit/source-drops.ts'
 import { runSetupSlice, type SetupWork } from '../../core/limit/setup-slice.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
@@ -84,7 +84,7 @@ export class RelayWorker {
       this.#connections.limit(limits)
       this.#acceptor.follow((name) => {
         const listener = listeners.get(name)
-        return listener === undefined ? undefined : droppedOver(listener)
+        return listener === undefined ? undefined : sourceDropOf(listener)
       })
       post({ kind: 'answer', number })
     })

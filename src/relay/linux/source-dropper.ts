@@ -6,7 +6,7 @@
 // Sockets that are accepted have the listening one's filter of the moment in which their handshake ended, and are rid of it.
 
 import { SourceDrops, type SourceDrop } from '../../core/limit/source-drops.ts'
-import type { Pace } from '../../core/limit/shared-pace.ts'
+import type { SourceDropRule } from '../../core/limit/limits.ts'
 import type { SourceKey } from '../../core/net/source-key.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import * as libc from './libc.ts'
@@ -30,8 +30,8 @@ export class SourceDropper {
   readonly #parts: SourceDropperParts
   /** Absent: nobody was refused yet. */
   #drops: SourceDrops | undefined
-  /** That those who are dropped were over. */
-  #pace: Pace | undefined
+  /** For those who are dropped. */
+  #rule: SourceDropRule | undefined
   #isAttached = false
   #isOutdated = false
   #isImpossible = false
@@ -53,13 +53,13 @@ export class SourceDropper {
     return this.#detachedAtMs !== Infinity
   }
 
-  /** Of this source a connection was refused, which was over this pace. @returns that it is dropped from now on */
-  refused(source: SourceKey, pace: Pace): SourceDrop | undefined {
+  /** Of this source a connection was refused for its rate. @returns that it is dropped from now on */
+  refused(source: SourceKey, rule: SourceDropRule): SourceDrop | undefined {
     if (this.#isImpossible) return undefined
     const { clock, cells } = this.#parts
     this.#drops ??= new SourceDrops()
-    this.#pace = pace
-    const drop = this.#drops.refused(source, pace, clock.nowMs)
+    this.#rule = rule
+    const drop = this.#drops.refused(source, rule, clock.nowMs)
     if (drop === undefined) return undefined
     if (drop === 'full') {
       add(cells, relayCell.sourceDropsMissed, 1)
@@ -70,9 +70,10 @@ export class SourceDropper {
     return drop
   }
 
-  /** The listener drops what is over this now; undefined: nobody. */
-  follow(pace: Pace | undefined): void {
-    if (pace?.intervalNs === this.#pace?.intervalNs && pace?.toleranceNs === this.#pace?.toleranceNs) return
+  /** The listener's rule from now on. */
+  follow(rule: SourceDropRule | undefined): void {
+    const before = this.#rule
+    if (rule?.bans === before?.bans && rule?.pace.intervalNs === before?.pace.intervalNs && rule?.pace.toleranceNs === before?.pace.toleranceNs) return
     this.close()
   }
 
@@ -101,7 +102,7 @@ export class SourceDropper {
   /** Nobody is dropped. */
   close(): void {
     this.#drops = undefined
-    this.#pace = undefined
+    this.#rule = undefined
     this.#isOutdated = false
     this.#detach()
   }

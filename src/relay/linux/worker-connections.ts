@@ -11,7 +11,7 @@ import { Connection } from '../../core/connection.ts'
 import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import type { ProcessLimits } from '../../core/limit/limits.ts'
-import { droppedOver } from '../../core/limit/source-drops.ts'
+import { sourceDropOf } from '../../core/limit/source-drops.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import { parseIpAddress, type IpAddress } from '../../core/net/ip-address.ts'
@@ -422,8 +422,8 @@ export class WorkerConnections {
 
   /** A connection of the source that was looked at last was refused for its rate. */
   #overRate(listener: ListenerPolicy, dropper: SourceDropper, peer: SocketAddressCell): void {
-    const pace = droppedOver(listener)
-    const drop = pace === undefined ? undefined : dropper.refused(this.#source, pace)
+    const rule = sourceDropOf(listener)
+    const drop = rule === undefined ? undefined : dropper.refused(this.#source, rule)
     if (drop?.isFirst === true) this.#parts.sourceDropped({ listener: listener.name, address: peer.decode().address, refusals: drop.refusals, periodMs: drop.periodMs })
   }
 

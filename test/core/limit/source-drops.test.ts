@@ -2,17 +2,18 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { paceOf, takePaced, type Pace } from '../../../src/core/limit/shared-pace.ts'
-import { droppedOver, droppedSourcesMax, periodMsMax, periodMsMin, SourceDrops, type SourceDrop } from '../../../src/core/limit/source-drops.ts'
+import type { SourceDropRule } from '../../../src/core/limit/limits.ts'
+import { paceOf, takePaced } from '../../../src/core/limit/shared-pace.ts'
+import { banMsMax, droppedSourcesMax, periodMsMax, periodMsMin, sourceDropOf, SourceDrops, type SourceDrop } from '../../../src/core/limit/source-drops.ts'
 import { SourceKey } from '../../../src/core/net/source-key.ts'
 import { listener, snapshotOf } from '../../support/config.ts'
 
-const pace = paceOf({ perSecond: 20, burst: 20 })
+const rule: SourceDropRule = { pace: paceOf({ perSecond: 20, burst: 20 }), bans: false }
 const of = (address: string): SourceKey => new SourceKey().setText(address)
 const numbered = (index: number): SourceKey => of(`10.${index >> 16 & 255}.${index >> 8 & 255}.${index & 255}`)
 
 /** As many refusals as it takes, at one time. */
-function refuse(drops: SourceDrops, source: SourceKey, nowMs: number, its: Pace = pace): SourceDrop | 'full' {
+function refuse(drops: SourceDrops, source: SourceKey, nowMs: number, its = rule): SourceDrop | 'full' {
   for (;;) {
     const drop = drops.refused(source, its, nowMs)
     if (drop !== undefined) return drop
@@ -21,7 +22,7 @@ function refuse(drops: SourceDrops, source: SourceKey, nowMs: number, its: Pace 
 
 void test('a few refusals drop nobody, many within a second do, and as many over a longer time do not', async (t) => {
   const drops = new SourceDrops()
-  for (let nowMs = 0; nowMs < 20_000; nowMs += 70) t.equal(drops.refused(of('192.0.2.1'), pace, nowMs), undefined)
+  for (let nowMs = 0; nowMs < 20_000; nowMs += 70) t.equal(drops.refused(of('192.0.2.1'), rule, nowMs), undefined)
   t.same(drops.sources(), [])
   const drop = refuse(drops, of('192.0.2.1'), 30_000)
   t.match(drop, { refusals: 16, isFirst: true })
@@ -31,10 +32,10 @@ void test('a few refusals drop nobody, many within a second do, and as many over
 void test('a source is an IPv4 address, or a /64', async (t) => {
   const drops = new SourceDrops()
   for (let index = 0; index < 15; index++) {
-    for (const address of [`2001:db8::${index}`, '192.0.2.1', '192.0.2.2', `2001:db8:0:${1 + index}::1`]) t.equal(drops.refused(of(address), pace, 5_000), undefined)
+    for (const address of [`2001:db8::${index}`, '192.0.2.1', '192.0.2.2', `2001:db8:0:${1 + index}::1`]) t.equal(drops.refused(of(address), rule, 5_000), undefined)
   }
-  t.match(drops.refused(of('2001:db8::ffff'), pace, 5_000), { refusals: 16 })
-  t.equal(drops.refused(of('2001:db8:0:1::1'), pace, 5_000), undefined)
+  t.match(drops.refused(of('2001:db8::ffff'), rule, 5_000), { refusals: 16 })
+  t.equal(drops.refused(of('2001:db8:0:1::1'), rule, 5_000), undefined)
   t.equal(drops.sources().length, 1)
 })
 
@@ -45,7 +46,7 @@ void test('a period ends by itself; who goes on is dropped again after fewer ref
   const endMs = drops.nextEndMs
   t.match(first, { periodMs: endMs - 1_000 })
   t.equal(drops.letGo(endMs - 1), false)
-  t.equal(drops.refused(source, pace, endMs - 1), undefined, 'one that was in the queue')
+  t.equal(drops.refused(source, rule, endMs - 1), undefined, 'one that was in the queue')
   t.ok(drops.letGo(endMs))
   t.same(drops.sources(), [])
   t.equal(drops.nextEndMs, Infinity)
@@ -78,7 +79,7 @@ for (const [what, rate, minMs, maxMs] of [
   ['a second’s burst', { perSecond: 200, burst: 200 }, 500, 1_000],
 ] as const) {
   void test(`${what} makes a period of ${minMs} to ${maxMs} ms`, async (t) => {
-    const drop = refuse(new SourceDrops(), of('192.0.2.1'), 1_000, paceOf(rate))
+    const drop = refuse(new SourceDrops(), of('192.0.2.1'), 1_000, { pace: paceOf(rate), bans: false })
     if (drop === 'full') throw new Error('unreachable')
     t.ok(drop.periodMs >= minMs && drop.periodMs <= maxMs, String(drop.periodMs))
   })
@@ -86,7 +87,7 @@ for (const [what, rate, minMs, maxMs] of [
 
 void test('a flood of new sources takes no memory, and nobody is dropped who is not over his rate', async (t) => {
   const drops = new SourceDrops()
-  t.ok(Array.from({ length: 20_000 }, (_, index) => drops.refused(numbered(index), pace, 1_000)).every((drop) => drop === undefined))
+  t.ok(Array.from({ length: 20_000 }, (_, index) => drops.refused(numbered(index), rule, 1_000)).every((drop) => drop === undefined))
   t.same(drops.sources(), [])
 })
 
@@ -108,7 +109,7 @@ void test('whoever comes, no source that keeps to its rate is dropped, nobody is
       const isDropped = drops.sources().some(({ low }) => low === key.low)
       if (isDropped) return nowMs - (since.get(index) ?? 0) < periodMsMax
       if (takePaced({ cells: due, index }, its, BigInt(Math.round(nowMs * 1e6)))) return true
-      if (drops.refused(key, its, nowMs) !== undefined) since.set(index, nowMs)
+      if (drops.refused(key, { pace: its, bans: false }, nowMs) !== undefined) since.set(index, nowMs)
       return index !== modest
     }
     const kept = all.every(({ afterMs, source }) => {
@@ -136,7 +137,7 @@ void test('a source that comes five times too fast has nearly its rate over time
       if (drops.sources().length > 0) continue
       answers += 1
       if (takePaced(cell, its, BigInt(Math.round(nowMs * 1e6)))) count += 1
-      else drops.refused(of('192.0.2.1'), its, nowMs)
+      else drops.refused(of('192.0.2.1'), { pace: its, bans: false }, nowMs)
     }
     t.ok(answers < count + 120 * 16, 'and few refusals')
     return count / 120
@@ -148,16 +149,33 @@ void test('a source that comes five times too fast has nearly its rate over time
   t.ok(letIn(200, 1) < 100)
 })
 
+void test('who is banned is dropped twice as long each time, up to a minute, and for as short as ever once he has rested', async (t) => {
+  const drops = new SourceDrops()
+  const bans = { ...rule, bans: true }
+  const source = of('192.0.2.1')
+  let nowMs = 1_000
+  for (let times = 1; times <= 300; times++) {
+    const drop = refuse(drops, source, nowMs, bans)
+    if (drop === 'full') throw new Error('unreachable')
+    t.ok(drop.periodMs >= Math.min(banMsMax, 500 * 2 ** (times - 1)) && drop.periodMs <= Math.min(banMsMax, 1_000 * 2 ** (times - 1)), String(drop.periodMs))
+    nowMs += drop.periodMs
+  }
+  const drop = refuse(drops, source, nowMs + 10_001, bans)
+  t.match(drop, { isFirst: true })
+  t.ok(drop !== 'full' && drop.periodMs <= 1_000)
+})
+
 void test('sources are dropped at a listener that has a rate for them, unless it resets them, or a PROXY header tells of them', async (t) => {
-  const over = (options: Parameters<typeof listener>[0]): Pace | undefined => {
+  const ruleOf = (options: Parameters<typeof listener>[0]): SourceDropRule | undefined => {
     const [policy] = [...snapshotOf({ tenants: [], listeners: [listener(options)] }).listeners.values()]
-    return policy === undefined ? undefined : droppedOver(policy)
+    return policy === undefined ? undefined : sourceDropOf(policy)
   }
   const sourceRate = { perSecond: 20, burst: 20 }
-  t.same(over({ limits: { sourceRate } }), pace)
-  t.same(over({ limits: { sourceRate, sourceExcess: 'drop' } }), pace)
-  t.equal(over({ limits: { sourceRate, sourceExcess: 'reset' } }), undefined)
-  t.equal(over({ limits: { sourceRate }, proxyProtocol: { trustedSources: ['127.0.0.0/8'] } }), undefined)
-  t.equal(over({ limits: { connectionsMax: 5 } }), undefined)
-  t.equal(over({}), undefined)
+  t.same(ruleOf({ limits: { sourceRate } }), rule)
+  t.same(ruleOf({ limits: { sourceRate, sourceExcess: 'drop' } }), rule)
+  t.same(ruleOf({ limits: { sourceRate, sourceExcess: 'ban' } }), { ...rule, bans: true })
+  t.equal(ruleOf({ limits: { sourceRate, sourceExcess: 'reset' } }), undefined)
+  t.equal(ruleOf({ limits: { sourceRate }, proxyProtocol: { trustedSources: ['127.0.0.0/8'] } }), undefined)
+  t.equal(ruleOf({ limits: { connectionsMax: 5 } }), undefined)
+  t.equal(ruleOf({}), undefined)
 })

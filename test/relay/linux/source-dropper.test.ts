@@ -64,6 +64,7 @@ const filtersAt = (port: number): number => socketsAt(port).filter(({ fd }) => h
 
 /** Long periods; the first connection of each source is within its rate. */
 const patient = { sourceRate: { perSecond: 1, burst: 60 } } as const
+const rule = { pace: paceOf({ perSecond: 20, burst: 20 }), bans: false }
 const brief = { sourceRate: { perSecond: 1_000, burst: 1 } } as const
 
 async function startPlace(t: Test, limits: Parameters<typeof startLinuxRelay>[1]['listener'], workers = 1): Promise<LinuxRelay> {
@@ -167,11 +168,10 @@ function startDropper(t: Test, address = '127.0.0.1', fdOf = (fd: number): numbe
   const cells = createRelayCells()
   const failures: string[] = []
   const dropper = new SourceDropper(fdOf(fd), { clock, cells, failed: (error) => void failures.push(error.message) })
-  const pace = paceOf({ perSecond: 20, burst: 20 })
   return {
     port: bound.port, fd, clock, cells, dropper, failures,
     drop: (source) => {
-      for (let refusals = 0; refusals < 20 && dropper.refused(new SourceKey().setText(source), pace) === undefined; refusals++);
+      for (let refusals = 0; refusals < 20 && dropper.refused(new SourceKey().setText(source), rule) === undefined; refusals++);
     },
     accept: () => libc.check(libc.accept4(fd, 0, 0, libc.SOCK_CLOEXEC), 'accept4'),
   }
@@ -196,10 +196,10 @@ void test('it goes on where a reload leaves the rate as it is', async (t) => {
   const { dropper, port, drop, cells } = startDropper(t)
   drop('127.0.0.2')
   dropper.finishTurn()
-  dropper.follow(paceOf({ perSecond: 20, burst: 20 }))
+  dropper.follow({ pace: paceOf({ perSecond: 20, burst: 20 }), bans: false })
   t.notOk(knock(t, port, { from: '127.0.0.2' }))
   t.equal(cells[relayCell.sourcesDropped], 1)
-  dropper.follow(paceOf({ perSecond: 20, burst: 21 }))
+  dropper.follow({ pace: paceOf({ perSecond: 20, burst: 21 }), bans: false })
   t.ok(knock(t, port, { from: '127.0.0.2' }))
   t.equal(cells[relayCell.sourcesDropped], 0)
   t.equal(dropper.waitMs, Infinity)
