@@ -18,6 +18,8 @@ export interface PeerLimits {
   readonly connectionsPerSecond?: number
   /** Of each address. */
   readonly perSourcePerSecond?: number
+  /** What becomes of those over it, where the peer would do something else. */
+  readonly excess?: 'ban' | 'reset'
 }
 
 export interface PeerFacts {

@@ -39,10 +39,10 @@ export function sluiceLaunch(facts: Omit<PeerFacts, 'connectionsMax'>, { listenA
 }
 
 /** No peer checks its endpoints here, and a check would count as a connection. */
-function render({ listenPort, adminPort, routes, limits: { connectionsPerSecond, perSourcePerSecond } = {} }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string, relay: string): string {
+function render({ listenPort, adminPort, routes, limits: { connectionsPerSecond, perSourcePerSecond, excess } = {} }: Omit<PeerFacts, 'connectionsMax'>, listenAddress: string, relay: string): string {
   return `listeners:
   - address: ${listenAddress}:${listenPort}
-${perSourcePerSecond === undefined ? '' : `    limits: { connectionsPerSourcePerSecond: ${perSourcePerSecond} }\n`}defaults: { health: { kind: none }, limits: { ${connectionsPerSecond === undefined ? '' : `processConnectionsPerSecond: ${connectionsPerSecond}`} } }
+${perSourcePerSecond === undefined ? '' : `    limits: { connectionsPerSourcePerSecond: ${perSourcePerSecond}${excess === undefined ? '' : `, connectionsPerSourceExcess: ${excess}`} }\n`}defaults: { health: { kind: none }, limits: { ${connectionsPerSecond === undefined ? '' : `processConnectionsPerSecond: ${connectionsPerSecond}`} } }
 tenants:
 ${routes.map(({ serverName, endpoint }, index) => `  - name: tenant-${index}
     hostnames: [${serverName}]

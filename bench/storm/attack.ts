@@ -2,7 +2,7 @@
 // newcomers of another tenant, from an address of their own, whose echoes are timed.
 //
 //   of four attackers    two say a real hello, one says what is no TLS, one says its hello a byte a second
-//   an attacker ends     when it has an answer or is ended, or after `stayMs`; then the next one of its kind may have its slot
+//   an attacker ends     when it has an answer or is ended, or after `stayMs`, or `connectMs` without a connection; then another one may have its slot
 
 import { allocate, EAGAIN, EINTR, EPOLLIN, EPOLLOUT, EPOLLRDHUP, errno, MSG_NOSIGNAL, type NativeMemory, recv, send } from '../../src/relay/linux/libc.ts'
 import type { RecordableHistogram } from 'node:perf_hooks'
@@ -13,6 +13,8 @@ import { openSocket, resetSocket } from '../load/raw-socket.ts'
 
 /** That an attacker has its slot. */
 const stayMs = 3_000
+/** That it waits for its connection: a SYN that is thrown away holds no attacker up, and is not sent again. */
+const connectMs = 900
 const byteEveryMs = 1_000
 /** Newcomers give up after so long, and that is a failure. */
 const newcomerTimeoutMs = 3_000
@@ -129,7 +131,7 @@ export class Attack implements EventHandler {
     this.#sent[slot] = 0
     const nowMs = performance.now()
     this.#beganMs[slot] = nowMs
-    this.#wheel.set(slot, nowMs + (of === kind.slow ? byteEveryMs : of === kind.newcomer ? newcomerTimeoutMs : stayMs))
+    this.#wheel.set(slot, nowMs + (of === kind.newcomer ? newcomerTimeoutMs : connectMs))
     if (fd === -1 || this.#loop.add(fd, EPOLLIN | EPOLLRDHUP | EPOLLOUT, slot) === -1) this.#fail(slot)
     else this.#greet(slot)
   }
@@ -145,12 +147,13 @@ export class Attack implements EventHandler {
       return false
     }
     this.#sent[slot] = sent
+    if (of !== kind.newcomer) this.#wheel.set(slot, performance.now() + (of === kind.slow ? byteEveryMs : stayMs))
     this.#loop.change(this.#fd[slot] ?? -1, EPOLLIN | EPOLLRDHUP, slot)
     return true
   }
 
   #dueAt(slot: number, nowMs: number): void {
-    if (this.#kind[slot] !== kind.slow || nowMs - (this.#beganMs[slot] ?? 0) >= stayMs) {
+    if (this.#kind[slot] !== kind.slow || this.#sent[slot] === 0 || nowMs - (this.#beganMs[slot] ?? 0) >= stayMs) {
       this.#fail(slot)
       return
     }

@@ -18,6 +18,8 @@ interface Variant {
   readonly name: string
   readonly peer: Peer
   readonly isPaced: boolean
+  /** In attacks only. */
+  readonly excess?: 'ban' | 'reset'
 }
 
 export interface ModeTargets {
@@ -34,7 +36,12 @@ export const perSourcePerSecond = 20
 const peers = allPeers.filter(({ name }) => ['sluice', 'haproxy', 'nginx', 'traefik'].includes(name))
 const variants: readonly Variant[] = peers.flatMap((peer): Variant[] => {
   const plain = { name: peer.name, peer, isPaced: false }
-  return peer.name === 'sluice' || peer.name === 'haproxy' ? [plain, { name: `${peer.name}-rate`, peer, isPaced: true }] : [plain]
+  const paced = { name: `${peer.name}-rate`, peer, isPaced: true }
+  switch (peer.name) {
+    case 'sluice': return [plain, { ...plain, name: 'sluice-ban', excess: 'ban' }, { ...plain, name: 'sluice-reset', excess: 'reset' }, paced]
+    case 'haproxy': return [plain, paced]
+    default: return [plain]
+  }
 })
 
 export const targetNames: readonly string[] = [direct, ...variants.map(({ name }) => name)]
@@ -45,7 +52,7 @@ export function findTargets(options: StormOptions, mode: Mode): ModeTargets {
     if (!options.targets.includes(name)) return []
     if (name === direct) return [{ name, version: '–', settings: 'no relay', limits: {} }]
     const variant = variants.find((each) => each.name === name)
-    if (variant === undefined || (variant.isPaced && mode === 'attack')) return []
+    if (variant === undefined || (variant.isPaced && mode === 'attack') || (variant.excess !== undefined && mode === 'storm')) return []
     const installation = variant.peer.find()
     if (typeof installation === 'string') {
       absent.push(`${name}: ${installation}`)
@@ -57,13 +64,13 @@ export function findTargets(options: StormOptions, mode: Mode): ModeTargets {
   return { mode, found, absent }
 }
 
-function limitsOf({ isPaced }: Variant, { connectionsPerSecond }: StormOptions, mode: Mode): PeerLimits {
-  if (mode === 'attack') return { perSourcePerSecond }
+function limitsOf({ isPaced, excess }: Variant, { connectionsPerSecond }: StormOptions, mode: Mode): PeerLimits {
+  if (mode === 'attack') return excess === undefined ? { perSourcePerSecond } : { perSourcePerSecond, excess }
   return isPaced ? { connectionsPerSecond } : {}
 }
 
-function settingsOf({ peer: { name, settings } }: Variant, { connectionsPerSecond, perSourcePerSecond: perSource }: PeerLimits): string {
+function settingsOf({ peer: { name, settings } }: Variant, { connectionsPerSecond, perSourcePerSecond: perSource, excess }: PeerLimits): string {
   const paced = name === 'sluice' ? `\`processConnectionsPerSecond: ${connectionsPerSecond}\`` : `\`rate-limit sessions ${connectionsPerSecond}\``
-  const guarded = name === 'sluice' ? `\`connectionsPerSourcePerSecond: ${perSource}\`` : name === 'haproxy' ? `\`tcp-request connection reject if { src_conn_rate gt ${perSource} }\`` : 'none for rates'
+  const guarded = name === 'sluice' ? `\`connectionsPerSourcePerSecond: ${perSource}${excess === undefined ? '' : `, connectionsPerSourceExcess: ${excess}`}\`` : name === 'haproxy' ? `\`tcp-request connection reject if { src_conn_rate gt ${perSource} }\`` : 'none for rates'
   return `${settings}${connectionsPerSecond === undefined ? '' : `; ${paced}`}${perSource === undefined ? '' : `; limits: ${guarded}`}`
 }
