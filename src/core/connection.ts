@@ -33,6 +33,7 @@ import { terminationOf, type TerminationReason } from './termination.ts'
 import { encodeFatalAlert } from './tls/alert.ts'
 import type { JudgedTicket } from './tunnel/ticket.ts'
 import { ClientHelloReader, type ClientHello, type HelloFault } from './tls/client-hello.ts'
+import { readWholeHello } from './tls/whole-hello.ts'
 
 /**
  * Bytes kept from the client until the API server's first byte, so that another endpoint can be given the same ones.
@@ -114,11 +115,12 @@ export class Connection {
   #effects: ConnectionEffect[] = []
 
   #proxyReader: ProxyHeaderReader | undefined
-  #helloReader: ClientHelloReader | undefined = new ClientHelloReader()
+  /** From a hello's first piece, where that is not all of it. */
+  #helloReader: ClientHelloReader | undefined
   #client: SocketAddress
   #clientDestination: SocketAddress | undefined
   #proxied: ProxyTlvs | undefined
-  #hello: ClientHello | undefined
+  #encryptedClientHello = false
   /** As it stood in the hello. */
   #serverName: string | undefined
   #node: string | undefined
@@ -184,7 +186,6 @@ export class Connection {
     } else if (trusted !== undefined && !trusted.contains(downstream.address)) {
       this.#refuse('proxy-source-untrusted', nowMs, `${downstream.address} is not in proxyProtocol.trustedSources`)
     } else if (listener.withoutHello === true) {
-      this.#helloReader = undefined
       this.#routeTo(listener.defaultTenant, nowMs)
     } else {
       this.#state = trusted === undefined ? 'hello' : 'proxy-header'
@@ -289,7 +290,7 @@ export class Connection {
       client: this.#client,
       ...(this.#proxied === undefined ? {} : { proxied: this.#proxied }),
       ...(this.#serverName === undefined ? {} : { serverName: this.#serverName }),
-      encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
+      encryptedClientHello: this.#encryptedClientHello,
       ...(this.#tenant === undefined ? {} : { tenant: this.#tenant.name }),
       ...(this.#node === undefined ? {} : { node: this.#node }),
       ...(this.#endpoint === undefined ? {} : { endpoint: this.#endpoint.name }),
@@ -316,7 +317,7 @@ export class Connection {
       client: this.#client === this.#origin.downstream ? undefined : this.#client,
       proxied: this.#proxied,
       serverName: this.#serverName,
-      encryptedClientHello: this.#hello?.encryptedClientHello ?? false,
+      encryptedClientHello: this.#encryptedClientHello,
       attempts: this.#attempt,
       snapshotVersion: this.#snapshotVersion,
       helloMs: this.#helloMs ?? 0,
@@ -389,25 +390,31 @@ export class Connection {
   #readHello(bytes: Uint8Array, nowMs: number): void {
     if (bytes[0] === v2Signature[0] && this.#replayBytes() === 0 && this.#origin.judgeTicket !== undefined) {
       this.#proxyReader = new ProxyHeaderReader()
-      this.#helloReader = undefined
       this.#state = 'ticket'
       this.#readTicket(bytes, nowMs)
       return
     }
     this.#replay?.append(bytes)
+    const whole = this.#helloReader === undefined ? readWholeHello(bytes) : undefined
+    if (whole !== undefined) {
+      this.#greeted(whole, nowMs)
+      return
+    }
     const progress = (this.#helloReader ??= new ClientHelloReader()).push(bytes)
     switch (progress.kind) {
       case 'incomplete': break
       case 'refused': this.#refuse(faultReasons[progress.fault], nowMs, progress.detail); break
-      case 'complete':
-        this.#hello = progress.hello
-        this.#serverName = progress.hello.serverName
-        this.#helloReader = undefined
-        this.#helloMs = nowMs - this.#origin.nowMs
-        this.#route(nowMs)
-        break
+      case 'complete': this.#greeted(progress.hello, nowMs); break
       default: progress satisfies never
     }
+  }
+
+  #greeted({ serverName, encryptedClientHello }: Pick<ClientHello, 'serverName' | 'encryptedClientHello'>, nowMs: number): void {
+    this.#encryptedClientHello = encryptedClientHello
+    this.#serverName = serverName
+    this.#helloReader = undefined
+    this.#helloMs = nowMs - this.#origin.nowMs
+    this.#route(nowMs)
   }
 
   /** What no TLS record begins with begins a PROXY header, whose ticket says what a hello's name would. */

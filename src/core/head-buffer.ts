@@ -4,9 +4,10 @@
 // a byte a segment costs its bytes and not an object for each of them.
 
 const firstBlockBytes = 2048
+const nothing = new Uint8Array(0)
 
 export class HeadBuffer {
-  #block: Uint8Array = new Uint8Array(0)
+  #block: Uint8Array = nothing
   #byteLength = 0
   #ownsBlock = false
 
@@ -35,11 +36,11 @@ export class HeadBuffer {
 
   /** A view of everything appended; valid until the next `append`. */
   bytes(): Uint8Array {
-    return this.#block.subarray(0, this.#byteLength)
+    return this.#byteLength === this.#block.byteLength ? this.#block : this.#block.subarray(0, this.#byteLength)
   }
 
   clear(): void {
-    this.#block = new Uint8Array(0)
+    this.#block = nothing
     this.#byteLength = 0
     this.#ownsBlock = false
   }

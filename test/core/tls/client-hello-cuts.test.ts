@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { test } from 'tap'
 import { ClientHelloReader, type HelloProgress } from '../../../src/core/tls/client-hello.ts'
+import { readWholeHello } from '../../../src/core/tls/whole-hello.ts'
 import { captureHello, dialWithNode } from './capture-hellos.ts'
 import { buildClientHello, handshakeOf, recordsOf, splitIntoRecords } from './hello-builder.ts'
 import { helloFixtureNames, helloFixtures, readHelloFixture } from './hello-fixtures.ts'
@@ -28,6 +29,7 @@ for (const name of helloFixtureNames) {
     const { serverName, ...rest } = helloFixtures[name]
     t.match(whole, { kind: 'complete', hello: rest })
     t.equal(whole.kind === 'complete' && whole.hello.serverName, serverName)
+    t.same({ serverName: undefined, ...readWholeHello(hello) }, { serverName, encryptedClientHello: rest.encryptedClientHello }, 'and at once')
     const wrongCuts = Array.from({ length: hello.length - 1 }, (_, index) => index + 1).filter((cut) => {
       const reader = new ClientHelloReader()
       const early = reader.push(hello.subarray(0, cut)).kind !== 'incomplete'

@@ -5,6 +5,7 @@ import { test } from 'tap'
 import { ClientHelloReader, extensionBodyBytesMax, extensionsMax, helloBytesMax, type ClientHello, type HelloFault, type HelloProgress } from '../../../src/core/tls/client-hello.ts'
 import { alpnProtocolsMax } from '../../../src/core/tls/hello-extensions.ts'
 import { helloRecordsMax, recordBytesMax } from '../../../src/core/tls/record-header.ts'
+import { readWholeHello } from '../../../src/core/tls/whole-hello.ts'
 import { alpnBody, buildClientHello, buildHandshake, handshakeOf, recordsOf, serverNameBody, splitIntoRecords, uint16, vector, type HelloOptions } from './hello-builder.ts'
 
 const serverName = 'acme.example.test'
@@ -161,14 +162,26 @@ for (const [what, { bytes, hello }] of Object.entries(accepted)) {
     const progress = read(bytes)
     t.match(progress, { kind: 'complete', hello })
     t.equal(progress.kind === 'complete' && progress.hello.serverName, hello.serverName, 'its name, or none')
+    const whole = readWholeHello(bytes)
+    if (whole !== undefined && progress.kind === 'complete') t.match(progress.hello, whole, 'read at once it is the same')
   })
 }
 
 for (const [what, { bytes, fault, detail }] of Object.entries(refusals)) {
   void test(`refused: ${what}`, async (t) => {
     t.match(read(bytes), { kind: 'refused', fault, detail })
+    t.equal(readWholeHello(bytes), undefined, 'nor is it read at once')
   })
 }
+
+void test('a whole hello in one record is read at once; half of one, or one in two records, is not', async (t) => {
+  const named = buildClientHello({ serverName, alpn: ['h2'], encryptedClientHello: true })
+  t.same(readWholeHello(named), { serverName, encryptedClientHello: true })
+  t.same(readWholeHello(Buffer.concat([named, bytesOf('more')])), { serverName, encryptedClientHello: true })
+  t.same(readWholeHello(buildClientHello({})), { encryptedClientHello: false })
+  for (let length = 0; length < named.length; length++) t.equal(readWholeHello(named.subarray(0, length)), undefined, `${length} bytes`)
+  t.equal(readWholeHello(splitIntoRecords(named, named.length - 6)), undefined)
+})
 
 void test('a refusal comes with the byte that decides it', async (t) => {
   for (const what of ['HTTP', 'a record over 2^14, at its length', 'a record far over 2^14, at the first byte of its length', 'a record without content', 'an alert between fragments', 'one record too many', 'a hello over the limit, at its header', 'a server_name over the limit, at its length']) {

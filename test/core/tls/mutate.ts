@@ -11,6 +11,7 @@ import { runInNewContext } from 'node:vm'
 import { Connection } from '../../../src/core/connection.ts'
 import type { ListenerPolicy } from '../../../src/core/snapshot.ts'
 import { ClientHelloReader, type HelloProgress } from '../../../src/core/tls/client-hello.ts'
+import { readWholeHello } from '../../../src/core/tls/whole-hello.ts'
 import { endpoint, snapshotOf, tenant } from '../../support/config.ts'
 import { handshakeOf, serverNameBody, uint16, vector } from './hello-builder.ts'
 import { helloFixtureNames, readHelloFixture } from './hello-fixtures.ts'
@@ -55,6 +56,7 @@ export function fuzzHellos({ count, seed }: { readonly count: number; readonly s
       const expected = referenceParse(wire)
       kinds[expected.kind] += 1
       checkReader(wire, expected, random)
+      checkWhole(wire, expected)
       if (checkConnection(wire, expected, random)) dialed += 1
     } catch (error) {
       throw new Error(`seed ${seed}, hello ${number}: ${wire.toString('hex')}`, { cause: error })
@@ -82,6 +84,14 @@ function checkReader(wire: Buffer, expected: ReferenceResult, random: RandomInte
     }
     default: progress satisfies never
   }
+}
+
+/** What is read at once is what is read piece by piece, or nothing. */
+function checkWhole(wire: Buffer, expected: ReferenceResult): void {
+  const whole = readWholeHello(wire)
+  if (whole === undefined) return
+  ok(expected.kind === 'complete', `read at once, but the reference is ${JSON.stringify(expected)}`)
+  deepStrictEqual({ serverName: undefined, ...whole }, { serverName: expected.serverName, encryptedClientHello: expected.encryptedClientHello })
 }
 
 /** @returns whether a tenant was dialled: then its name was in the hello */
