@@ -25,12 +25,20 @@ export function parseIpAddress(text: string): IpAddress | undefined {
 /** @param bytes 4 or 16, in network order. IPv4-mapped IPv6 becomes the IPv4 address here too. */
 export function ipAddressOf(bytes: Uint8Array): IpAddress {
   if (bytes.byteLength === 4) return { family: 4, bytes }
-  return isMapped(bytes) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes }
+  return isMappedAt(bytes, 0) ? { family: 4, bytes: bytes.slice(12) } : { family: 6, bytes }
 }
 
 /** IPv4 dotted, IPv6 as RFC 5952 has it. */
 export function formatIpAddress({ family, bytes }: IpAddress): string {
   return family === 4 ? bytes.join('.') : formatIpv6(bytes)
+}
+
+/**
+ * As `formatIpAddress`, without an object for it.
+ * @param bytes an address in 16 bytes from `at`, an IPv4 one as IPv4-mapped IPv6
+ */
+export function formatIpAddressAt(bytes: Uint8Array, at: number): string {
+  return isMappedAt(bytes, at) ? `${bytes[at + 12]}.${bytes[at + 13]}.${bytes[at + 14]}.${bytes[at + 15]}` : formatIpv6(bytes.subarray(at, at + 16))
 }
 
 /** The one text for an address that `parseIpAddress` takes; undefined for what it does not. */
@@ -98,8 +106,10 @@ function writeGroup(bytes: Uint8Array, index: number, group: number): void {
   bytes[2 * index + 1] = group & 0xff
 }
 
-function isMapped(bytes: Uint8Array): boolean {
-  return bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 0xff && bytes[11] === 0xff
+/** @param at of the first of 16 bytes */
+export function isMappedAt(bytes: Uint8Array, at: number): boolean {
+  for (let index = 0; index < 10; index++) if (bytes[at + index] !== 0) return false
+  return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff
 }
 
 function formatIpv6(bytes: Uint8Array): string {

@@ -5,7 +5,7 @@
 //   sourceHash   32 bits of its text, the same in every process
 
 import { mixBits, stableHash } from '../stable-hash.ts'
-import { parseIpAddress } from './ip-address.ts'
+import { isMappedAt, parseIpAddress } from './ip-address.ts'
 
 /** Three numbers in an object that is used again: an accept allocates nothing for it. */
 export class SourceKey {
@@ -18,7 +18,7 @@ export class SourceKey {
    * @param at of its first byte
    */
   setBytes(bytes: Uint8Array, at = 0): this {
-    this.isIpv6 = !isMapped(bytes, at)
+    this.isIpv6 = !isMappedAt(bytes, at)
     this.high = this.isIpv6 ? wordAt(bytes, at) : 0
     this.low = wordAt(bytes, this.isIpv6 ? at + 4 : at + 12)
     return this
@@ -35,11 +35,6 @@ export class SourceKey {
 }
 
 const unspecified = new Uint8Array(16)
-
-function isMapped(bytes: Uint8Array, at: number): boolean {
-  for (let index = 0; index < 10; index++) if (bytes[at + index] !== 0) return false
-  return bytes[at + 10] === 0xff && bytes[at + 11] === 0xff
-}
 
 function wordAt(bytes: Uint8Array, at: number): number {
   return ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)

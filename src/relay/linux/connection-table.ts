@@ -9,7 +9,7 @@
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import { listenerRowsMax } from '../../core/listener-table.ts'
-import { formatIpAddress, ipAddressOf, type IpAddress } from '../../core/net/ip-address.ts'
+import { formatIpAddressAt, ipAddressOf, type IpAddress } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { ProxyTlvs } from '../../core/proxy-protocol/header.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
@@ -230,7 +230,7 @@ export class ConnectionTable {
   }
 
   downstreamAddress(slot: number): SocketAddress {
-    return { address: formatIpAddress(this.downstreamIp(slot)), port: this.#downstreamPort[slot] ?? 0 }
+    return { address: formatIpAddressAt(this.#downstreamAddress, slot * addressBytes), port: this.#downstreamPort[slot] ?? 0 }
   }
 
   downstreamIp(slot: number): IpAddress {
