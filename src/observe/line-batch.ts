@@ -1,31 +1,44 @@
 // Log lines of a thread on their way to the main thread, many at a time: handing one over costs both sides more than
-// writing it.
+// writing it. They wait as bytes: a line is a tree of the pieces that it was put together of, and hundreds of these would live
+// until they are handed over, and be copied by the collector.
 
 import type { LineStream } from './log.ts'
 
 export interface LineBatchOptions {
   /** Handed over at once when it has so many. */
-  readonly charactersMax: number
+  readonly bytesMax: number
   /** From the first `flushIfDue` that finds a line to the one that hands it over. */
   readonly ageMsMax: number
   readonly flushed: (text: string, lines: number) => void
 }
 
+/** UTF-8, of one UTF-16 unit. */
+const bytesPerUnitMax = 3
+
 export class LineBatch implements LineStream {
   readonly #options: LineBatchOptions
-  #text = ''
+  readonly #buffer: Buffer
+  #byteLength = 0
   #lines = 0
   #dueMs = Infinity
 
   constructor(options: LineBatchOptions) {
     this.#options = options
+    this.#buffer = Buffer.allocUnsafeSlow(bytesPerUnitMax * options.bytesMax)
   }
 
   /** Whole lines, with their ends. */
   write(text: string, lines = 1): void {
-    this.#text += text
+    if (this.#byteLength + bytesPerUnitMax * text.length > this.#buffer.length) {
+      this.flush()
+      if (bytesPerUnitMax * text.length > this.#buffer.length) {
+        this.#options.flushed(text, lines)
+        return
+      }
+    }
+    this.#byteLength += this.#buffer.write(text, this.#byteLength)
     this.#lines += lines
-    if (this.#text.length >= this.#options.charactersMax) this.flush()
+    if (this.#byteLength >= this.#options.bytesMax) this.flush()
   }
 
   /**
@@ -43,9 +56,9 @@ export class LineBatch implements LineStream {
 
   flush(): void {
     if (this.#lines === 0) return
-    const text = this.#text
+    const text = this.#buffer.toString('utf8', 0, this.#byteLength)
     const lines = this.#lines
-    this.#text = ''
+    this.#byteLength = 0
     this.#lines = 0
     this.#dueMs = Infinity
     this.#options.flushed(text, lines)

@@ -15,7 +15,7 @@ import { createLogger } from './log.ts'
 
 export const workerLogLimits = {
   /** Some 600 lines: what a message costs the two threads hardly depends on its size. */
-  batchCharactersMax: 256 * 1024,
+  batchBytesMax: 256 * 1024,
   batchAgeMsMax: 100,
   /** Posted and not yet taken: the log's queue holds no more. */
   batchesWaitingMax: 32,
@@ -47,7 +47,7 @@ export class WorkerObserver implements RelayObserver {
     // What a predecessor on these cells had posted is lost or taken by now.
     this.#batchesPosted = this.#batchesTaken
     this.#batch = new LineBatch({
-      charactersMax: workerLogLimits.batchCharactersMax,
+      bytesMax: workerLogLimits.batchBytesMax,
       ageMsMax: workerLogLimits.batchAgeMsMax,
       flushed: (text, lines) => this.#flushed(text, lines),
     })

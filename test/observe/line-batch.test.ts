@@ -3,7 +3,7 @@ import { LineBatch } from '../../src/observe/line-batch.ts'
 
 function batchOf() {
   const flushed: [text: string, lines: number][] = []
-  return { flushed, batch: new LineBatch({ charactersMax: 10, ageMsMax: 100, flushed: (...batch) => flushed.push(batch) }) }
+  return { flushed, batch: new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: (...batch) => flushed.push(batch) }) }
 }
 
 void test('lines wait for one another until they are many', async (t) => {
@@ -29,4 +29,14 @@ void test('lines wait no longer than they may, and the thread is told how long i
   t.same(flushed, [['one\ntwo\n', 2]])
   batch.write('three\n')
   t.equal(batch.flushIfDue(1_150), 100, 'the next batch has a time of its own')
+})
+
+void test('a line of any text comes out as it went in, and one that is longer than a batch goes by itself', async (t) => {
+  const { batch, flushed } = batchOf()
+  batch.write('é€😀\n')
+  t.same(flushed, [['é€😀\n', 1]])
+  batch.write('one\n')
+  const long = `${'€'.repeat(11)}\n`
+  batch.write(long)
+  t.same(flushed.slice(1), [['one\n', 1], [long, 1]])
 })
