@@ -72,7 +72,7 @@ function release(tables: AdmissionTables, cells: Int32Array, hold: number): void
   const listener = (cells[at + holdField.listener] ?? 0) - 1
   if (listener !== -1) Atomics.sub(tables.listeners, listener, 1)
   if (cells[at + holdField.isOpen] === 1) Atomics.sub(tables.process, processCell.open, 1)
-  cells.fill(0, at, at + holdFields)
+  for (let field = at; field < at + holdFields; field++) cells[field] = 0
 }
 
 /** It is not before its hello any more. */

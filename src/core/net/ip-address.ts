@@ -47,9 +47,16 @@ export function canonicalAddress(text: string): string | undefined {
   return parsed === undefined ? undefined : formatIpAddress(parsed)
 }
 
-/** Asked for with each connection, so nothing is split. */
 function parseIpv4(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(4)
+  return writeIpv4(text, bytes, 0) ? bytes : undefined
+}
+
+/**
+ * Asked for with each connection, so nothing is split.
+ * @param target four bytes of it from `to`, which mean nothing where the text is no IPv4 address
+ */
+export function writeIpv4(text: string, target: Uint8Array, to: number): boolean {
   let at = 0
   for (let octet = 0; octet < 4; octet++) {
     const start = at
@@ -58,12 +65,12 @@ function parseIpv4(text: string): Uint8Array | undefined {
       const digit = text.charCodeAt(at) - zero
       if (digit < 0 || digit > 9 || (at > start && value === 0)) break
       value = 10 * value + digit
-      if (value > 255) return undefined
+      if (value > 255) return false
     }
-    if (at === start || (octet < 3 && text.charCodeAt(at++) !== dot)) return undefined
-    bytes[octet] = value
+    if (at === start || (octet < 3 && text.charCodeAt(at++) !== dot)) return false
+    target[to + octet] = value
   }
-  return at === text.length ? bytes : undefined
+  return at === text.length
 }
 
 const [zero, dot] = [0x30, 0x2e]

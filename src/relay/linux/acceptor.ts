@@ -108,7 +108,7 @@ export class Acceptor {
 
   /** One of each listener in turn: one that is attacked takes nothing from another one. @returns false: there is none */
   acceptNext(): boolean {
-    for (let listening = this.#ready.shift(); listening !== undefined; listening = this.#ready.shift()) {
+    for (let listening = this.#takeReady(); listening !== undefined; listening = this.#takeReady()) {
       listening.isReady = false
       if (this.#parts.holdsBack(listening.fd)) {
         this.#hold(listening)
@@ -121,6 +121,11 @@ export class Acceptor {
       }
     }
     return false
+  }
+
+  /** Mostly there is one, and taking it from the end is cheaper. */
+  #takeReady(): Listening | undefined {
+    return this.#ready.length > 1 ? this.#ready.shift() : this.#ready.pop()
   }
 
   /** Until there is somebody to accept; Infinity while nobody is known of. */

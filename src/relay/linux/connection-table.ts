@@ -170,10 +170,10 @@ export class ConnectionTable {
     this.tenants[slot] = undefined
     this.endpoints[slot] = undefined
     this.serverNames[slot] = undefined
-    this.clients.delete(slot)
-    this.proxied.delete(slot)
-    this.nodes.delete(slot)
-    this.#otherListeners.delete(slot)
+    if (this.clients.size > 0) this.clients.delete(slot)
+    if (this.proxied.size > 0) this.proxied.delete(slot)
+    if (this.nodes.size > 0) this.nodes.delete(slot)
+    if (this.#otherListeners.size > 0) this.#otherListeners.delete(slot)
     this.relayBits[slot] = 0
     this.attempts[slot] = 0
     for (let token = 2 * slot; token <= 2 * slot + 1; token++) {

@@ -56,8 +56,8 @@ export class DeferredCalls {
 
   /** @param events that registered descriptors are watched for */
   perform(events: number): void {
-    this.#registerAll(events)
-    this.#closeAll()
+    if (this.#registerFds.length > 0) this.#registerAll(events)
+    if (this.#closeFds.length > 0) this.#closeAll()
   }
 
   #registerAll(events: number): void {

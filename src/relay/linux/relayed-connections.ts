@@ -205,19 +205,17 @@ export class RelayedConnections implements RelayEvents {
     const node = table.nodes.get(slot)
     const proxied = table.proxied.get(slot)
     const totalMs = clock.nowMs - (table.acceptedMs[slot] ?? 0)
-    ended(slot, {
+    // Not put together of parts: V8 would look up each of their fields by name.
+    const record: { -readonly [Field in keyof ConnectionRecord]: ConnectionRecord[Field] } = {
       id: connectionId(table.number[slot] ?? 0),
       reason,
       closedBy,
       listener: table.listenerName(slot),
       downstream,
       client: table.clients.get(slot) ?? downstream,
-      ...(proxied === undefined ? {} : { proxied }),
-      ...(serverName === undefined ? {} : { serverName }),
       encryptedClientHello: table.encryptedClientHello[slot] === 1,
       tenant: table.tenants[slot]?.name ?? '',
-      ...(node === undefined ? {} : { node }),
-      endpoint: table.endpoints[slot]?.name ?? '',
+      endpoint: endpoint?.name ?? '',
       attempts: table.attempts[slot] ?? 0,
       snapshotVersion: table.snapshotVersion[slot] ?? 0,
       acceptedAtMs: Date.now() - totalMs,
@@ -226,7 +224,11 @@ export class RelayedConnections implements RelayEvents {
       totalMs,
       bytesFromDownstream: table.readBytes[2 * slot] ?? 0,
       bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0,
-    })
+    }
+    if (serverName !== undefined) record.serverName = serverName
+    if (proxied !== undefined) record.proxied = proxied
+    if (node !== undefined) record.node = node
+    ended(slot, record)
   }
 }
 

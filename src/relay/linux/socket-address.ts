@@ -4,7 +4,7 @@
 //   sockaddr_in6  family:16            │ port:16               │ flowinfo:32 │ address:128 │ scope:32 host order
 //   sockaddr_un   family:16            │ path, and a zero behind it (unix(7))
 
-import { formatIpAddress, ipAddressOf, parseIpAddress } from '../../core/net/ip-address.ts'
+import { formatIpAddress, ipAddressOf, parseIpAddress, writeIpv4 } from '../../core/net/ip-address.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { AF_INET, AF_INET6, AF_UNIX, allocate, type NativeMemory, sockaddrInBytes } from './libc.ts'
 
@@ -41,18 +41,26 @@ export class SocketAddressCell {
 
   /** @returns the length to pass beside `address`; undefined for what is no IP literal */
   encode({ address, port }: SocketAddress): number | undefined {
+    const bytes = this.#bytes
+    this.#view.setUint16(2, port)
+    // Each dial asks: nothing is allocated for IPv4.
+    if (writeIpv4(address, bytes, 4)) return this.#finishIpv4()
     const ip = parseIpAddress(address)
     if (ip === undefined) return undefined
-    this.#bytes.fill(0)
-    this.#view.setUint16(2, port)
     if (ip.family === 4) {
-      setHostOrder16(this.#bytes, AF_INET)
-      this.#bytes.set(ip.bytes, 4)
-      return sockaddrInBytes
+      bytes.set(ip.bytes, 4)
+      return this.#finishIpv4()
     }
-    setHostOrder16(this.#bytes, AF_INET6)
-    this.#bytes.set(ip.bytes, 8)
+    setHostOrder16(bytes, AF_INET6)
+    bytes.fill(0, 4)
+    bytes.set(ip.bytes, ipv6At)
     return socketAddressBytesMax
+  }
+
+  #finishIpv4(): number {
+    setHostOrder16(this.#bytes, AF_INET)
+    for (let index = 8; index < sockaddrInBytes; index++) this.#bytes[index] = 0
+    return sockaddrInBytes
   }
 
   get port(): number {
@@ -65,7 +73,7 @@ export class SocketAddressCell {
       for (let index = 0; index < ipv6Bytes; index++) target[at + index] = this.#bytes[ipv6At + index] ?? 0
       return
     }
-    target.fill(0, at, at + ipv6Bytes)
+    for (let index = 0; index < 10; index++) target[at + index] = 0
     target[at + 10] = target[at + 11] = 0xff
     for (let index = 0; index < 4; index++) target[at + 12 + index] = this.#bytes[4 + index] ?? 0
   }

@@ -24,6 +24,7 @@ export class TurnQueue {
   /** Gives a turn to each that stands here now; those that come meanwhile have theirs the next time. */
   run(turn: (token: number) => void): void {
     const tokens = this.#tokens
+    if (tokens.length === 0) return
     this.#tokens = this.#tokensBefore
     this.#tokensBefore = tokens
     for (const token of tokens) {

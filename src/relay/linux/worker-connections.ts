@@ -219,7 +219,10 @@ export class WorkerConnections {
 
   /** Something happened to a descriptor. */
   ready(token: number, events: number): void {
-    const state = this.#table.state[token >> 1]
+    const table = this.#table
+    const state = table.state[token >> 1]
+    // A client's socket is told of as writable when it has been registered, and it is owed nothing.
+    if (state === slotState.setup && events === libc.EPOLLOUT && (token & 1) === 0 && table.pending[token ^ 1] === 0) return
     if (state === slotState.setup || (state === slotState.relaying && (events & endEvents) !== 0)) this.#waiting.add(token, events)
     else this.#handle(token, events)
   }
