@@ -179,7 +179,9 @@ export class LaneLeaving {
   #isFaulty(slot: number, mark: number): boolean {
     const fault = this.#maps.fault(mark)
     if (fault === 0) return false
-    this.#events.corrupted(slot, `the program was given ${faultNames[fault] ?? 'something unknown'}`)
+    const { ahead, byteLength } = this.#maps.faultyPacket(mark)
+    const before = `${this.#maps.redirected(mark)} were redirected and ${this.#places.read[mark]} passed bytes read`
+    this.#events.corrupted(slot, `the program was given ${faultNames[fault] ?? 'something unknown'}: ${byteLength} bytes, ${ahead} above the next, ${(mark & 1) === 0 ? 'downstream' : 'upstream'}; in this stay ${before}, and it leaves as ${this.#places.whyOf(mark >> 1)}`)
     return true
   }
 

@@ -128,6 +128,12 @@ export class LaneMaps {
     return Atomics.load(this.#used, (mark * usedAt.bytes + usedAt.fault) / wordBytes)
   }
 
+  /** The packet with which the fault began. `ahead`: how far its first byte is above the one that had to come. */
+  faultyPacket(mark: number): { readonly ahead: number; readonly byteLength: number } {
+    const word = (at: number): number => Atomics.load(this.#used, (mark * usedAt.bytes + at) / wordBytes)
+    return { ahead: (word(usedAt.faultSequence) - word(usedAt.next)) | 0, byteLength: word(usedAt.faultLength) }
+  }
+
   /** Before the socket is in the lane. @param next the sequence number of what comes next */
   clear(mark: number, next: number): void {
     this.#used.fill(0, mark * usedAt.bytes / wordBytes, (mark + 1) * usedAt.bytes / wordBytes)

@@ -1,7 +1,7 @@
 // The program that moves bytes from one socket to the other inside the kernel: run for each packet of a socket that is in
 // the lane, under that socket's lock. In C it would be:
 //
-//   struct used  { __u32 redirected, passed, stopped, messages, next, fault; };   // by token; the program alone writes it, while a socket is in the lane
+//   struct used  { __u32 redirected, passed, stopped, messages, next, fault, fault_seq, fault_len; };   // by token; the program alone writes it, while a socket is in the lane
 //   struct grant { __u32 budget, notice; };                          // by token; user space alone writes it
 //   // lanes: cookie → token · peers: token → socket · notices: a ring of tokens for user space
 //   int verdict(struct __sk_buff *skb) {
@@ -39,7 +39,7 @@ const SK_PASS = 1
 const [skbLength, skbSequence, skbEndSequence] = [0, 48, 52]
 
 /** Offsets, in bytes. */
-export const usedAt = { redirected: 0, passed: 4, stopped: 8, messages: 12, next: 16, fault: 20, bytes: 24 } as const
+export const usedAt = { redirected: 0, passed: 4, stopped: 8, messages: 12, next: 16, fault: 20, faultSequence: 24, faultLength: 28, bytes: 32 } as const
 /** In column `fault`. */
 export const programFault = { gap: 1, unknownPacket: 2, notCut: 3 } as const
 export const grantAt = { budget: 0, notice: 4, bytes: 8 } as const
@@ -104,13 +104,21 @@ export function laneProgram(maps: ProgramMaps): Uint8Array {
     jump('tell'),
 
     label('gap'),
-    store32('r7', usedAt.fault, programFault.gap),
-    jump('stop'),
+    move('r5', programFault.gap),
+    jump('fault'),
     label('unknownPacket'),
-    store32('r7', usedAt.fault, programFault.unknownPacket),
-    jump('stop'),
+    move('r5', programFault.unknownPacket),
+    jump('fault'),
     label('notCut'),
-    store32('r7', usedAt.fault, programFault.notCut),
+    move('r5', programFault.notCut),
+    label('fault'),
+    // The first one is told of.
+    load32('r1', 'r7', usedAt.fault),
+    jumpIf('r1', '!=', 0, 'stop'),
+    load32('r1', 'r6', skbSequence),
+    store32('r7', usedAt.faultSequence, 'r1'),
+    store32('r7', usedAt.faultLength, 'r8'),
+    store32('r7', usedAt.fault, 'r5'),
     label('stop'),
     ...increase('r7', usedAt.passed, 'r8'),
     store32('r7', usedAt.stopped, 1),
