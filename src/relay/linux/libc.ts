@@ -96,6 +96,8 @@ const SO_ATTACH_FILTER = 26
 export const SO_DETACH_FILTER = 27
 const SO_RCVBUFFORCE = 33
 export const SO_ATTACH_BPF = 50
+/** Of its numbers the first is the memory of what was received and not read. */
+const SO_MEMINFO = 55
 const SO_COOKIE = 57
 /** Since Linux 5.15: which buffers' sizes were set, rather than found by the system. */
 const SO_BUF_LOCK = 72
@@ -378,11 +380,16 @@ export function overdueMs(fd: number): number {
 }
 
 /** <net/tcp_states.h>, in tcpi_state, the first byte. */
-const tcpState = { timeWait: 6, close: 7, closeWait: 8, lastAck: 9, closing: 11 } as const
+const tcpState = { established: 1, timeWait: 6, close: 7, closeWait: 8, lastAck: 9, closing: 11 } as const
 
 /** The connection is over for both sides, as after RST: nothing comes any more, though bytes may be left to read. */
 export function isClosed(fd: number): boolean {
   return readTcpInfo(fd) && scratch.bytes[0] === tcpState.close
+}
+
+/** Both sides are open, and something has come that was not read, be it out of turn. */
+export function holdsBytes(fd: number): boolean {
+  return readTcpInfo(fd) && scratch.bytes[0] === tcpState.established && getIntOption(fd, SOL_SOCKET, SO_MEMINFO) > 0
 }
 
 /** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
@@ -424,9 +431,10 @@ export function receivedBytes(fd: number): number {
   return readLongTcpInfo(fd) ? longTcpInfo(bytesReceivedInt) : -1
 }
 
-/** The receive window that the peer was told, in segments of the most that it may send. 0 where the socket can't tell. */
-export function receiveWindowSegments(fd: number): number {
-  return readLongTcpInfo(fd) && (longTcpInfoLength[0] ?? 0) >= longTcpInfoBytes ? (longTcpInfoInts[receiveWindowInt] ?? 0) / Math.max(1, longTcpInfoInts[ownSegmentInt] ?? 0) : 0
+/** Of the receive window that the peer was told, what is beyond so many segments of the most that it may send. 0 where the socket can't tell. */
+export function receiveWindowBeyond(fd: number, segments: number): number {
+  if (!readLongTcpInfo(fd) || (longTcpInfoLength[0] ?? 0) < longTcpInfoBytes) return 0
+  return Math.max(0, (longTcpInfoInts[receiveWindowInt] ?? 0) - segments * (longTcpInfoInts[ownSegmentInt] ?? 0))
 }
 
 /** An acknowledgement may come between two calls, but not between every two. */

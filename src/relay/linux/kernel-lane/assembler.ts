@@ -21,11 +21,13 @@ const opcode = {
   add64Immediate: 0x07,
   add32: 0x0c,
   sub32: 0x1c,
+  negate32: 0x84,
   xor32Immediate: 0xa4,
   load32: 0x61,
   store32: 0x63,
   store32Immediate: 0x62,
   store64: 0x7b,
+  atomic32: 0xc3,
   loadImmediate64: 0x18,
   loadPacket8: 0x30,
   jump: 0x05,
@@ -66,6 +68,11 @@ export function subtract32(to: Register, from: Register): Statement {
   return plain(opcode.sub32, { to, from })
 }
 
+/** 32 bits: 0 less what it was; the upper half becomes 0. */
+export function negate32(to: Register): Statement {
+  return plain(opcode.negate32, { to })
+}
+
 /** 32 bits; the upper half of `to` becomes 0. */
 export function xor32(to: Register, immediate: number): Statement {
   return plain(opcode.xor32Immediate, { to, immediate })
@@ -87,6 +94,11 @@ export function store32(base: Register, offset: number, from: Register | number)
 
 export function store64(base: Register, offset: number, from: Register): Statement {
   return plain(opcode.store64, { to: base, offset, from })
+}
+
+/** Adds to the 32 bits at `base` + `offset`, whoever else does. */
+export function atomicAdd32(base: Register, offset: number, from: Register): Statement {
+  return plain(opcode.atomic32, { to: base, from, offset })
 }
 
 /** The kernel's address of the map with this descriptor; two instructions long. */

@@ -170,6 +170,8 @@ export class KernelLane {
     if (place === none) return
     this.#places.refresh(place, slot)
     this.#maps.removeVerdicts(place)
+    // It waits for the packet that is being handled: the place may be another connection's at once.
+    this.#places.lookForBytes(slot)
     this.#places.remove(place, slot)
     for (let token = 2 * slot; token <= 2 * slot + 1; token++) {
       const fd = this.#table.fdOf(token)

@@ -6,8 +6,9 @@
 //   4. Nothing passed is left: with the receive low-water mark up, so that the program is not run, that is looked at once
 //      more, and both sockets are taken out of the maps. What has come meanwhile waits in the socket for the epoll relay.
 //
-// A packet for which the program is run while its socket is taken out is thrown away by the kernel, and acknowledged. Where
-// the mark alone does not keep it from that, a socket filter does, for the moment: as if the packet had been lost on its way.
+// A packet for which the program is run while its socket is taken out is thrown away by the kernel, and acknowledged. The
+// mark alone does not keep it from that: a thread may be off its core between two calls, for as long as it takes to send
+// more. So a socket filter lets in no more than the mark holds back, for the moment: the rest is as if lost on its way.
 
 import type { KernelLaneLeave } from '../../../core/kernel-lane-policy.ts'
 import { tokenBit, type ConnectionTable } from '../connection-table.ts'
@@ -23,12 +24,16 @@ const turnBytesMax = 256 * 1024
 /** A connection that leaves and waits for the kernel is looked at after 1, 2, 4 … of these. */
 const retryMs = 1
 const retryMsMax = 64
+/** So often it is waited for what is missing before bytes that came out of turn: some seconds. Then their count is what tells of a loss. */
+const outOfTurnTriesMax = 30
 /** Redirected bytes that are in nobody's send queue for so long, though that is empty, are lost. */
 const stuckMsMax = 5_000
-/** Over it the program is run though nobody is to be told: more than comes in the moment between two system calls. */
+/** Over it the program is run though nobody is to be told. */
 const quietLowWaterBytes = 1024 * 1024
-/** With no more than one left in the window the program is run under the mark too (tcp_epollin_ready in the kernel); so many may come in that moment. */
-const segmentsMin = 8
+/** Of the mark, what may come meanwhile: the rest is for what the system adds to a packet, which must not fill the receive buffer. */
+const roomOfMark = 2
+/** With no more than one left in the window the program is run under the mark too (tcp_epollin_ready in the kernel); and what was told of the window may be some segments old. */
+const segmentsKept = 8
 /** A worker of the kernel that has just moved the last bytes may still hold the socket: newer kernels then don't tell what is unread. It is waited for. */
 const takenLooksMax = 20
 const takenPauseMs = 1
@@ -81,6 +86,8 @@ export class LaneLeaving {
   /** Places that leave and are to be looked at again. */
   #retries: number[] = []
   #retriesBefore: number[] = []
+  /** What may come to a socket while it is taken out. */
+  #roomBytesMax = quietLowWaterBytes / roomOfMark
 
   constructor({ table, clock, pending, maps, places, events }: LaneLeavingParts) {
     this.#table = table
@@ -218,15 +225,19 @@ export class LaneLeaving {
 
   /** Nothing passed is left to read. */
   #takeOut(place: number, slot: number): void {
+    // Each try may lose what comes meanwhile, so there is none before it can succeed.
+    if (!this.#isDone(place, 0) || !this.#isDone(place, 1) || !this.#isInTurn(place)) {
+      if (this.#places.placeOf(slot) === place && this.#retrying[place] === 0) this.#retryLater(place)
+      return
+    }
+    // Where nothing was passed yet the program may be about to redirect a last packet.
+    for (let mark = 2 * place; mark <= 2 * place + 1; mark++) if (!this.#maps.stopped(mark)) this.#ordered[mark] = 0
     const [downstream, upstream] = [this.#table.fdOf(2 * slot), this.#table.fdOf(2 * slot + 1)]
     const [downstreamBytes, upstreamBytes] = [libc.receiveBufferBytes(downstream), libc.receiveBufferBytes(upstream)]
-    // But for FIN, and where the window is small: those come a little later.
-    for (const fd of [downstream, upstream]) this.#maps.lose(fd, libc.receiveWindowSegments(fd) < segmentsMin ? 'bytes' : 'fin')
-    // Each call waits for the packet that is being handled, and the program is not run for the next.
-    libc.setIntOption(downstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
-    libc.setIntOption(upstream, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
-    const isOut = this.#isOut(place, slot)
-    for (const fd of [downstream, upstream]) this.#maps.loseNothing(fd)
+    // FIN, and what there is no room for, comes a little later.
+    for (const [side, fd] of [downstream, upstream].entries()) this.#maps.lose(2 * place + side, fd, Math.min(this.#roomBytesMax, libc.receiveWindowBeyond(fd, segmentsKept)))
+    const isQuiet = this.#isInTurn(place) && this.#raiseMark(downstream) && this.#raiseMark(upstream)
+    const isOut = this.#isOut(place, slot, isQuiet)
     if (this.#places.placeOf(slot) !== place) return
     if (!isOut) {
       this.#places.lookForBytes(slot)
@@ -243,6 +254,26 @@ export class LaneLeaving {
     if (!this.#isWhole(slot)) return
     this.#places.lookForBytes(slot)
     this.#events.left(slot, this.#places.whyOf(place), errors)
+  }
+
+  /** What came out of turn takes no room any more: with it a packet that is let in would bring more than the mark holds back, or FIN. */
+  #isInTurn(place: number): boolean {
+    if ((this.#tries[place] ?? 0) >= outOfTurnTriesMax) return true
+    for (let side = 0; side <= 1; side++) {
+      const token = 2 * (this.#places.slot[place] ?? 0) + side
+      if (!this.#isMoot(2 * place + side, token) && libc.holdsBytes(this.#table.fdOf(token))) return false
+    }
+    return true
+  }
+
+  /** It waits for the packet that is being handled, and the program is not run for the next. @returns whether all there is room for is below it */
+  #raiseMark(fd: number): boolean {
+    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_RCVLOWAT, quietLowWaterBytes)
+    // The system takes no more than half of what tcp_rmem lets a receive buffer have.
+    const roomBytes = Math.floor(libc.getIntOption(fd, libc.SOL_SOCKET, libc.SO_RCVLOWAT) / roomOfMark)
+    const isHighEnough = roomBytes >= this.#roomBytesMax
+    if (!isHighEnough) this.#roomBytesMax = roomBytes
+    return isHighEnough
   }
 
   /** What was taken out of its receive queues is what was moved. Asked once it is out of all maps: before, newer kernels don't tell what is unread. */
@@ -263,19 +294,24 @@ export class LaneLeaving {
     return true
   }
 
-  /** Whether the program is not run for it any more, and has passed nothing that was not read. */
-  #isOut(place: number, slot: number): boolean {
-    if (!this.#isDone(place, 0) || !this.#isDone(place, 1)) return false
-    for (let side = 0; side <= 1; side++) this.#discardPassed(2 * place + side, 2 * slot + side)
-    this.#maps.removeVerdicts(place)
-    if (this.#isRead(place, 0) && this.#isRead(place, 1)) return true
-    // This thread was held up between the two calls, and so much has come that the program was run: what it passed would be lost with the maps' hold.
+  /** Whether the program is not run for it any more, and has passed nothing that was not read. Nothing is lost on its way from then on. */
+  #isOut(place: number, slot: number, isQuiet: boolean): boolean {
+    const isDone = isQuiet && this.#isDone(place, 0) && this.#isDone(place, 1)
+    if (isDone) {
+      for (let side = 0; side <= 1; side++) this.#discardMoot(2 * place + side, 2 * slot + side)
+      this.#maps.removeVerdicts(place)
+    }
+    // Each call waits for the packet that is being handled: what the program has passed is known only then.
+    for (let side = 0; side <= 1; side++) this.#maps.loseNothing(this.#table.fdOf(2 * slot + side))
+    if (!isDone || (this.#isRead(place, 0) && this.#isRead(place, 1))) return isDone
+    // The system was short of memory, and the program was run: what it passed would be lost with the maps' hold.
     for (let side = 0; side <= 1; side++) this.#maps.addVerdict(2 * place + side, this.#table.fdOf(2 * slot + side))
     return false
   }
 
   /** What was passed and nobody is left to take: thrown away with the map's hold, it would be missing from the kernel's own count, which then warns. */
-  #discardPassed(mark: number, token: number): void {
+  #discardMoot(mark: number, token: number): void {
+    if (!this.#isMoot(mark, token)) return
     for (let owed = (this.#maps.passed(mark) - (this.#places.read[mark] ?? 0)) >>> 0; owed > 0;) {
       const received = libc.recv(this.#table.fdOf(token), this.#buffer.address, Math.min(owed, readBytesMax), 0)
       if (received <= 0) return

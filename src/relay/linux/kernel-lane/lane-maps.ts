@@ -8,7 +8,7 @@
 
 import * as libc from '../libc.ts'
 import { Bpf, LaneUnavailableError, mappable, mapType } from './bpf.ts'
-import { grantAt, laneProgram, losingFilter, usedAt, type Lost } from './program.ts'
+import { grantAt, laneProgram, losingFilter, usedAt } from './program.ts'
 
 /** BPF_F_NO_PREALLOC: entries take memory when there are some. */
 const notPreallocated = 1
@@ -32,7 +32,7 @@ export function lanePlacesFor(connections: number): number {
 }
 
 /** Open descriptors of one lane: what `WorkerDescriptors` keeps room for. */
-export const laneDescriptorsMax = 9
+export const laneDescriptorsMax = 8
 
 export class LaneMaps {
   /** Connections that have room. */
@@ -46,8 +46,7 @@ export class LaneMaps {
   readonly #lanesFd: number
   readonly #peersFd: number
   readonly #verdictFd: number
-  readonly #losesFinFd: number
-  readonly #losesBytesFd: number
+  readonly #losingFd: number
   readonly #used: Uint32Array
   readonly #grants: Uint32Array
   readonly #consumed: BigUint64Array
@@ -84,8 +83,7 @@ export class LaneMaps {
       const verdict = opened(bpf.createMap('sluice_verdict', { type: mapType.sockmap, keyBytes: wordBytes, valueBytes: 8, entriesMax: marks }))
       const program = opened(bpf.loadProgram('sluice_verdict', 'skSkb', laneProgram({ lanes, used, grants, peers, notices })))
       bpf.attach(program, verdict)
-      this.#losesFinFd = opened(bpf.loadProgram('sluice_no_fin', 'socketFilter', losingFilter('fin')))
-      this.#losesBytesFd = opened(bpf.loadProgram('sluice_no_bytes', 'socketFilter', losingFilter('bytes')))
+      this.#losingFd = opened(bpf.loadProgram('sluice_losing', 'socketFilter', losingFilter({ lanes, used })))
       this.#lanesFd = lanes
       this.#peersFd = peers
       this.#verdictFd = verdict
@@ -185,9 +183,10 @@ export class LaneMaps {
     this.removeVerdict(2 * place + 1)
   }
 
-  /** Until `loseNothing`. */
-  lose(fd: number, what: Lost): void {
-    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_ATTACH_BPF, what === 'fin' ? this.#losesFinFd : this.#losesBytesFd)
+  /** FIN, and what is over `roomBytes`, does not come to the socket, until `loseNothing`. */
+  lose(mark: number, fd: number, roomBytes: number): void {
+    Atomics.store(this.#used, (mark * usedAt.bytes + usedAt.room) / wordBytes, roomBytes)
+    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_ATTACH_BPF, this.#losingFd)
   }
 
   loseNothing(fd: number): void {

@@ -1,7 +1,7 @@
 // The program that moves bytes from one socket to the other inside the kernel: run for each packet of a socket that is in
 // the lane, under that socket's lock. In C it would be:
 //
-//   struct used  { __u32 redirected, passed, stopped, messages, next, fault, fault_seq, fault_len; };   // by token; the program alone writes it, while a socket is in the lane
+//   struct used  { __u32 redirected, passed, stopped, messages, next, fault, fault_seq, fault_len; __s32 room; };   // by token; the program alone writes it, while a socket is in the lane
 //   struct grant { __u32 budget, notice; };                          // by token; user space alone writes it
 //   // lanes: cookie → token · peers: token → socket · notices: a ring of tokens for user space
 //   int verdict(struct __sk_buff *skb) {
@@ -29,7 +29,7 @@
 // one packet went to the socket's own queue all that follow it do, until user space has emptied that and taken the socket
 // out. The cookie names a socket whatever its address family, and for longer than its descriptor's number does.
 
-import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, store32, store64, subtract32, xor32, type Statement } from './assembler.ts'
+import { add32, addImmediate, assemble, atomicAdd32, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, negate32, store32, store64, subtract32, xor32, type Statement } from './assembler.ts'
 
 /** <linux/bpf.h> */
 const helper = { mapLookup: 1, getSocketCookie: 46, adjustRoom: 50, redirectMap: 52, ringbufOutput: 130 } as const
@@ -38,8 +38,8 @@ const SK_PASS = 1
 /** In struct __sk_buff; what TCP keeps with a packet (struct tcp_skb_cb) begins with these two. */
 const [skbLength, skbSequence, skbEndSequence] = [0, 48, 52]
 
-/** Offsets, in bytes. */
-export const usedAt = { redirected: 0, passed: 4, stopped: 8, messages: 12, next: 16, fault: 20, faultSequence: 24, faultLength: 28, bytes: 32 } as const
+/** Offsets, in bytes. `room` is the losing filter's; an element's length is a multiple of 8. */
+export const usedAt = { redirected: 0, passed: 4, stopped: 8, messages: 12, next: 16, fault: 20, faultSequence: 24, faultLength: 28, room: 32, bytes: 40 } as const
 /** In column `fault`. */
 export const programFault = { gap: 1, unknownPacket: 2, notCut: 3 } as const
 export const grantAt = { budget: 0, notice: 4, bytes: 8 } as const
@@ -67,14 +67,14 @@ export function laneProgram(maps: ProgramMaps): Uint8Array {
     move('r1', 'r6'),
     call(helper.getSocketCookie),
     store64('r10', cookie, 'r0'),
-    ...lookup(maps.lanes, cookie),
+    ...lookup(maps.lanes, cookie, 'pass'),
     load32('r9', 'r0', 0),
     store32('r10', token, 'r9'),
-    ...lookup(maps.used, token),
+    ...lookup(maps.used, token, 'pass'),
     move('r7', 'r0'),
     ...cutOff(),
     ...increase('r7', usedAt.next, 'r8'),
-    ...lookup(maps.grants, token),
+    ...lookup(maps.grants, token, 'pass'),
     load32('r9', 'r10', token),
 
     load32('r1', 'r7', usedAt.stopped),
@@ -146,19 +146,36 @@ export function laneProgram(maps: ProgramMaps): Uint8Array {
 const flagsByte = 13
 const finFlag = 1
 
-export type Lost = 'fin' | 'bytes'
+/** What a packet takes of the room at least: the memory that it is in is the system's, and counts too. */
+const packetBytes = 4096
 
 /**
- * A socket filter that makes FIN, and all bytes if told so, as if lost on their way: the peer sends them again. Its result
- * is how much is kept, and that is never less than the header: acknowledgements and RST come through. FIN does not, which
- * would come too early without the bytes before it.
+ * A socket filter that makes FIN, and the bytes of each packet for which column `room` has no room left, as if lost on their
+ * way: the peer sends them again. Its result is how much is kept, and that is never less than the header: acknowledgements
+ * and RST come through. FIN does not, which would come too early without the bytes before it.
  */
-export function losingFilter(lost: Lost): Uint8Array {
+export function losingFilter({ lanes, used }: Pick<ProgramMaps, 'lanes' | 'used'>): Uint8Array {
   return assemble([
     move('r6', 'r1'),
     loadPacket8(flagsByte),
     jumpIfSet('r0', finFlag, 'lose'),
-    move('r0', lost === 'bytes' ? 1 : -1),
+    move('r1', 'r6'),
+    call(helper.getSocketCookie),
+    store64('r10', cookie, 'r0'),
+    ...lookup(lanes, cookie, 'loseBytes'),
+    load32('r9', 'r0', 0),
+    store32('r10', token, 'r9'),
+    ...lookup(used, token, 'loseBytes'),
+    load32('r1', 'r6', skbLength),
+    addImmediate('r1', packetBytes),
+    negate32('r1'),
+    atomicAdd32('r0', usedAt.room, 'r1'),
+    load32('r1', 'r0', usedAt.room),
+    jumpIf('r1', '<', 0, 'loseBytes'),
+    move('r0', -1),
+    exit(),
+    label('loseBytes'),
+    move('r0', 1),
     exit(),
     label('lose'),
     move('r0', 0),
@@ -212,8 +229,8 @@ function cutPiece(index: number): Statement[] {
 }
 
 /** r0 becomes the value's address; where there is none the packet is not ours. */
-function lookup(map: number, key: number): Statement[] {
-  return [loadMap('r1', map), move('r2', 'r10'), addImmediate('r2', key), call(helper.mapLookup), jumpIfNull('r0', 'pass')]
+function lookup(map: number, key: number, otherwise: 'pass' | 'loseBytes'): Statement[] {
+  return [loadMap('r1', map), move('r2', 'r10'), addImmediate('r2', key), call(helper.mapLookup), jumpIfNull('r0', otherwise)]
 }
 
 function increase(base: 'r7', offset: number, by: 'r2' | 'r8'): Statement[] {

@@ -1,7 +1,7 @@
 // Encodings are llvm-mc's, 19: `llvm-mc -triple bpfel -show-encoding`.
 
 import { test } from 'tap'
-import { add32, addImmediate, assemble, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, store32, store64, subtract32, xor32 } from '../../../../src/relay/linux/kernel-lane/assembler.ts'
+import { add32, addImmediate, assemble, atomicAdd32, call, exit, jump, jumpIf, jumpIfNull, jumpIfSet, label, load32, loadMap, loadPacket8, move, negate32, store32, store64, subtract32, xor32 } from '../../../../src/relay/linux/kernel-lane/assembler.ts'
 
 const hex = (...statements: Parameters<typeof assemble>[0]): string => Buffer.from(assemble(statements)).toString('hex')
 
@@ -12,12 +12,14 @@ void test('an instruction is encoded as llvm-mc does it', async (t) => {
     ['r2 += -8', addImmediate('r2', -8), '07020000f8ffffff'],
     ['w1 += w8', add32('r1', 'r8'), '0c81000000000000'],
     ['w4 -= w2', subtract32('r4', 'r2'), '1c24000000000000'],
+    ['w1 = -w1', negate32('r1'), '8401000000000000'],
     ['w3 ^= 1', xor32('r3', 1), 'a403000001000000'],
     ['r2 = *(u32 *)(r6 + 16)', load32('r2', 'r6', 16), '6162100000000000'],
     ['r0 = *(u8 *)skb[13]', loadPacket8(13), '300000000d000000'],
     ['*(u32 *)(r10 - 12) = r9', store32('r10', -12, 'r9'), '639af4ff00000000'],
     ['*(u32 *)(r7 + 8) = 1', store32('r7', 8, 1), '6207080001000000'],
     ['*(u64 *)(r10 - 8) = r0', store64('r10', -8, 'r0'), '7b0af8ff00000000'],
+    ['lock *(u32 *)(r0 + 32) += w1', atomicAdd32('r0', 32, 'r1'), 'c310200000000000'],
     ['r1 = map fd 7 ll', loadMap('r1', 7), '18110000070000000000000000000000'],
     ['call 52', call(52), '8500000034000000'],
     ['exit', exit(), '9500000000000000'],
