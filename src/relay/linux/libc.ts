@@ -457,6 +457,10 @@ export function unreadBytes(fd: number): number {
   return ioctl(fd, SIOCINQ, scratch.address) === -1 ? 0 : scratchInts[0] ?? 0
 }
 
+function hasReceivedFin(state: number | undefined): boolean {
+  return state === tcpState.closeWait || state === tcpState.lastAck || state === tcpState.closing || state === tcpState.timeWait
+}
+
 /** Bytes that have come and were taken out of the receive queue, by whomever. -1 where the socket can't tell, as after RST. */
 export function takenBytes(fd: number): number {
   let received = receivedBytes(fd)
@@ -467,33 +471,40 @@ export function takenBytes(fd: number): number {
     const before = received
     received = receivedBytes(fd)
     if (received === -1 || scratch.bytes[0] === tcpState.close) return -1
-    const hasFin = state === tcpState.closeWait || state === tcpState.lastAck || state === tcpState.closing || state === tcpState.timeWait
-    if (received === before && scratch.bytes[0] === state) return received - unread - (hasFin ? 1 : 0)
+    if (received === before && scratch.bytes[0] === state) return received - unread - (hasReceivedFin(state) ? 1 : 0)
   }
   return -1
 }
 
-/**
- * The sequence number of the first byte that comes; the next ones count from it, modulo 2^32. -1 where the socket can't
- * tell. Takes CAP_NET_ADMIN.
- */
-export function firstSequence(fd: number): number {
+export interface StreamPositions {
+  /** As `givenBytes` and `takenBytes` tell. */
+  readonly given: number
+  readonly taken: number
+  /** The sequence number of the first byte that was not taken. */
+  readonly next: number
+}
+
+/** All at one moment. Takes CAP_NET_ADMIN. @returns undefined where the socket can't tell */
+export function streamPositions(fd: number): StreamPositions | undefined {
   const reuse = getIntOption(fd, SOL_SOCKET, SO_REUSEADDR)
-  if (setIntOption(fd, IPPROTO_TCP, TCP_REPAIR, 1) === -1) return -1
-  let first = -1
-  if (setIntOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, receiveQueue) !== -1) {
-    let received = receivedBytes(fd)
-    for (let look = 0; look < givenLooksMax && first === -1; look++) {
-      const next = getIntOption(fd, IPPROTO_TCP, TCP_QUEUE_SEQ)
-      const before = received
-      received = receivedBytes(fd)
-      if (received === before && received !== -1) first = (next - received) >>> 0
-    }
-  }
+  if (setIntOption(fd, IPPROTO_TCP, TCP_REPAIR, 1) === -1) return undefined
+  const positions = setIntOption(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, receiveQueue) === -1 ? undefined : readPositions(fd)
   // Nothing is sent for it, and the address may be used again as before.
   setIntOption(fd, IPPROTO_TCP, TCP_REPAIR, repairOffSilently)
-  setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse)
-  return first
+  if (reuse !== 0) setIntOption(fd, SOL_SOCKET, SO_REUSEADDR, reuse)
+  return positions
+}
+
+function readPositions(fd: number): StreamPositions | undefined {
+  for (let look = 0; look < givenLooksMax; look++) {
+    const [received, acknowledged, state] = [receivedBytes(fd), longTcpInfo(bytesAckedInt), scratch.bytes[0]]
+    const [unacknowledged, unread, end] = [unacknowledgedBytes(fd), Math.max(0, unreadBytes(fd)), getIntOption(fd, IPPROTO_TCP, TCP_QUEUE_SEQ)]
+    if (received === -1 || state === tcpState.close) return undefined
+    if (receivedBytes(fd) !== received || longTcpInfo(bytesAckedInt) !== acknowledged || scratch.bytes[0] !== state) continue
+    const untaken = unread + (hasReceivedFin(state) ? 1 : 0)
+    return { given: acknowledged + unacknowledged, taken: received - untaken, next: (end - untaken) >>> 0 }
+  }
+  return undefined
 }
 
 /** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */

@@ -223,11 +223,12 @@ export class KernelLane {
   /** All but the program's being run for it. */
   #prepare(mark: number, token: number): boolean {
     const fd = this.#table.fdOf(token)
-    const [given, taken, first] = [libc.givenBytes(fd), libc.takenBytes(fd), libc.firstSequence(fd)]
-    this.#places.clear(mark, given, (first + taken) >>> 0)
+    const at = libc.streamPositions(fd)
+    if (at === undefined || at.taken !== (this.#table.readBytes[token] ?? 0)) return false
+    this.#places.clear(mark, at.given, at.next)
     // What a reader that stopped has left in the send queue takes its part of the budget.
     const budget = this.#budgetOf(token) - libc.unacknowledgedBytes(this.#table.fdOf(token ^ 1))
-    if (given === -1 || first === -1 || taken !== (this.#table.readBytes[token] ?? 0) || budget < budgetBytesMin) return false
+    if (budget < budgetBytesMin) return false
     this.#maps.grant(mark, budget, budget >>> 1)
     return this.#maps.name(mark, fd) && this.#maps.addPeer(mark, fd)
   }

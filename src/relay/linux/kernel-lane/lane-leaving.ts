@@ -24,7 +24,7 @@ const turnBytesMax = 256 * 1024
 /** A connection that leaves and waits for the kernel is looked at after 1, 2, 4 … of these. */
 const retryMs = 1
 const retryMsMax = 64
-/** So often it is waited for what is missing before bytes that came out of turn: some seconds. Then their count is what tells of a loss. */
+/** So often it is waited for what is missing before bytes that came out of turn: a second and a half, and longer while others are moved. Then their count is what tells of a loss. */
 const outOfTurnTriesMax = 30
 /** Redirected bytes that are in nobody's send queue for so long, though that is empty, are lost. */
 const stuckMsMax = 5_000

@@ -52,9 +52,9 @@ interface Pairs {
 function testOn(maps: LaneMaps, memory: libc.NativeMemory, { client, downstream, upstream, server }: Pairs): void {
   const inLane = [downstream, upstream]
   for (const [mark, fd] of inLane.entries()) {
-    const first = libc.firstSequence(fd)
-    if (first === -1) throw failed('the number of a stream’s first byte is not told')
-    maps.clear(mark, (first + libc.receivedBytes(fd)) >>> 0)
+    const next = libc.streamPositions(fd)?.next
+    if (next === undefined) throw failed('the number of a stream’s next byte is not told')
+    maps.clear(mark, next)
     maps.grant(mark, budgetBytes, 0)
     if (!maps.name(mark, fd) || !maps.addPeer(mark, fd)) throw failed('a socket is not taken into a map')
   }

@@ -79,7 +79,7 @@ for (const [what, roomBytes] of [['some room', 512 * 1024], ['no room', 0]] as c
     const { sender, receiver } = await connectedEnds(t)
     const maps = new LaneMaps(lanePlacesFor(1))
     t.teardown(() => maps.close())
-    maps.clear(mark, (libc.firstSequence(receiver.fd) + receiver.got) >>> 0)
+    maps.clear(mark, libc.streamPositions(receiver.fd)?.next ?? 0)
     maps.revoke(mark)
     t.ok(maps.name(mark, receiver.fd) && maps.addVerdict(mark, receiver.fd))
     const before = receiver.got
