@@ -185,7 +185,7 @@ export class LaneLeaving {
   /** Whether the program has passed what must go to nobody. */
   #isFaulty(slot: number, mark: number): boolean {
     const fault = this.#maps.fault(mark)
-    if (fault === 0) return false
+    if (fault === 0 || this.#isMoot(mark, 2 * slot + (mark & 1))) return false
     const { ahead, byteLength } = this.#maps.faultyPacket(mark)
     const before = `${this.#maps.redirected(mark)} were redirected and ${this.#places.read[mark]} passed bytes read`
     this.#events.corrupted(slot, `the program was given ${faultNames[fault] ?? 'something unknown'}: ${byteLength} bytes, ${ahead} above the next, ${(mark & 1) === 0 ? 'downstream' : 'upstream'}; in this stay ${before}, and it leaves as ${this.#places.whyOf(mark >> 1)}`)
@@ -246,7 +246,7 @@ export class LaneLeaving {
     // The mark has made room for itself, which a reader that stops would fill.
     for (const [fd, bytes] of [[downstream, downstreamBytes], [upstream, upstreamBytes]] as const) if (libc.receiveBufferBytes(fd) > bytes) libc.resizeReceiveBuffer(fd, bytes)
     if (!isOut) return
-    const errors: [number, number] = [this.#error[2 * place] ?? 0, this.#error[2 * place + 1] ?? 0]
+    const errors: [number, number] = [this.#errorOf(2 * place, 2 * slot), this.#errorOf(2 * place + 1, 2 * slot + 1)]
     this.#places.refresh(place, slot)
     // What came for a peer that has gone was thrown away, uncounted.
     if (this.#places.isGone(2 * place, 2 * slot) || this.#places.isGone(2 * place + 1, 2 * slot + 1)) this.#places.everIn[slot] = 0
@@ -335,6 +335,12 @@ export class LaneLeaving {
   /** Nobody is left to take what comes from `token`, or no more can be read. */
   #isMoot(mark: number, token: number): boolean {
     return this.#places.isGone(mark ^ 1, token ^ 1) || this.#error[mark] !== 0
+  }
+
+  /** Of a peer that has gone it is told at once: what the other one sends would be read where the kernel's count lacks what was passed and thrown away, and it warns. */
+  #errorOf(mark: number, token: number): number {
+    const error = this.#error[mark] ?? 0
+    return error === 0 && this.#places.isGone(mark, token) ? libc.getIntOption(this.#table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) || libc.ECONNRESET : error
   }
 
   #retryLater(place: number): void {
