@@ -79,7 +79,7 @@ class BackendConnection {
   facts(): BackendFacts {
     const { id } = this.#plan
     return {
-      from: 'backend', id, ...this.#instance,
+      from: 'backend', id, endMs: Date.now(), ...this.#instance,
       sentBytes: this.#sentBytes,
       receivedBytes: this.#receiver.receivedBytes,
       end: this.#end ?? 'reset',

@@ -27,6 +27,7 @@ export interface ClientFacts {
 export interface BackendFacts extends BackendInstance {
   readonly from: 'backend'
   readonly id: number
+  readonly endMs: number
   readonly sentBytes: number
   readonly receivedBytes: number
   readonly end: 'fin' | 'reset' | 'own-reset' | 'unanswered'

@@ -16,7 +16,7 @@ const client: ClientFacts = {
 }
 const { answeredBy: _, answeredAtMs: __, ...notAnswered } = client
 const unanswered: ClientFacts = { ...notAnswered, receivedBytes: 0, sentBytes: 0, sentFin: false, alert: 80 }
-const backend: BackendFacts = { from: 'backend', id: 1, index: 0, generation: 1, sentBytes: 2_000, receivedBytes: 1_000, end: 'fin' }
+const backend: BackendFacts = { from: 'backend', id: 1, endMs: nowMs, index: 0, generation: 1, sentBytes: 2_000, receivedBytes: 1_000, end: 'fin' }
 const resetting: ExchangePlan = { ...plan, backend: { ...backendPlan, end: 'reset' } }
 
 void test('a connection that nobody broke must be whole at both ends', (t) => {
@@ -61,6 +61,16 @@ void test('only what was done to its own backend while it lived excuses a connec
   own.restarted(0)
   const later = Date.now() + 1_000
   t.match(judge(plan, { ...unanswered, startMs: later, endMs: later + 10 }, undefined, own), { kind: 'wrong' }, 'it is back')
+  t.end()
+})
+
+void test('a worker’s crash excuses a backend that is still sent what its client had sent, and nothing that ended before', (t) => {
+  const history = new History()
+  history.workerCrashes()
+  const early: ClientFacts = { ...client, startMs: nowMs - 9_000, endMs: nowMs - 5_000 }
+  const cut: BackendFacts = { ...backend, receivedBytes: 400, end: 'reset' }
+  t.match(judge(plan, early, { ...cut, endMs: Date.now() + 1_000 }, history), { kind: 'worker crashed' })
+  t.match(judge(plan, early, { ...cut, endMs: nowMs - 4_000 }, history), { kind: 'wrong' })
   t.end()
 })
 

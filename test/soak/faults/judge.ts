@@ -63,7 +63,7 @@ function judgeExchange(plan: ExchangePlan, client: ClientFacts, backend: Backend
   }
   if (client.answeredBy === undefined && missedAlert(client)) return { kind: 'too late to tell' }
   if (presence === 'absent') return wrong(`tenant ${plan.tenant} was removed, and the client got ${endOf(client)}`)
-  return client.answeredBy === undefined ? judgeUnanswered(plan, client, excuse) : judgeAnswered(plan, client, backend, excuse)
+  return client.answeredBy === undefined ? judgeUnanswered(plan, client, excuse) : judgeAnswered(plan, client, backend, { excuse, history })
 }
 
 type Excuse = ReturnType<History['excuse']>
@@ -81,13 +81,15 @@ function judgeUnanswered(plan: ExchangePlan, client: ClientFacts, excuse: Excuse
   return wrong(`tenant ${plan.tenant} did not answer: ${endOf(client)}`)
 }
 
-function judgeAnswered(plan: ExchangePlan, client: ClientFacts, backend: BackendFacts | undefined, excuse: Excuse): Verdict {
+function judgeAnswered(plan: ExchangePlan, client: ClientFacts, backend: BackendFacts | undefined, { excuse, history }: { readonly excuse: Excuse; readonly history: History }): Verdict {
   const { upBytes, downBytes, end } = plan.backend
   const completeAtClient = client.end === 'fin' && client.receivedBytes === downBytes
   // It was killed after the end, and before what it had to say of it arrived.
   if (completeAtClient && backend === undefined) return { kind: 'backend killed' }
   if (completeAtClient && backend?.end === 'fin' && backend.receivedBytes === upBytes) return end === 'reset' ? wrong('the backend reset, and both ends saw FIN') : { kind: 'whole' }
   if (excuse !== undefined) return { kind: excuse }
+  // What the client had sent before its end was still on its way.
+  if (completeAtClient && backend !== undefined && history.excuse(plan.tenant, { ...client, endMs: backend.endMs }) === 'worker crashed') return { kind: 'worker crashed' }
   if (end === 'reset') return client.end === 'fin' ? wrong(`the backend reset, and the client saw FIN after ${client.receivedBytes} of ${downBytes} bytes`) : { kind: 'cut by its backend' }
   const atBackend = backend === undefined ? 'the backend was killed later' : `the backend received ${backend.receivedBytes} of ${upBytes} bytes and ${backend.end}`
   return wrong(`nobody broke it; the client received ${client.receivedBytes} of ${downBytes} bytes and ${endOf(client)}, ${atBackend}`)
