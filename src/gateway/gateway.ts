@@ -148,6 +148,8 @@ export class Gateway {
   readonly #limitRows: LimitRows
   #config: ConfigFacts
   #version = 0
+  /** Listeners of which it was told that they only reset. */
+  #toldToReset = ''
   #publishedAtMs = Date.now()
   #phase: 'starting' | 'ready' | 'draining' = 'starting'
   #bound = new Map<string, SocketAddress>()
@@ -428,7 +430,8 @@ export class Gateway {
     if (without > 0) this.#logger.warn({ tenants: without, endpointRowsMax }, 'more endpoints than connections are counted for: lc, wlc and mh take those of these tenants for empty')
     if (this.#driver.kind === 'node') {
       const listeners = change.listeners.filter(({ limits }) => limits?.sourceExcess !== undefined && limits.sourceExcess !== 'reset').map(({ name }) => name)
-      if (listeners.length > 0) this.#logger.warn({ listeners }, 'connectionsPerSourceExcess: the Node driver can reset only, and does')
+      if (listeners.length > 0 && listeners.join(' ') !== this.#toldToReset) this.#logger.warn({ listeners }, 'connectionsPerSourceExcess: the Node driver can reset only, and does')
+      this.#toldToReset = listeners.join(' ')
     }
     this.endpoints.update(next)
     this.#tunnel?.publish(next)

@@ -99,7 +99,7 @@ export class Metrics {
     this.#counter('sluice_accept_errors_total', 'Connections that the system could not hand over', () => relay().acceptErrors)
     this.#counter('sluice_accept_pauses_total', 'Times that accepting was paused for want of descriptors', () => relay().acceptPauses ?? 0)
     this.#counter('sluice_paced_accepts_total', 'Connections that waited for their accept in a storm, so that those that are relayed did not', () => relay().pacedAccepts ?? 0)
-    this.#counter('sluice_source_drops_total', 'Times that a source began to be dropped, for a quarter of a second to two', () => relay().sourceDrops ?? 0)
+    this.#counter('sluice_source_drops_total', 'Times that a source began to be dropped, for a quarter of a second to two, or longer each time', () => relay().sourceDrops ?? 0)
     this.#counter('sluice_source_drops_missed_total', 'Times that one should have: as many as can be were dropped, or the kernel took no filter', () => relay().sourceDropsMissed ?? 0)
     this.#counter('sluice_splices_total', 'Directions of connections that were moved into splice', () => relay().splices ?? 0)
     this.#gauge('sluice_kernel_lane_connections', 'Connections whose bytes the kernel moves by itself', () => relay().kernelLaneConnections ?? 0)

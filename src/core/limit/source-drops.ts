@@ -63,12 +63,13 @@ export class SourceDrops {
   readonly #untilMs = new Float64Array(rowsMax).fill(-Infinity)
   /** Rows of those that are dropped. */
   #dropped: number[] = []
+  #droppedMax = droppedSourcesMax
   #nextEndMs = Infinity
   #periods = 0
 
   /**
    * A connection of this source was refused for its rate.
-   * @returns that the source is dropped from now on; `full`: it would be, if there were not `droppedSourcesMax` already
+   * @returns that the source is dropped from now on; `full`: it would be, if there were not as many already as may be
    */
   refused(source: DroppedSource, { pace: { intervalNs, toleranceNs }, bans }: SourceDropRule, nowMs: number): SourceDrop | 'full' | undefined {
     const row = this.#rowOf(source, nowMs)
@@ -84,7 +85,7 @@ export class SourceDrops {
     if (refusals < (isFirst ? refusalsBefore : refusalsAgain)) return undefined
     this.#refusals[row] = 0
     this.letGo(nowMs)
-    if (this.#dropped.length >= droppedSourcesMax) return 'full'
+    if (this.#dropped.length >= this.#droppedMax) return 'full'
     this.#periods += 1
     const burstMs = Number(intervalNs + toleranceNs) / nanosecondsPerMs
     const part = 0.5 + mixBits(source.low ^ Math.imul(this.#periods, 0x9e3779b1)) / 2 ** 33
@@ -106,9 +107,19 @@ export class SourceDrops {
   /** Those whose period has ended are dropped no longer. @returns whether there were any */
   letGo(nowMs: number): boolean {
     if (nowMs < this.#nextEndMs) return false
-    this.#dropped = this.#dropped.filter((row) => (this.#untilMs[row] ?? 0) > nowMs)
-    this.#nextEndMs = this.#dropped.reduce((nextMs, row) => Math.min(nextMs, this.#untilMs[row] ?? 0), Infinity)
+    this.#keep(this.#dropped.filter((row) => (this.#untilMs[row] ?? 0) > nowMs))
     return true
+  }
+
+  /** No more than so many are dropped from now on: the kernel takes no longer filter. Others are refused one by one, as those that find no room. */
+  limit(max: number): void {
+    this.#droppedMax = max
+    this.#keep(this.#dropped.slice(0, max))
+  }
+
+  #keep(rows: number[]): void {
+    this.#dropped = rows
+    this.#nextEndMs = rows.reduce((nextMs, row) => Math.min(nextMs, this.#untilMs[row] ?? 0), Infinity)
   }
 
   /** Those that are dropped. */

@@ -55,13 +55,12 @@ export class SourceDropper {
 
   /** Of this source a connection was refused for its rate. @returns that it is dropped from now on */
   refused(source: SourceKey, rule: SourceDropRule): SourceDrop | undefined {
-    if (this.#isImpossible) return undefined
     const { clock, cells } = this.#parts
     this.#drops ??= new SourceDrops()
     this.#rule = rule
     const drop = this.#drops.refused(source, rule, clock.nowMs)
     if (drop === undefined) return undefined
-    if (drop === 'full') {
+    if (drop === 'full' || this.#isImpossible) {
       add(cells, relayCell.sourceDropsMissed, 1)
       return undefined
     }
@@ -84,14 +83,14 @@ export class SourceDropper {
 
   /** Until `finishTurn` has something to do. */
   get waitMs(): number {
-    if (this.#drops === undefined) return Infinity
+    if (this.#drops === undefined || this.#isImpossible) return Infinity
     const dueMs = this.#isOutdated ? 0 : this.#drops.nextEndMs
     return Math.max(0, Math.max(dueMs, this.#rebuildAtMs) - this.#parts.clock.nowMs)
   }
 
   finishTurn(): void {
     const { nowMs } = this.#parts.clock
-    if (this.#drops === undefined || nowMs < this.#rebuildAtMs) return
+    if (this.#drops === undefined || this.#isImpossible || nowMs < this.#rebuildAtMs) return
     const hasEnded = this.#drops.letGo(nowMs)
     if (!hasEnded && !this.#isOutdated) return
     this.#isOutdated = false
@@ -108,20 +107,34 @@ export class SourceDropper {
   }
 
   #filter(drops: SourceDrops): void {
-    const sources = drops.sources()
-    if (sources.length === 0) {
-      this.#detach()
-    } else if (libc.attachFilter(this.#fd, sourceFilter(sources)) === -1) {
-      const error = new libc.SystemError('setsockopt of SO_ATTACH_FILTER', libc.errno())
+    let sources = drops.sources()
+    for (; sources.length > 0; sources = drops.sources()) {
+      const error = this.#attach(sourceFilter(sources))
+      if (error === 0) {
+        this.#isAttached = true
+        this.#detachedAtMs = this.#parts.clock.nowMs
+        this.#count(sources.length)
+        return
+      }
+      add(this.#parts.cells, relayCell.sourceDropsMissed, Math.ceil(sources.length / 2))
+      drops.limit(sources.length >> 1)
+      if (error === libc.ENOMEM) continue
       this.#isImpossible = true
-      add(this.#parts.cells, relayCell.sourceDropsMissed, sources.length)
-      this.close()
-      this.#parts.failed(error)
-    } else {
-      this.#isAttached = true
-      this.#detachedAtMs = this.#parts.clock.nowMs
-      this.#count(sources.length)
+      this.#parts.failed(new libc.SystemError('setsockopt of SO_ATTACH_FILTER', error))
+      break
     }
+    this.#detach()
+  }
+
+  /**
+   * A socket may have so much memory for filters (net.core.optmem_max, 20 KiB before Linux 6.7), and while one is changed for another it has both.
+   * @returns 0, or the errno
+   */
+  #attach(program: Uint8Array): number {
+    if (libc.attachFilter(this.#fd, program) !== -1) return 0
+    if (libc.errno() !== libc.ENOMEM || !this.#isAttached) return libc.errno()
+    libc.detachFilter(this.#fd)
+    return libc.attachFilter(this.#fd, program) === -1 ? libc.errno() : 0
   }
 
   #detach(): void {

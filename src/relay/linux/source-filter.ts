@@ -13,8 +13,10 @@
 import type { DroppedSource } from '../../core/limit/source-drops.ts'
 import { filterInstructionBytes } from './libc.ts'
 
-/** BPF_MAXINSNS: 256 sources take 1,500 at the most, and as a filter less than the 20 KiB that a socket may have for it (net.core.optmem_max before Linux 6.7). */
+/** BPF_MAXINSNS; 256 sources take 1,300 at the most. */
 const instructionsMax = 4_096
+/** Where each program is written: it must not be moved or collected while the kernel reads it. */
+const ints = new Int32Array(2 * instructionsMax)
 /** A class, a size or comparison, and a mode or where the operand is. */
 const opcode = { loadWord: 0x20, loadByte: 0x30, and: 0x54, jump: 0x05, jumpEqual: 0x15, jumpAtLeast: 0x35, return: 0x06 } as const
 /** Of loads: where the network header begins, and the packet's protocol, which is beside it (SKF_NET_OFF, SKF_AD_OFF + SKF_AD_PROTOCOL). */
@@ -33,7 +35,7 @@ const farthest = 255
 const ifTrueAt = 16
 const ifFalseAt = 24
 
-/** @param sources none twice. @returns the program */
+/** @param sources none twice. @returns the program, until the next one is made */
 export function sourceFilter(sources: readonly DroppedSource[]): Uint8Array {
   const program = new Program()
   const ofIpv6 = program.ipv6(sources)
@@ -51,12 +53,11 @@ export function sourceFilter(sources: readonly DroppedSource[]): Uint8Array {
 
 /** Each method writes in front of what there is, and returns the place of its first instruction. */
 class Program {
-  readonly #ints = new Int32Array(2 * instructionsMax)
   #first = instructionsMax
 
   ipv4(sources: readonly DroppedSource[]): number {
     const words = Uint32Array.from(sources.filter(({ isIpv6 }) => !isIpv6), ({ low }) => low).sort()
-    this.#oneOf(words, { from: 0, to: words.length }, () => this.return(0))
+    this.#oneOf(words, { from: 0, to: words.length }, 'dropped')
     return this.put(opcode.loadWord, networkHeader + ipv4SourceAt)
   }
 
@@ -65,7 +66,7 @@ class Program {
     const highs = Uint32Array.from(byHigh.keys()).sort()
     this.#oneOf(highs, { from: 0, to: highs.length }, (high) => {
       const lows = Uint32Array.from(byHigh.get(high) ?? [], ({ low }) => low).sort()
-      this.#oneOf(lows, { from: 0, to: lows.length }, () => this.return(0))
+      this.#oneOf(lows, { from: 0, to: lows.length }, 'dropped')
       return this.put(opcode.loadWord, networkHeader + ipv6SourceAt + 4)
     })
     return this.put(opcode.loadWord, networkHeader + ipv6SourceAt)
@@ -87,24 +88,25 @@ class Program {
   /** @param jumps of a comparison: instructions that it goes over if it is true, and if not */
   put(code: number, operand: number, jumps = 0): number {
     this.#first -= 1
-    this.#ints[2 * this.#first] = code | jumps
-    this.#ints[2 * this.#first + 1] = operand
+    ints[2 * this.#first] = code | jumps
+    ints[2 * this.#first + 1] = operand
     return this.#first
   }
 
   bytes(): Uint8Array {
-    return new Uint8Array(this.#ints.buffer, this.#first * filterInstructionBytes)
+    return new Uint8Array(ints.buffer, this.#first * filterInstructionBytes)
   }
 
   /** The word that was loaded is looked for among some of these, which are sorted. @param found what follows if it is this one */
-  #oneOf(words: Uint32Array, { from, to }: { readonly from: number; readonly to: number }, found: (word: number) => number): number {
+  #oneOf(words: Uint32Array, { from, to }: { readonly from: number; readonly to: number }, found: 'dropped' | ((word: number) => number)): number {
     if (to - from > comparedInRowMax) {
       const middle = (from + to) >> 1
       const upper = this.#oneOf(words, { from: middle, to }, found)
       this.#oneOf(words, { from, to: middle }, found)
       return this.branch(opcode.jumpAtLeast, words[middle] ?? 0, upper)
     }
-    const places = Array.from(words.subarray(from, to), found)
+    const place = found === 'dropped' ? this.return(0) : -1
+    const places = Array.from(words.subarray(from, to), (word) => found === 'dropped' ? place : found(word))
     this.return(-1)
     for (const [index, place] of places.entries()) this.branch(opcode.jumpEqual, words[from + index] ?? 0, place)
     return this.#first
