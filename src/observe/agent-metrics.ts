@@ -1,10 +1,9 @@
 // Prometheus metrics of an agent. Label values come from the configuration and from our own unions; every series that can be
 // foreseen is there from the start: a rate over a counter that appears late misses its first count.
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { dialledEnds, sessionEndReasons, sessionRefusals } from '../core/tunnel/tunnel-observer.ts'
 import { connectSteps, forwardedEnds, lanes, linkStates, type AgentObserver, type ForwardedRecord, type ForwardFacts, type LinkFacts, type ReverseFacts, type ReverseRecord } from '../core/tunnel/agent-observer.ts'
-import { collectProcessMetrics } from './process-metrics.ts'
 
 /** Asked at each scrape. */
 export interface AgentMetricSources {
@@ -29,7 +28,7 @@ export class AgentMetrics implements AgentObserver {
 
   constructor({ version, sources }: { readonly version: string; readonly sources: AgentMetricSources }) {
     const registers = [this.#registry]
-    collectProcessMetrics(this.#registry)
+    collectDefaultMetrics({ register: this.#registry })
     new Gauge({ name: 'sluice_build_info', help: 'Always 1', labelNames: ['version'], registers }).set({ version }, 1)
     this.#started = new Counter({ name: 'sluice_agent_sessions_started_total', help: 'Sessions that began: the first with each gateway, and each that came after one was lost', registers })
     this.#ended = this.#counter('sluice_agent_sessions_ended_total', 'Sessions that ended, by reason', 'reason', sessionEndReasons)

@@ -1,13 +1,12 @@
 // Prometheus metrics of a gateway. Label values come from the configuration and from our own unions, never from a peer, and
 // every series that can be foreseen is there from the start: a rate over a counter that appears late misses its first count.
 
-import { Counter, Gauge, Registry } from 'prom-client'
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client'
 import type { AdmissionFigures } from '../core/limit/admission-tables.ts'
 import type { ListenerTable } from '../core/listener-table.ts'
 import type { RelayCounters } from '../core/relay-observer.ts'
 import { registerConnectionMetrics } from './connection-metrics.ts'
 import type { ConnectionTotals } from './connection-totals.ts'
-import { collectProcessMetrics } from './process-metrics.ts'
 
 export interface SnapshotFacts {
   readonly version: number
@@ -37,7 +36,7 @@ export class Metrics {
 
   constructor({ version, sources, totals, listeners }: MetricsOptions) {
     const registers = [this.registry]
-    collectProcessMetrics(this.registry)
+    collectDefaultMetrics({ register: this.registry })
     registerConnectionMetrics({ registry: this.registry, totals, listeners })
     this.#counter('sluice_access_log_suppressed_total', 'Access-log lines of refused connections that were over their budget', () => sumOf(totals.linesSuppressed()))
     this.#reloads = new Counter({ name: 'sluice_reloads_total', help: 'Reloads of the configuration, by result', labelNames: ['result'], registers })
