@@ -2,10 +2,13 @@
 // before connect(2) returns.
 
 import { test } from '../../support/linux-only.ts'
+import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { connect } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { relayCell, createRelayCells } from '../../../src/core/relay-cells.ts'
+import { droppedSourcesMax } from '../../../src/core/limit/source-drops.ts'
 import { paceOf } from '../../../src/core/limit/shared-pace.ts'
 import { SourceKey } from '../../../src/core/net/source-key.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
@@ -281,4 +284,20 @@ void test('where the kernel takes no filter that is told once, and counted, and 
   t.equal(failures.length, 1)
   t.ok((cells[relayCell.sourceDropsMissed] ?? 0) > 1)
   t.equal(dropper.waitMs, Infinity)
+})
+
+/** A network namespace has a limit of its own. */
+function withLittleRoom(...command: readonly string[]): ReturnType<typeof spawnSync> {
+  return spawnSync('unshare', ['-n', 'sh', '-c', 'echo 20480 > /proc/sys/net/core/optmem_max && exec "$@"', 'sh', ...command], { encoding: 'utf8' })
+}
+
+void test('where a socket has room for a short filter only, as many are dropped as it takes', { skip: withLittleRoom('true').status === 0 ? false : 'this user may have no network namespace, or its kernel no limit for one' }, (t) => {
+  const { stdout, stderr } = withLittleRoom(process.execPath, fileURLToPath(new URL('source-dropper-room.ts', import.meta.url)))
+  t.equal(String(stderr), '')
+  const { most, missed, later, failures }: { most: number; missed: number; later: number; failures: string[] } = JSON.parse(String(stdout))
+  t.same(failures, [])
+  t.ok(most >= 64 && most < droppedSourcesMax, `${most} were`)
+  t.ok(missed > 0)
+  t.equal(later, 1)
+  t.end()
 })
