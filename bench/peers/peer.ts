@@ -19,7 +19,7 @@ export interface PeerLimits {
   /** Of each address. */
   readonly perSourcePerSecond?: number
   /** What becomes of those over it, where the peer would do something else. */
-  readonly excess?: 'ban' | 'reset'
+  readonly excess?: 'drop' | 'ban'
 }
 
 export interface PeerFacts {

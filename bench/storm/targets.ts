@@ -19,7 +19,7 @@ interface Variant {
   readonly peer: Peer
   readonly isPaced: boolean
   /** In attacks only. */
-  readonly excess?: 'ban' | 'reset'
+  readonly excess?: 'drop' | 'ban'
 }
 
 export interface ModeTargets {
@@ -38,7 +38,7 @@ const variants: readonly Variant[] = peers.flatMap((peer): Variant[] => {
   const plain = { name: peer.name, peer, isPaced: false }
   const paced = { name: `${peer.name}-rate`, peer, isPaced: true }
   switch (peer.name) {
-    case 'sluice': return [plain, { ...plain, name: 'sluice-ban', excess: 'ban' }, { ...plain, name: 'sluice-reset', excess: 'reset' }, paced]
+    case 'sluice': return [plain, { ...plain, name: 'sluice-drop', excess: 'drop' }, { ...plain, name: 'sluice-ban', excess: 'ban' }, paced]
     case 'haproxy': return [plain, paced]
     default: return [plain]
   }

@@ -84,7 +84,7 @@ const processLimits = {
   helloConnections: count('connections whose ClientHello is not whole yet; absent: half of processConnections; only in defaults'),
 }
 const excess = z.enum(sourceExcesses).optional().meta({
-  description: 'drop, ban or reset: a source that goes on over connectionsPerSourcePerSecond gets no answer for a while, or longer each time (the linux driver, without proxyProtocol), or each of its connections is reset; absent: drop, where that can be',
+  description: 'reset, drop or ban: each connection over connectionsPerSourcePerSecond is reset; and a source that goes on gets no answer for a while (drop), or longer each time (ban), with the linux driver and without proxyProtocol; absent: reset',
 })
 const listenerLimits = {
   connections: tenantLimits.connections.meta({ description: `a whole number from 1 to ${connectionsLimitMax}: connections open at one time` }),

@@ -80,7 +80,7 @@ function acceptRules(compliance: Compliance, createDriver: CreateDriver): void {
 
   compliance('a source that comes too fast is reset, and takes nothing of what its listener allows others', async (t) => {
     const echo = await startEcho(t)
-    const limits = { rate: { perSecond: veryFew, burst: 2 }, sourceRate: { perSecond: veryFew, burst: 1 }, sourceExcess: 'reset' } as const
+    const limits = { rate: { perSecond: veryFew, burst: 2 }, sourceRate: { perSecond: veryFew, burst: 1 } } as const
     const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)])], listener: { limits } })
     t.ok(await isAnswered(client(t, relay.port)))
     t.ok((await Promise.all(Array.from({ length: 20 }, async () => isReset(await ended(t, relay.port))))).every(Boolean))

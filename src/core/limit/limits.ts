@@ -13,10 +13,10 @@ export interface ProcessLimits {
 }
 
 /**
- * What becomes of a source's connections over its rate. Each is reset as it is accepted. Once that has happened often enough the source's
- * SYNs are thrown away for a while, where the driver can, unless it is `reset`; `ban`: longer each time (source-drops.ts).
+ * What becomes of a source's connections over its rate. Each is reset as it is accepted. With `drop`, once that has happened often enough the
+ * source's SYNs are thrown away for a while, where the driver can; `ban`: longer each time (source-drops.ts).
  */
-export const sourceExcesses = ['drop', 'ban', 'reset'] as const
+export const sourceExcesses = ['reset', 'drop', 'ban'] as const
 export type SourceExcess = typeof sourceExcesses[number]
 
 export interface ListenerLimits {
@@ -25,7 +25,7 @@ export interface ListenerLimits {
   readonly rate?: RateSpec
   /** Of each source. */
   readonly sourceRate?: RateSpec
-  /** @default drop */
+  /** @default reset */
   readonly sourceExcess?: SourceExcess
 }
 
@@ -50,7 +50,7 @@ export interface SourceDropRule {
   readonly bans: boolean
 }
 
-export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate, sourceExcess = 'drop' }: ListenerLimits): CountedLimits {
+export function countedLimits({ connectionsMax = Infinity, connectionsPerSourceMax = Infinity, rate, sourceRate, sourceExcess = 'reset' }: ListenerLimits): CountedLimits {
   const sourcePace = sourceRate === undefined ? undefined : paceOf(sourceRate)
   return {
     connectionsMax, connectionsPerSourceMax, sourcePace,

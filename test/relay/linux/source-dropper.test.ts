@@ -69,9 +69,9 @@ function socketsAt(port: number): { readonly fd: number; readonly isListening: b
 const filtersAt = (port: number): number => socketsAt(port).filter(({ fd }) => hasFilter(fd)).length
 
 /** Long periods; the first connection of each source is within its rate. */
-const patient = { sourceRate: { perSecond: 1, burst: 60 } } as const
+const patient = { sourceRate: { perSecond: 1, burst: 60 }, sourceExcess: 'drop' } as const
 const rule = { pace: paceOf({ perSecond: 20, burst: 20 }), bans: false }
-const brief = { sourceRate: { perSecond: 1_000, burst: 1 } } as const
+const brief = { sourceRate: { perSecond: 1_000, burst: 1 }, sourceExcess: 'drop' } as const
 
 async function startPlace(t: Test, limits: Parameters<typeof startLinuxRelay>[1]['listener'], workers = 1): Promise<LinuxRelay> {
   const echo = await startEcho(t)
@@ -112,7 +112,7 @@ void test('one that is accepted meanwhile has no filter', async (t) => {
 
 for (const [what, its] of [
   ['without limits', {}],
-  ['with another rate', { limits: { sourceRate: { perSecond: 2, burst: 60 } } }],
+  ['with another rate', { limits: { ...patient, sourceRate: { perSecond: 2, burst: 60 } } }],
   ['that resets', { limits: { ...patient, sourceExcess: 'reset' } }],
   ['behind a balancer', { limits: patient, proxyProtocol: { trustedSources: ['127.0.0.0/8'] } }],
 ] as const) {
