@@ -23,7 +23,8 @@ export interface ChaosOptions {
 
 const backendLoops = 2
 const downMs = { min: 50, max: 3_000 }
-const stoppedMs = { min: 50, max: 4_000 }
+/** With a backend's own delay (plan.ts) less than `timeouts.answer`. */
+const stoppedMs = { min: 50, max: 2_500 }
 const restMs = { min: 500, max: 8_000 }
 const reloadRestMs = { min: 500, max: 10_000 }
 const crashRestMs = { min: 4_000, max: 20_000 }
