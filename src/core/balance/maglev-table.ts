@@ -5,7 +5,8 @@
 // endpoint comes or goes most entries stay with whom they were. Weights are turns: the heaviest endpoints have one in each
 // round, the others as many as is their share, the first one in the first round.
 //
-// How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, under twice as many.
+// How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, under twice as many, but for
+// one or two in a thousand sets of endpoints (of 20,000 random ones of 2 to 32: 45, the worst 3.2 times), where two orders have the same steps.
 // Tables end at 131,071 entries, so from 181 endpoints on it is more, up to some ln n times: seven for a thousand.
 
 import { stableHash } from '../stable-hash.ts'
