@@ -16,9 +16,10 @@ import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
 import { HeadBuffer } from './head-buffer.ts'
-import type { LiveConnection, LivePhase } from './live/live-connection.ts'
+import type { Candidate, LiveConnection, LivePhase } from './live/live-connection.ts'
 import { drainDeadlineMs } from './live/spread.ts'
 import type { AcceptRefusal, TenantRefusal } from './limit/admission.ts'
+import { parseIpAddress } from './net/ip-address.ts'
 import type { SocketAddress } from './net/socket-address.ts'
 import { encodeProxyHeader } from './proxy-protocol/encode.ts'
 import type { ProxyTlvs } from './proxy-protocol/header.ts'
@@ -230,6 +231,10 @@ export class Connection {
       default: event satisfies never
     }
     return this.#takeEffects()
+  }
+
+  get candidate(): Candidate {
+    return { kind: 'connection', tenant: this.#tenant?.name, endpoint: this.#endpoint, id: () => this.id, client: () => parseIpAddress(this.#client.address) }
   }
 
   /** What is known of it while it lives. */

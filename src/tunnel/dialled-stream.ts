@@ -7,7 +7,7 @@ import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import { ConnectHeadReader, connectTargetIn, encodeConnectAnswer, type ConnectStatus } from '../core/tunnel/connect-head.ts'
 import type { StreamSocket } from '../core/tunnel/stream-sockets.ts'
 import type { DialledRecord, RelayEnd } from '../core/tunnel/tunnel-observer.ts'
-import { SocketRelay, type RelayOwner } from './socket-relay.ts'
+import { livePhase, SocketRelay, type RelayOwner, type RelayStage } from './socket-relay.ts'
 
 /** Of silence, before who was dialled is asked whether it is there. */
 export const keepAliveSeconds = 5
@@ -49,7 +49,7 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
   readonly #stream: MuxStream
   readonly #dialler: StreamDialler
   #head: ConnectHeadReader | undefined = new ConnectHeadReader()
-  #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
+  #phase: RelayStage = 'head'
   #early = nothingEarly
   #finished = false
   #target: string | undefined
@@ -86,10 +86,8 @@ export class DialledStream implements StreamHandler, DialResult, RelayOwner {
     this.#end('abandoned', 'the other side reset it, or its session ended')
   }
 
-  get phase(): 'hello' | 'dialing' | 'relaying' | 'half-closed' {
-    if (this.#phase === 'head') return 'hello'
-    if (this.#phase === 'dialling') return 'dialing'
-    return this.#relay?.isHalfClosed === true ? 'half-closed' : 'relaying'
+  get phase(): ReturnType<typeof livePhase> {
+    return livePhase(this.#phase, this.#relay)
   }
 
   /** So far. */

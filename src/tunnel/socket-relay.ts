@@ -5,6 +5,16 @@ import type { MuxStream, StreamHandler } from '../core/mux/stream.ts'
 import type { SocketHandler, StreamSocket } from '../core/tunnel/stream-sockets.ts'
 import type { RelayEnd } from '../core/tunnel/tunnel-observer.ts'
 
+/** Of what ends in a relay: first its head is read, then somebody dials. */
+export type RelayStage = 'head' | 'dialling' | 'relaying' | 'ended'
+
+/** As those who run the gateway see it. */
+export function livePhase(stage: RelayStage, relay: SocketRelay | undefined): 'hello' | 'dialing' | 'relaying' | 'half-closed' {
+  if (stage === 'head') return 'hello'
+  if (stage === 'dialling') return 'dialing'
+  return relay?.isHalfClosed === true ? 'half-closed' : 'relaying'
+}
+
 export interface SocketRelayTotals {
   readonly toSocketBytes: number
   readonly fromSocketBytes: number

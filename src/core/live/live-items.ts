@@ -1,4 +1,5 @@
-// What lives in one thread of the tunnel: streams of its sessions, and API servers' connections to its egress, in slots of one table.
+// What lives in one thread, in slots: the portable driver's connections; of the tunnel, streams of sessions and API servers' connections to
+// its egress.
 
 import { ConnectionMatcher, scanSlots, type Candidate, type ConnectionRef, type LiveConnection, type Scan, type ScanRequest } from './live-connection.ts'
 import { Slots } from './slots.ts'

@@ -39,11 +39,11 @@ export type HelloProgress =
   | { readonly kind: 'complete'; readonly hello: ClientHello }
   | HelloRefusal
 
-const handshakeTypeClientHello = 1
-const sessionIdBytesMax = 32
-const randomBytes = 32
+export const handshakeTypeClientHello = 1
+export const sessionIdBytesMax = 32
+export const randomBytes = 32
 
-const extension = { serverName: 0, alpn: 16, preSharedKey: 41, supportedVersions: 43, encryptedClientHello: 0xfe0d } as const
+export const extension = { serverName: 0, alpn: 16, preSharedKey: 41, supportedVersions: 43, encryptedClientHello: 0xfe0d } as const
 
 const incomplete: HelloProgress = { kind: 'incomplete' }
 

@@ -11,7 +11,7 @@ type ParsedBody<Value> = { readonly kind: 'valid'; readonly value: Value } | Hel
 /** Of one hello. Browsers send two or three, and each becomes a string. */
 export const alpnProtocolsMax = 64
 
-const nameTypeHostName = 0
+export const nameTypeHostName = 0
 
 /**
  * RFC 6066 allows one name of each type, and has defined one type in two decades. Servers take exactly one host_name;
@@ -50,13 +50,18 @@ export function parseSupportedVersions(body: Uint8Array): ParsedBody<readonly nu
   return valid(versions)
 }
 
-function uint16(bytes: Uint8Array, offset: number): number {
+export function uint16(bytes: Uint8Array, offset: number): number {
   return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
 }
 
-function latin1(bytes: Uint8Array, start: number, end: number): string {
+/** Eight at a time: each call makes one string. */
+export function latin1(bytes: Uint8Array, start: number, end: number): string {
   let text = ''
-  for (let offset = start; offset < end; offset++) text += String.fromCharCode(bytes[offset] ?? 0)
+  let at = start
+  for (; at + 8 <= end; at += 8) {
+    text += String.fromCharCode(bytes[at] ?? 0, bytes[at + 1] ?? 0, bytes[at + 2] ?? 0, bytes[at + 3] ?? 0, bytes[at + 4] ?? 0, bytes[at + 5] ?? 0, bytes[at + 6] ?? 0, bytes[at + 7] ?? 0)
+  }
+  for (; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0)
   return text
 }
 

@@ -15,8 +15,8 @@ export const helloRecordsMax = 4_096
 /** RFC 8446 §5.1. */
 export const recordBytesMax = 2 ** 14
 
-const contentTypeHandshake = 22
-const versionMajor = 3
+export const contentTypeHandshake = 22
+export const versionMajor = 3
 
 export class RecordHeaderReader {
   /** Of the headers that have been read whole. */

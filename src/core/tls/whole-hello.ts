@@ -1,18 +1,12 @@
 // The usual ClientHello, at a fifth of what reading it byte by byte costs: whole, in one TLS record, in one piece. What is not
 // exactly that, or has anything wrong with it, is `ClientHelloReader`'s to judge; what is read here it reads in the same way.
 
-import { extensionBodyBytesMax, extensionsMax, helloBytesMax, type ClientHello } from './client-hello.ts'
-import { alpnProtocolsMax } from './hello-extensions.ts'
-import { recordBytesMax } from './record-header.ts'
+import { extension, extensionBodyBytesMax, extensionsMax, handshakeTypeClientHello, helloBytesMax, randomBytes, sessionIdBytesMax, type ClientHello } from './client-hello.ts'
+import { alpnProtocolsMax, latin1, nameTypeHostName, uint16 } from './hello-extensions.ts'
+import { contentTypeHandshake, recordBytesMax, versionMajor } from './record-header.ts'
 
 const recordHeaderBytes = 5
 const messageHeaderBytes = 4
-const randomBytes = 32
-const sessionIdBytesMax = 32
-const handshakeRecord = 22
-const clientHello = 1
-const versionMajor = 3
-const extension = { serverName: 0, alpn: 16, preSharedKey: 41, supportedVersions: 43, encryptedClientHello: 0xfe0d } as const
 
 /** Of the hello in hand: types over 31 that it has had. Those below are bits of a number. */
 const otherTypes = new Uint16Array(extensionsMax)
@@ -20,7 +14,7 @@ const otherTypes = new Uint16Array(extensionsMax)
 /** @returns what a route needs of it; undefined: ask `ClientHelloReader` */
 export function readWholeHello(bytes: Uint8Array): Pick<ClientHello, 'serverName' | 'encryptedClientHello'> | undefined {
   const start = recordHeaderBytes + messageHeaderBytes
-  if (bytes.byteLength < start || bytes[0] !== handshakeRecord || bytes[1] !== versionMajor || bytes[recordHeaderBytes] !== clientHello) return undefined
+  if (bytes.byteLength < start || bytes[0] !== contentTypeHandshake || bytes[1] !== versionMajor || bytes[recordHeaderBytes] !== handshakeTypeClientHello) return undefined
   const recordBytes = uint16(bytes, 3)
   const end = start + ((bytes[6] ?? 0) << 16) + uint16(bytes, 7)
   const recordEnd = recordHeaderBytes + recordBytes
@@ -87,7 +81,7 @@ function readExtensions(bytes: Uint8Array, start: number, end: number): Pick<Cli
 /** One host_name, and nothing else. */
 function isServerName(bytes: Uint8Array, at: number, end: number): boolean {
   const byteLength = end - at
-  return byteLength > 5 && byteLength <= extensionBodyBytesMax && uint16(bytes, at) === byteLength - 2 && bytes[at + 2] === 0 && uint16(bytes, at + 3) === byteLength - 5
+  return byteLength > 5 && byteLength <= extensionBodyBytesMax && uint16(bytes, at) === byteLength - 2 && bytes[at + 2] === nameTypeHostName && uint16(bytes, at + 3) === byteLength - 5
 }
 
 function isAlpn(bytes: Uint8Array, at: number, end: number): boolean {
@@ -106,19 +100,4 @@ function isAlpn(bytes: Uint8Array, at: number, end: number): boolean {
 function isSupportedVersions(bytes: Uint8Array, at: number, end: number): boolean {
   const listBytes = end - at - 1
   return listBytes >= 2 && listBytes % 2 === 0 && bytes[at] === listBytes
-}
-
-function uint16(bytes: Uint8Array, offset: number): number {
-  return ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0)
-}
-
-/** Eight at a time: each call makes one string. */
-function latin1(bytes: Uint8Array, start: number, end: number): string {
-  let text = ''
-  let at = start
-  for (; at + 8 <= end; at += 8) {
-    text += String.fromCharCode(bytes[at] ?? 0, bytes[at + 1] ?? 0, bytes[at + 2] ?? 0, bytes[at + 3] ?? 0, bytes[at + 4] ?? 0, bytes[at + 5] ?? 0, bytes[at + 6] ?? 0, bytes[at + 7] ?? 0)
-  }
-  for (; at < end; at++) text += String.fromCharCode(bytes[at] ?? 0)
-  return text
 }

@@ -93,7 +93,7 @@ export const SO_REUSEPORT = 15
 export const SO_RCVLOWAT = 18
 const SO_ATTACH_FILTER = 26
 /** Of a filter of either kind. */
-export const SO_DETACH_FILTER = 27
+const SO_DETACH_FILTER = 27
 const SO_RCVBUFFORCE = 33
 export const SO_ATTACH_BPF = 50
 /** Of its numbers the first is the memory of what was received and not read. */
@@ -549,7 +549,7 @@ export function attachFilter(fd: number, program: Uint8Array): number {
   return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, scratch.address, 16)
 }
 
-/** One that has none stays as it is. */
+/** Of either kind. A socket that has none stays as it is. */
 export function detachFilter(fd: number): void {
   setIntOption(fd, SOL_SOCKET, SO_DETACH_FILTER, 0)
 }

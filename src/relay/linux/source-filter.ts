@@ -105,8 +105,7 @@ class Program {
       this.#oneOf(words, { from, to: middle }, found)
       return this.branch(opcode.jumpAtLeast, words[middle] ?? 0, upper)
     }
-    const place = found === 'dropped' ? this.return(0) : -1
-    const places = Array.from(words.subarray(from, to), (word) => found === 'dropped' ? place : found(word))
+    const places = found === 'dropped' ? Array<number>(to - from).fill(this.return(0)) : Array.from(words.subarray(from, to), found)
     this.return(-1)
     for (const [index, place] of places.entries()) this.branch(opcode.jumpEqual, words[from + index] ?? 0, place)
     return this.#first

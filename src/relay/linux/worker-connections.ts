@@ -320,7 +320,7 @@ export class WorkerConnections {
       return matcher.matches({ kind: 'connection', tenant: table.tenants[slot]?.name, endpoint: table.endpoints[slot], id, client }) ? this.#relayed.live(slot) : undefined
     }
     const machine = table.state[slot] === slotState.setup ? this.#setup.machine(slot) : undefined
-    if (machine === undefined || !matcher.matches({ kind: 'connection', tenant: machine.tenant?.name, endpoint: machine.endpoint, id, client: () => parseIpAddress(machine.client.address) })) return undefined
+    if (machine === undefined || !matcher.matches(machine.candidate)) return undefined
     return { ...machine.live(), slot, bytesFromDownstream: table.readBytes[2 * slot] ?? 0, bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0 }
   }
 

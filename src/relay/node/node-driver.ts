@@ -13,9 +13,9 @@ import { Admission, type AcceptRefusal } from '../../core/limit/admission.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { noHold } from '../../core/limit/holds.ts'
 import { SourceKey } from '../../core/net/source-key.ts'
-import { canonicalAddress, parseIpAddress } from '../../core/net/ip-address.ts'
-import { ConnectionMatcher, scanSlots, type ConnectionRef, type LiveConnection, type LiveThread } from '../../core/live/live-connection.ts'
-import { Slots } from '../../core/live/slots.ts'
+import { canonicalAddress } from '../../core/net/ip-address.ts'
+import type { LiveThread } from '../../core/live/live-connection.ts'
+import { LiveItems } from '../../core/live/live-items.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { RelayCounters, RelayObserver } from '../../core/relay-observer.ts'
 import { snapshotChangeSteps } from '../../core/snapshot-change.ts'
@@ -64,10 +64,9 @@ export class NodeDriver implements RelayDriver {
     scan: async (request) => {
       // Who asks again and again must not keep the loop from its sockets.
       await nextTurn()
-      const matcher = new ConnectionMatcher(request.query)
-      return scanSlots(request, this.#slots.used, (slot) => this.#liveAt(slot, matcher))
+      return this.#items.scan(request)
     },
-    close: async (refs) => await Promise.resolve(this.#close(refs)),
+    close: async (refs) => await Promise.resolve(this.#items.close(refs)),
   }]
   readonly #observer: RelayObserver
   readonly #connectionsMax: number
@@ -83,7 +82,7 @@ export class NodeDriver implements RelayDriver {
   readonly #totals: RelayTotals = { bytesFromDownstream: 0, bytesFromUpstream: 0, dials: 0, dialFailures: 0, backpressurePauses: 0 }
   readonly #servers = new Map<string, Server>()
   readonly #connections = new Map<RelayedConnection, Accepted>()
-  readonly #slots = new Slots<RelayedConnection>()
+  readonly #items = new LiveItems()
   #accepts = 0
   readonly #openByListener = new Map<string, number>()
   #snapshot: Snapshot | undefined
@@ -227,7 +226,7 @@ export class NodeDriver implements RelayDriver {
     }, snapshot)
     const atConnectionLimit = admitted === 'connection-limit' || this.#connections.size + Math.ceil(this.#closer.size / 2) >= this.#connectionsMax
     const connection = new RelayedConnection(socket, machine, this.#host)
-    this.#connections.set(connection, { listener: name, hold, slot: this.#slots.add(connection) })
+    this.#connections.set(connection, { listener: name, hold, slot: this.#items.add(connection) })
     this.#openByListener.set(name, (this.#openByListener.get(name) ?? 0) + 1)
     this.#beforeHello += 1
     connection.start(machine.start({ atConnectionLimit }))
@@ -246,7 +245,7 @@ export class NodeDriver implements RelayDriver {
     if (accepted === undefined) throw new Error('bug: a connection ended twice')
     const { listener, hold, slot } = accepted
     this.#connections.delete(connection)
-    this.#slots.remove(slot)
+    this.#items.remove(slot)
     this.#openByListener.set(listener, (this.#openByListener.get(listener) ?? 0) - 1)
     this.#admission?.leave(hold)
     this.#observer.connectionEnded(connection.record())
@@ -254,21 +253,6 @@ export class NodeDriver implements RelayDriver {
     const waiting = this.#whenEmpty
     this.#whenEmpty = []
     for (const resolve of waiting) resolve()
-  }
-
-  #liveAt(slot: number, matcher: ConnectionMatcher): LiveConnection | undefined {
-    const connection = this.#slots.at(slot)
-    if (connection === undefined) return undefined
-    const { machine, bytesFromDownstream, bytesFromUpstream } = connection
-    const found = matcher.matches({ kind: 'connection', tenant: machine.tenant?.name, endpoint: machine.endpoint, id: () => machine.id, client: () => parseIpAddress(machine.client.address) })
-    return found ? { ...machine.live(), slot, bytesFromDownstream, bytesFromUpstream } : undefined
-  }
-
-  #close(refs: readonly ConnectionRef[]): number {
-    const nowMs = this.#host.nowMs()
-    const found = refs.flatMap(({ slot, id }) => this.#slots.at(slot)?.machine.id === id ? [this.#slots.at(slot)] : [])
-    for (const connection of found) connection?.step({ kind: 'stop', reason: 'closed-by-operator', nowMs })
-    return found.length
   }
 
   async #whenNoConnection(): Promise<void> {

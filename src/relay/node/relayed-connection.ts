@@ -11,6 +11,8 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
+import type { Candidate, LiveConnection } from '../../core/live/live-connection.ts'
+import type { LiveItem } from '../../core/live/live-items.ts'
 import type { HandedOver } from '../driver.ts'
 import type { PeerWatch } from './peer-watch.ts'
 import type { SocketCloser } from './socket-closer.ts'
@@ -48,7 +50,7 @@ export interface RelayTotals {
 const owner: unique symbol = Symbol('relayed connection')
 type OwnedSocket = Socket & { [owner]?: RelayedConnection | undefined }
 
-export class RelayedConnection {
+export class RelayedConnection implements LiveItem {
   readonly machine: Connection
   bytesFromDownstream = 0
   bytesFromUpstream = 0
@@ -84,6 +86,23 @@ export class RelayedConnection {
     this.#perform(effects)
     if (this.machine.ended) return
     this.#downstream.on('data', onDownstreamData).on('end', onDownstreamEnd).on('drain', onDownstreamDrain).on('finish', onDownstreamFinish)
+  }
+
+  get id(): string {
+    return this.machine.id
+  }
+
+  get candidate(): Candidate {
+    return this.machine.candidate
+  }
+
+  live(slot: number): LiveConnection {
+    return { ...this.machine.live(), slot, bytesFromDownstream: this.bytesFromDownstream, bytesFromUpstream: this.bytesFromUpstream }
+  }
+
+  close(): boolean {
+    this.step({ kind: 'stop', reason: 'closed-by-operator', nowMs: this.#host.nowMs() })
+    return true
   }
 
   step(event: ConnectionEvent): void {

@@ -16,7 +16,7 @@ import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-socke
 import { parseIpAddress } from '../../core/net/ip-address.ts'
 import { hostPortIn } from '../../core/net/socket-address.ts'
 import type { RelayEnd } from '../../core/tunnel/tunnel-observer.ts'
-import { SocketRelay, type RelayOwner } from '../socket-relay.ts'
+import { livePhase, SocketRelay, type RelayOwner, type RelayStage } from '../socket-relay.ts'
 import { ReverseDial } from './reverse-dial.ts'
 import type { Way } from './way.ts'
 
@@ -58,7 +58,7 @@ export class EgressConnection implements SocketHandler, RelayOwner, LiveItem {
   readonly #options: EgressConnectionOptions
   readonly #acceptedAtMs = Date.now()
   #head: ConnectHeadReader | undefined = new ConnectHeadReader()
-  #phase: 'head' | 'dialling' | 'relaying' | 'ended' = 'head'
+  #phase: RelayStage = 'head'
   #early = nothingEarly
   #earlyBytes = 0
   #target: string | undefined
@@ -97,7 +97,7 @@ export class EgressConnection implements SocketHandler, RelayOwner, LiveItem {
     const { id, egress, tenant, socket: { peer } } = this.#options
     const [target, node, relay] = [this.#target, this.#node ?? this.#dial?.node, this.#relay]
     return {
-      id, slot, kind: 'egress', phase: this.#livePhase, egress,
+      id, slot, kind: 'egress', phase: livePhase(this.#phase, relay), egress,
       ...(tenant === undefined ? {} : { tenant }),
       ...(peer === undefined ? {} : { client: peer }),
       ...(target === undefined ? {} : { target }),
@@ -106,12 +106,6 @@ export class EgressConnection implements SocketHandler, RelayOwner, LiveItem {
       bytesFromDownstream: relay?.fromSocketBytes ?? 0,
       bytesFromUpstream: relay?.toSocketBytes ?? 0,
     }
-  }
-
-  get #livePhase(): LiveConnection['phase'] {
-    if (this.#phase === 'head') return 'hello'
-    if (this.#phase === 'dialling') return 'dialing'
-    return this.#relay?.isHalfClosed === true ? 'half-closed' : 'relaying'
   }
 
   close(): boolean {

@@ -190,7 +190,7 @@ export class LaneMaps {
   }
 
   loseNothing(fd: number): void {
-    libc.setIntOption(fd, libc.SOL_SOCKET, libc.SO_DETACH_FILTER, 0)
+    libc.detachFilter(fd)
   }
 
   /** @param tell of each mark that the program has told of since */
