@@ -111,7 +111,7 @@ export class SourceDrops {
     return true
   }
 
-  /** No more than so many are dropped from now on: the kernel takes no longer filter. Others are refused one by one, as those that find no room. */
+  /** No more than so many are dropped, as long as any is: the kernel takes no longer filter. Others are refused one by one, as those that find no room. */
   limit(max: number): void {
     this.#droppedMax = max
     this.#keep(this.#dropped.slice(0, max))
@@ -119,6 +119,7 @@ export class SourceDrops {
 
   #keep(rows: number[]): void {
     this.#dropped = rows
+    if (rows.length === 0) this.#droppedMax = droppedSourcesMax
     this.#nextEndMs = rows.reduce((nextMs, row) => Math.min(nextMs, this.#untilMs[row] ?? 0), Infinity)
   }
 

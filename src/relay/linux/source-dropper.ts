@@ -107,8 +107,7 @@ export class SourceDropper {
   }
 
   #filter(drops: SourceDrops): void {
-    let sources = drops.sources()
-    for (; sources.length > 0; sources = drops.sources()) {
+    for (let sources = drops.sources(); sources.length > 0; sources = drops.sources()) {
       const error = this.#attach(sourceFilter(sources))
       if (error === 0) {
         this.#isAttached = true
@@ -116,12 +115,13 @@ export class SourceDropper {
         this.#count(sources.length)
         return
       }
-      add(this.#parts.cells, relayCell.sourceDropsMissed, Math.ceil(sources.length / 2))
-      drops.limit(sources.length >> 1)
-      if (error === libc.ENOMEM) continue
-      this.#isImpossible = true
-      this.#parts.failed(new libc.SystemError('setsockopt of SO_ATTACH_FILTER', error))
-      break
+      const left = error === libc.ENOMEM ? sources.length >> 1 : 0
+      add(this.#parts.cells, relayCell.sourceDropsMissed, sources.length - left)
+      drops.limit(left)
+      if (error !== libc.ENOMEM) {
+        this.#isImpossible = true
+        this.#parts.failed(new libc.SystemError('setsockopt of SO_ATTACH_FILTER', error))
+      }
     }
     this.#detach()
   }

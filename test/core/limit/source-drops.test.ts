@@ -179,3 +179,16 @@ void test('sources are dropped at a listener that says so, with a rate for them,
   t.equal(ruleOf({ limits: { connectionsMax: 5 } }), undefined)
   t.equal(ruleOf({}), undefined)
 })
+
+void test('where the kernel takes fewer, no more are dropped as long as any is, and then as many as ever', async (t) => {
+  for (const max of [2, 0]) {
+    const drops = new SourceDrops()
+    for (let index = 0; index < 5; index++) refuse(drops, numbered(index), 0)
+    drops.limit(max)
+    t.equal(drops.sources().length, max)
+    if (max > 0) t.equal(refuse(drops, numbered(9), 0), 'full')
+    drops.letGo(10_000)
+    for (let index = 20; index < 25; index++) t.not(refuse(drops, numbered(index), 20_000), 'full')
+    t.equal(drops.sources().length, 5)
+  }
+})
