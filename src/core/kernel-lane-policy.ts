@@ -24,7 +24,7 @@ const activeToReopen = 4
 /** Of all cores: less is full, and it takes more to be so no longer. */
 const idleShareMin = 0.1
 const idleShareToReopen = 0.25
-/** Cores must have had room for so long before the lane opens again, and twice as long after each further time, up to the most. */
+/** Cores must have had room for so long before the lane opens again, and twice as long after each further time, up to the most. Where few are left the first is enough: they gain by it whatever the cores do. */
 const calmMs = 500
 const calmMsMax = 30_000
 /** Open for so long: the times before do not count any more. */
@@ -83,10 +83,10 @@ export function judgeLoad(gate: LaneGate, { nowMs, active, idleShare }: LaneLoad
     if (active <= activeMax || idleShare >= idleShareMin) return gate
     return { isOpen: false, sinceMs: nowMs, closings: nowMs - gate.sinceMs > soundMs ? 1 : gate.closings + 1, calmSinceMs: Infinity }
   }
-  const isCalm = active <= activeToReopen || idleShare >= idleShareToReopen
-  if (!isCalm) return { ...gate, calmSinceMs: Infinity }
+  const isFew = active <= activeToReopen
+  if (!isFew && idleShare < idleShareToReopen) return { ...gate, calmSinceMs: Infinity }
   const calmSinceMs = Math.min(gate.calmSinceMs, nowMs)
-  const isOpen = nowMs - calmSinceMs >= doubled(calmMs, gate.closings, calmMsMax)
+  const isOpen = nowMs - calmSinceMs >= (isFew ? calmMs : doubled(calmMs, gate.closings, calmMsMax))
   return isOpen ? { ...gate, isOpen, sinceMs: nowMs, calmSinceMs: Infinity } : { ...gate, calmSinceMs }
 }
 

@@ -80,6 +80,7 @@ void test('a gate that closes again and again opens later each time, and as at f
     beforeMs = ms
   }
   t.equal(Math.floor(beforeMs / 1_000), 30)
+  t.ok(after(after(gate, nowMs, lookMs, full), nowMs + lookMs, 700, { active: 2, idleShare: 0 }).isOpen, 'for few it need not be late')
   gate = after(gate, nowMs, 120_000, calm)
   t.equal(reopensAfterMs(after(gate, nowMs + 120_000, lookMs, full), nowMs + 120_000), reopensAfterMs(after(openGate, 0, lookMs, full), 0))
 })

@@ -124,7 +124,7 @@ export class WorkerConnections {
         events: { left: (slot, why, errors) => this.#leftLane(slot, why, errors), corrupted: (slot, what) => this.#corrupted(slot, what) },
       })
       this.#lane = lane
-      this.#candidates = new LaneCandidates({ table, clock, lane, mode: data.kernelLane })
+      this.#candidates = new LaneCandidates({ table, clock, lane, mode: data.kernelLane, relay: (token) => this.#bytes.pump(token) })
     }
     this.#relayed = new RelayedConnections({
       table, wheel, clock, bytes: this.#bytes, batch: this.#batch, closer: this.#closer, peerWatch: new PeerWatch(table, clock), ended,

@@ -4,6 +4,7 @@
 import { openSync, readSync } from 'node:fs'
 import { judgeLoad, mayEnter, mayFillCores, openGate, type KernelLaneLeave, type KernelLaneMode, type LaneCandidateFacts, type LaneGate } from '../../../core/kernel-lane-policy.ts'
 import { slotState, type ConnectionTable } from '../connection-table.ts'
+import { unreadBytes } from '../libc.ts'
 import type { Clock } from '../pending-bytes.ts'
 import type { KernelLane } from './kernel-lane.ts'
 
@@ -14,6 +15,8 @@ const eagerLookMs = 2
 const staleMs = 1_000
 /** Of one look: going in takes some 30 µs, and relaying waits meanwhile. */
 const entriesMax = 32
+/** Of one look at a connection: what has come is relayed before each further one. A busy one has mostly a message unread when it is looked at, but not just after its last one went on. */
+const triesMax = 4
 /** In the lane for so long: what it was before does not count any more. */
 const soundMs = 10_000
 
@@ -21,6 +24,8 @@ export interface LaneCandidatesParts {
   readonly table: ConnectionTable
   readonly clock: Clock
   readonly lane: KernelLane
+  /** Moves what is there to be read, as after an event. */
+  readonly relay: (token: number) => void
   readonly mode: KernelLaneMode
 }
 
@@ -28,6 +33,7 @@ export class LaneCandidates {
   readonly #table: ConnectionTable
   readonly #clock: Clock
   readonly #lane: KernelLane
+  readonly #relay: (token: number) => void
   readonly #mode: KernelLaneMode
   readonly #lookMs: number
   /** Slots that are looked at. */
@@ -48,10 +54,11 @@ export class LaneCandidates {
   #closed = false
   readonly #idle = new IdleShare()
 
-  constructor({ table, clock, lane, mode }: LaneCandidatesParts) {
+  constructor({ table, clock, lane, relay, mode }: LaneCandidatesParts) {
     this.#table = table
     this.#clock = clock
     this.#lane = lane
+    this.#relay = relay
     this.#mode = mode
     this.#lookMs = mode === 'always' ? eagerLookMs : lookMs
     const slots = table.capacity
@@ -134,7 +141,7 @@ export class LaneCandidates {
       const slot = slots[index] ?? 0
       if (!this.#isOpen(slot)) {
         this.#isCandidate[slot] = 0
-      } else if (!this.#closed && entered < entriesMax && mayEnter(this.#mode, this.#factsOf(slot, elapsedMs)) && this.#lane.enter(slot)) {
+      } else if (!this.#closed && entered < entriesMax && mayEnter(this.#mode, this.#factsOf(slot, elapsedMs)) && this.#enter(slot)) {
         this.#isCandidate[slot] = 0
         this.#enteredMs[slot] = this.#clock.nowMs
         entered += 1
@@ -143,6 +150,20 @@ export class LaneCandidates {
       }
     }
     slots.splice(kept, count - kept)
+  }
+
+  #enter(slot: number): boolean {
+    for (let tries = 1; !this.#lane.enter(slot); tries++) {
+      if (tries === triesMax || !this.#relayUnread(2 * slot) && !this.#relayUnread(2 * slot + 1)) return false
+    }
+    return true
+  }
+
+  /** @returns whether there was anything */
+  #relayUnread(token: number): boolean {
+    if (!this.#isOpen(token >> 1) || unreadBytes(this.#table.fdOf(token)) === 0) return false
+    this.#relay(token)
+    return true
   }
 
   #factsOf(slot: number, elapsedMs: number): LaneCandidateFacts {

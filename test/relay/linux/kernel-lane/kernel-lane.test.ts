@@ -51,6 +51,23 @@ void test('at auto a connection goes in by itself once it has been relayed for a
   t.ok(await exchange(client, Buffer.from('ping')))
 })
 
+void test('a connection on which something is always on its way goes in too: that is relayed first', async (t) => {
+  const backend = await startBackend(t)
+  const relay = await startLinuxRelay(t, { tenants: [tenant('acme', [endpoint(backend.port)])], kernelLane: 'auto' })
+  const client = await dial(t, relay.port, hello)
+  const upstream = await backend.socket(0)
+  client.resume()
+  let isOver = false
+  t.teardown(() => { isOver = true })
+  const writeOn = (): void => {
+    if (isOver) return
+    for (let count = 0; count < 4; count++) upstream.write('some bytes')
+    setImmediate(writeOn)
+  }
+  writeOn()
+  await until(() => relay.driver.counters().kernelLaneConnections === 1)
+})
+
 void test('more than the budget at once makes it leave, and come back', async (t) => {
   const { relay, client } = await inLane(t)
   const bulk = Buffer.alloc(3_000_000, 'b')
