@@ -1,7 +1,11 @@
 // The machine that the figures are of.
 
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { OptionsError } from './command-line.ts'
 import { descriptorLimit } from './proc.ts'
+
+const cpuLatencyFile = '/dev/cpu_dma_latency'
 
 export interface Machine {
   readonly cpu: string
@@ -21,4 +25,23 @@ export function describeMachine(): Machine {
     node: process.version,
     descriptorLimit: descriptorLimit(),
   }
+}
+
+/**
+ * No core takes longer to wake up, as long as this is held: Linux' Documentation/power/pm_qos_interface.rst.
+ * @returns lets go of it
+ * @throws {OptionsError} where that is not allowed, or not known
+ */
+export function holdCpuLatency(us: number): () => void {
+  const value = Buffer.alloc(4)
+  value.writeInt32LE(us)
+  let fd = -1
+  try {
+    fd = openSync(cpuLatencyFile, 'w')
+    writeSync(fd, value)
+  } catch (error) {
+    if (fd !== -1) closeSync(fd)
+    throw new OptionsError(`--cpu-latency: ${cpuLatencyFile} must be writable, which takes root and a kernel with CONFIG_CPU_IDLE: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return () => closeSync(fd)
 }

@@ -2,7 +2,7 @@
 
 import { runCommand, save, tell } from './command.ts'
 import { renderLatencyPlot } from './latency-plot.ts'
-import { describeMachine } from './machine.ts'
+import { describeMachine, holdCpuLatency } from './machine.ts'
 import { type Options, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
 import type { Installation } from './peers/peer.ts'
@@ -64,12 +64,14 @@ async function bench(options: Options): Promise<number> {
   const startsMs = candidates.reduce((sum, { hostnames }) => sum + startMsPerHostname * hostnames, startMs)
   const estimateMs = options.runs * (startsMs + candidates.length * workloads.reduce((sum, workload) => sum + expectedMs(workload, options), 0))
   tell(`${options.runs} runs × ${workloads.map(({ name }) => name).join(', ')} × ${candidates.map(({ name }) => name).join(', ')}: some ${duration(estimateMs / 1000)}`)
+  const letGo = options.cpuLatencyUs === undefined ? undefined : holdCpuLatency(options.cpuLatencyUs)
   const startedAt = new Date().toISOString()
   const startedMs = performance.now()
   const { measurements, problems } = await runSession({
     options, workloads, candidates,
     onMeasurement: (measurement) => tellProgress(measurement, workloads, options, performance.now() - startedMs),
   })
+  letGo?.()
   const targets = candidates.map(({ name, relay, hostnames, version, settings }) => ({ name, relay, hostnames, version, settings }))
   const tookSeconds = (performance.now() - startedMs) / 1000
   const result: BenchResult = { startedAt, tookSeconds, machine, options, targets, absent, workloads, skipped, measurements, problems }

@@ -25,6 +25,8 @@ export interface Options {
   readonly hostnames: readonly number[]
   /** Of the generator, and processes of the backend. */
   readonly threads: number
+  /** The most that a core's waking up may take, in microseconds; 0: none sleeps. Absent: as the machine is set. */
+  readonly cpuLatencyUs?: number
   readonly jsonFile?: string
   readonly markdownFile?: string
   /** SVG, of the echo mode. */
@@ -57,6 +59,8 @@ Usage: npm run bench -- [OPTIONS]
   --hostnames LIST          in each relay's configuration, three of which are used; with several, each relay is measured
                             with each, and compared with itself with the first [${hostnamesMin}]
   --threads N               of the load generator, and backend processes [a quarter of the cores: ${defaultThreads()}]
+  --cpu-latency US          the most that a core's waking up may take (/dev/cpu_dma_latency, as tuned and cyclictest set it); 0: no core
+                            sleeps, so that a virtual machine's halts, which may take longer than a relay, are not what is measured
   --tiny                    a fraction of a second of everything, once: does it run? The figures mean nothing
   --json FILE               [bench/results/TIME.json]
   --markdown FILE           [bench/results/TIME.md]; it is printed as well
@@ -66,6 +70,7 @@ Usage: npm run bench -- [OPTIONS]
 Examples
   npm run bench                                           all of it: see the plan that it prints first
   npm run bench -- --modes echo --connections 64 --peers sluice,haproxy --duration 5
+  npm run bench -- --modes echo --connections 1,4 --peers direct,sluice-lane,haproxy --cpu-latency 0
   npm run bench -- --modes idle --idle-connections 9000   needs ulimit -n 20000
   npm run bench -- --modes echo,connect --connections 64 --peers sluice --hostnames 10,100000
 
@@ -79,7 +84,7 @@ Exit codes: 0 measured · 1 something failed, the report says what · 2 wrong op
  * @throws {OptionsError}
  */
 export function parseOptions(args: readonly string[], targets: readonly string[]): Options | undefined {
-  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'json', 'markdown', 'plot'])
+  const values = valuesOf(args, ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'cpu-latency', 'json', 'markdown', 'plot'])
   if (values.help === true) return undefined
   const defaults = values.tiny === true ? tiny : full
   const durationMs = 1000 * number('duration', values.duration ?? defaults.duration, { min: 0.05, max: 3600 })
@@ -94,6 +99,7 @@ export function parseOptions(args: readonly string[], targets: readonly string[]
     idleConnections: whole('idle-connections', values['idle-connections'] ?? defaults['idle-connections'], { min: 1, max: 100_000 }),
     hostnames: numbers('hostnames', values.hostnames ?? String(hostnamesMin), { min: hostnamesMin, max: hostnamesMax }),
     threads: whole('threads', values.threads ?? String(defaultThreads()), { min: 1, max: 64 }),
+    ...(values['cpu-latency'] === undefined ? {} : { cpuLatencyUs: whole('cpu-latency', values['cpu-latency'], { min: 0, max: 1_000_000 }) }),
     ...(values.json === undefined ? {} : { jsonFile: values.json }),
     ...(values.markdown === undefined ? {} : { markdownFile: values.markdown }),
     ...(values.plot === undefined ? {} : { plotFile: values.plot }),

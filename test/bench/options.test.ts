@@ -41,7 +41,7 @@ void test('what is wrong is said', async (t) => {
 void test('help names every option', async (t) => {
   t.equal(parseOptions(['--help'], targets), undefined)
   const text = usage(targets)
-  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'tiny', 'json', 'markdown']) {
+  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'cpu-latency', 'tiny', 'json', 'markdown']) {
     t.match(text, `--${option}`)
   }
 })
