@@ -1,5 +1,6 @@
 // The machine that the figures are of.
 
+import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { OptionsError } from './command-line.ts'
@@ -44,4 +45,15 @@ export function holdCpuLatency(us: number): () => void {
     throw new OptionsError(`--cpu-latency: ${cpuLatencyFile} must be writable, which takes root and a kernel with CONFIG_CPU_IDLE: ${error instanceof Error ? error.message : String(error)}`)
   }
   return () => closeSync(fd)
+}
+
+/**
+ * This process and all that it starts from now on.
+ * @param cores numbers of those that are left to others
+ * @throws {OptionsError} where it cannot be
+ */
+export function keepOffCores(cores: readonly number[]): void {
+  const others = Array.from({ length: availableParallelism() }, (_, core) => core).filter((core) => !cores.includes(core))
+  const { status, stderr, error } = spawnSync('taskset', ['--all-tasks', '--cpu-list', '--pid', others.join(','), String(process.pid)], { encoding: 'utf8' })
+  if (status !== 0) throw new OptionsError(`--relay-cores: taskset(1) of util-linux: ${error?.message ?? stderr.trim()}`)
 }

@@ -2,7 +2,7 @@
 
 import { runCommand, save, tell } from './command.ts'
 import { renderLatencyPlot } from './latency-plot.ts'
-import { describeMachine, holdCpuLatency } from './machine.ts'
+import { describeMachine, holdCpuLatency, keepOffCores } from './machine.ts'
 import { type Options, parseOptions, usage } from './options.ts'
 import { allPeers } from './peers/all.ts'
 import type { Installation } from './peers/peer.ts'
@@ -64,6 +64,7 @@ async function bench(options: Options): Promise<number> {
   const startsMs = candidates.reduce((sum, { hostnames }) => sum + startMsPerHostname * hostnames, startMs)
   const estimateMs = options.runs * (startsMs + candidates.length * workloads.reduce((sum, workload) => sum + expectedMs(workload, options), 0))
   tell(`${options.runs} runs × ${workloads.map(({ name }) => name).join(', ')} × ${candidates.map(({ name }) => name).join(', ')}: some ${duration(estimateMs / 1000)}`)
+  if (options.relayCores !== undefined) keepOffCores(options.relayCores)
   const letGo = options.cpuLatencyUs === undefined ? undefined : holdCpuLatency(options.cpuLatencyUs)
   const startedAt = new Date().toISOString()
   const startedMs = performance.now()

@@ -26,6 +26,7 @@ function header({ startedAt, tookSeconds, machine, options, targets, absent, mea
     '',
     `${machine.cores} cores (${machine.cpu}), ${machine.memoryGib} GiB, ${machine.kernel}, Node ${machine.node}. `
     + `${options.runs} runs of ${options.durationMs / 1000} s each, loopback, took ${duration(tookSeconds)}. `
+    + (options.relayCores === undefined ? '' : `Relays had core ${options.relayCores.join(', ')} to themselves. `)
     + (options.cpuLatencyUs === undefined ? '' : `No core took longer than ${options.cpuLatencyUs} µs to wake up. `)
     + 'Cells are medians over the runs, with (least–most).',
     `**×** is the multiple of ${multipleOf(options)} in the same run; more is better unless it says ↓.`,

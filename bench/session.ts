@@ -42,7 +42,7 @@ async function runIn(directory: string, { options, workloads, candidates, onMeas
   const targets = candidates.flatMap(({ name, hostnames, installation }, index) => {
     const backendPorts = ports[index]
     if (backendPorts === undefined) throw new Error('bug: a target without backends')
-    return new Target({ name, backendPorts, directory: join(directory, name), connectionsMax, hostnames, ...(installation === undefined ? {} : { installation }) })
+    return new Target({ name, backendPorts, directory: join(directory, name), connectionsMax, hostnames, ...(installation === undefined ? {} : { installation }), ...(options.relayCores === undefined ? {} : { cores: options.relayCores }) })
   })
   const session = new Session({ options, generator, backends, hellos: await captureHellos(), onMeasurement })
   try {

@@ -19,6 +19,8 @@ export interface TargetOptions {
   readonly connectionsMax: number
   /** In its configuration. */
   readonly hostnames: number
+  /** That the relay is kept on. */
+  readonly cores?: readonly number[]
 }
 
 export class Target {
@@ -35,7 +37,7 @@ export class Target {
   /** A new process, in place of the one before. @throws {RelayStartError} */
   async start(): Promise<void> {
     await this.stop()
-    const { name, installation, backendPorts, directory, connectionsMax, hostnames } = this.#options
+    const { name, installation, backendPorts, directory, connectionsMax, hostnames, cores } = this.#options
     if (installation === undefined) return
     rmSync(directory, { recursive: true, force: true })
     mkdirSync(directory, { recursive: true })
@@ -47,7 +49,7 @@ export class Target {
       connectionsMax,
       routes: routesOf(backendPorts, hostnames),
     }
-    this.#relay = await RelayProcess.start(name, installation.launch(facts), facts)
+    this.#relay = await RelayProcess.start(name, installation.launch(facts), { ...facts, ...(cores === undefined ? {} : { cores }) })
   }
 
   async stop(): Promise<void> {

@@ -25,6 +25,8 @@ export interface LaunchPlace {
   readonly directory: string
   /** Ready when it accepts here, unless the launch says otherwise; absent: at once. */
   readonly listenPort?: number
+  /** Numbers of those that it is kept on. */
+  readonly cores?: readonly number[]
 }
 
 export class RelayProcess {
@@ -51,12 +53,13 @@ export class RelayProcess {
   }
 
   /** @throws {RelayStartError} */
-  static async start(name: string, launch: Launch, { directory, listenPort }: LaunchPlace): Promise<RelayProcess> {
+  static async start(name: string, launch: Launch, { directory, listenPort, cores }: LaunchPlace): Promise<RelayProcess> {
     const { executable, arguments_, environment, files, readyUrl } = launch
     for (const [file, text] of Object.entries(files)) writeFileSync(join(directory, file), text)
     const logFile = join(directory, 'output.log')
     const log = openSync(logFile, 'a')
-    const child = spawn(executable, arguments_, { stdio: ['ignore', log, log], env: { ...ownEnvironment(), ...environment }, detached: true })
+    const [command, ...words] = [...(cores === undefined ? [] : ['taskset', '--cpu-list', cores.join(',')]), executable, ...arguments_]
+    const child = spawn(command ?? executable, words, { stdio: ['ignore', log, log], env: { ...ownEnvironment(), ...environment }, detached: true })
     closeSync(log)
     if (child.pid === undefined) {
       const [error] = await once(child, 'error') as [Error]

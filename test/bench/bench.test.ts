@@ -2,6 +2,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
@@ -44,6 +45,13 @@ void test('every mode measures every target, and the counts of both ends agree',
   t.equal(readFileSync(markdownFile, 'utf8'), stdout, 'what is printed is what is written')
   t.match(readFileSync(plotFile, 'utf8'), /^<svg [^]*3 connections: direct p50 \d+ µs and p99 \d+ µs, sluice p50 [^]*<\/svg>\n$/)
   for (const { title } of result.workloads) t.match(stdout, `## ${title}`)
+})
+
+void test('relays may have cores to themselves', { skip: availableParallelism() === 1 ? 'takes two cores' : false }, async (t) => {
+  const { status, stderr, stdout } = bench('--tiny', '--modes', 'echo', '--connections', '1', '--peers', 'direct,sluice', '--relay-cores', '1', '--json', '/dev/null', '--markdown', '/dev/null', '--plot', '/dev/null')
+  if (status !== 0) t.comment(stderr)
+  t.equal(status, 0)
+  t.match(stdout, 'Relays had core 1 to themselves.')
 })
 
 function faultsOf({ metrics, failure, target }: Measurement, positive: readonly MetricName[]): readonly string[] {

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { test } from 'tap'
 import { parseOptions, usage } from '../../bench/options.ts'
 
@@ -28,6 +29,7 @@ void test('what is wrong is said', async (t) => {
     [['--runs', ''], /--runs is ""/],
     [['--connections', '1,many'], /--connections is "many"/],
     [['--hostnames', '10,2'], /--hostnames is "2"; expected a number from 3/],
+    [['--relay-cores', Array.from({ length: availableParallelism() }, (_, core) => core).join(',')], /--relay-cores is .* a core is left for the load/],
     [['--modes', 'eco'], /--modes: there is no "eco"; there are echo, paced/],
     [['--peers', 'sluice,envoy'], /--peers: there is no "envoy"; there are direct, sluice, haproxy/],
     [['--fast'], /Unknown option '--fast'/],
@@ -41,7 +43,7 @@ void test('what is wrong is said', async (t) => {
 void test('help names every option', async (t) => {
   t.equal(parseOptions(['--help'], targets), undefined)
   const text = usage(targets)
-  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'cpu-latency', 'tiny', 'json', 'markdown']) {
+  for (const option of ['runs', 'duration', 'modes', 'peers', 'connections', 'rate', 'idle-connections', 'hostnames', 'threads', 'relay-cores', 'cpu-latency', 'tiny', 'json', 'markdown']) {
     t.match(text, `--${option}`)
   }
 })
