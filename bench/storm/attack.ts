@@ -28,8 +28,10 @@ const kindsInTurn = [kind.hello, kind.garbage, kind.hello, kind.slow] as const
 export interface AttackSpec {
   readonly port: number
   readonly connectionsPerSecond: number
-  /** Addresses that attackers come from: 127.1.0.1 and those behind it. */
+  /** Addresses that attackers come from: `network`.1 and those behind it. */
   readonly sources: number
+  /** Its first three bytes: `127.1.0`. */
+  readonly network: string
   /** Of the tenant that is attacked. */
   readonly hello: Uint8Array
   readonly newcomersPerSecond: number
@@ -94,7 +96,7 @@ export class Attack implements EventHandler {
     const seconds = (nowMs - this.#startMs) / 1000
     const due = seconds * this.#spec.connectionsPerSecond
     for (let connects = 0; connects < connectsPerTurn && this.#begun < due; connects += 1, this.#begun += 1) {
-      this.#open(kindsInTurn[this.#begun % kindsInTurn.length] ?? kind.hello, `127.1.0.${1 + this.#begun % this.#spec.sources}`)
+      this.#open(kindsInTurn[this.#begun % kindsInTurn.length] ?? kind.hello, `${this.#spec.network}.${1 + this.#begun % this.#spec.sources}`)
     }
     if (this.#newcomersBegun < seconds * this.#spec.newcomersPerSecond) {
       this.#newcomersBegun += 1

@@ -13,6 +13,8 @@ export interface StormOptions {
   /** Of the window with steady requests alone, and of the one that begins with the storm or the attack. */
   readonly durationMs: number
   readonly warmUpMs: number
+  /** Of a storm or an attack that does not count, before the others. */
+  readonly rehearsalMs: number
   /** Of the storm. */
   readonly clients: number
   /** That they belong to, alike. */
@@ -28,9 +30,9 @@ export interface StormOptions {
   readonly plotFile?: string | undefined
 }
 
-const full = { runs: '3', duration: '6', clients: '9000', tenants: '60', steady: '500', rate: '2000', 'connection-rate': '2000', 'attack-rate': '5000' }
-const tiny = { runs: '1', duration: '0.5', clients: '60', tenants: '4', steady: '10', rate: '200', 'connection-rate': '200', 'attack-rate': '200' }
-const optionNames = ['modes', 'peers', 'runs', 'duration', 'clients', 'tenants', 'steady', 'rate', 'connection-rate', 'attack-rate', 'json', 'markdown', 'plot'] as const
+const full = { runs: '3', duration: '6', rehearsal: '3', clients: '9000', tenants: '60', steady: '500', rate: '2000', 'connection-rate': '2000', 'attack-rate': '5000' }
+const tiny = { runs: '1', duration: '0.5', rehearsal: '0.2', clients: '60', tenants: '4', steady: '10', rate: '200', 'connection-rate': '200', 'attack-rate': '200' }
+const optionNames = ['modes', 'peers', 'runs', 'duration', 'rehearsal', 'clients', 'tenants', 'steady', 'rate', 'connection-rate', 'attack-rate', 'json', 'markdown', 'plot'] as const
 const warmUpMsMax = 1_000
 
 export function stormUsage(targets: readonly string[]): string {
@@ -46,6 +48,8 @@ Usage: npm run bench:storm -- [OPTIONS]
   --peers LIST            of ${targets.join(',')}; all that are installed by default
   --runs N                tables show medians and spreads [${full.runs}]
   --duration SECONDS      of the calm window, and of the one that begins with the storm or the attack [${full.duration}]
+  --rehearsal SECONDS     of a smaller storm, or of an attack from other addresses, before the windows: gateways have run for a while, and what is
+                          compiled meanwhile, the load's own code above all, takes the processors of all; 0: none [${full.rehearsal}]
   --clients N             of the storm [${full.clients}]; each takes two descriptors of a relay
   --tenants N             that they belong to, alike [${full.tenants}]
   --steady N              connections with steady requests, of another tenant [${full.steady}]
@@ -78,6 +82,7 @@ export function parseStormOptions(args: readonly string[], targets: readonly str
     runs: whole('runs', values.runs ?? defaults.runs, { min: 1, max: 100 }),
     durationMs,
     warmUpMs: Math.min(warmUpMsMax, durationMs),
+    rehearsalMs: 1000 * number('rehearsal', values.rehearsal ?? defaults.rehearsal, { min: 0, max: 600 }),
     clients: whole('clients', values.clients ?? defaults.clients, { min: 3, max: 30_000 }),
     tenants: whole('tenants', values.tenants ?? defaults.tenants, { min: 1, max: 1_000 }),
     steady: whole('steady', values.steady ?? defaults.steady, { min: 1, max: 10_000 }),

@@ -1,7 +1,7 @@
 // Runs, and in each run each target: steady requests alone, and then with the storm or the attack beside them.
 //
-//   relay started │ steady connections, warm-up, calm window │ steady connections, warm-up, window ──────── │ the rest of the storm
-//                                                                                  └ storm or attack begins
+//   relay started │ rehearsal: as the second window, and nothing counts │ steady connections, warm-up, calm window │ steady connections, warm-up, window ──────── │ the rest of the storm
+//                                                                                                                                         └ storm or attack begins
 
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -35,6 +35,12 @@ const newcomersPerSecond = 10
 const steadySources = Array.from({ length: 250 }, (_, index) => `127.2.0.${1 + index}`)
 /** What attackers open over what an address may. */
 const attackersTimesOver = 5
+/** First bytes of attackers' addresses: a rehearsal leaves nothing behind for those that count. */
+const networks = { rehearsal: '127.3.0', attack: '127.1.0' } as const
+/** Of a rehearsed storm. */
+const rehearsedClientsMax = 1_000
+/** After it: what had been refused may come again. */
+const restMs = 1_000
 const mebibyte = 1024 * 1024
 
 export interface StormMeasurement extends Measurement {
@@ -103,10 +109,17 @@ async function measureTarget({ options, hellos, mode, target, directory }: Measu
       target: { port: relay === undefined ? steady.port : listenPort, hello: helloOf(hellos, steadyName), sources: steadySources },
       relayPids: pids, generator, backends: steady.backends, warmUpMs: options.warmUpMs, durationMs: options.durationMs,
     } as const
-    const calm = await measure(steadyLoad)
     const port = relay === undefined ? crowd.port : listenPort
+    if (options.rehearsalMs > 0) {
+      const clients = Math.min(options.clients, rehearsedClientsMax)
+      const beside = { openWindow: async () => await beginSide(side, { mode, options: { ...options, clients }, hellos, port, network: networks.rehearsal }), closeWindow: async () => undefined }
+      await measure({ ...steadyLoad, durationMs: options.rehearsalMs, beside: () => beside })
+      await (mode === 'storm' ? side.closeStorm() : side.closeAttack())
+      await delay(restMs)
+    }
+    const calm = await measure(steadyLoad)
     const droppedBefore = droppedPackets()
-    const beside = { openWindow: async () => await beginSide(side, { mode, options, hellos, port }), closeWindow: async () => undefined }
+    const beside = { openWindow: async () => await beginSide(side, { mode, options, hellos, port, network: networks.attack }), closeWindow: async () => undefined }
     const meanwhile = await measure({ ...steadyLoad, beside: () => beside })
     const dropped = droppedPackets() - droppedBefore
     const { figures, failure, inAfterMs } = mode === 'storm' ? await endStorm(side) : await endAttack(side)
@@ -136,7 +149,15 @@ async function startBackend(): Promise<{ readonly backends: Backends; readonly p
   return { backends, port: ports.echo }
 }
 
-async function beginSide(side: Side, { mode, options, hellos, port }: { readonly mode: Mode; readonly options: StormOptions; readonly hellos: Hellos; readonly port: number }): Promise<void> {
+interface Beginning {
+  readonly mode: Mode
+  readonly options: StormOptions
+  readonly hellos: Hellos
+  readonly port: number
+  readonly network: string
+}
+
+async function beginSide(side: Side, { mode, options, hellos, port, network }: Beginning): Promise<void> {
   if (mode === 'storm') {
     await side.begin({ kind: 'storm', spec: { port, tenants: crowdShares(options).map(({ name, clients }) => ({ hello: helloOf(hellos, name), clients })) } })
     return
@@ -145,7 +166,7 @@ async function beginSide(side: Side, { mode, options, hellos, port }: { readonly
   await side.begin({
     kind: 'attack',
     spec: {
-      port, connectionsPerSecond: attackPerSecond, sources: Math.max(1, Math.floor(attackPerSecond / (attackersTimesOver * perSourcePerSecond))), hello: helloOf(hellos, attackedName),
+      port, network, connectionsPerSecond: attackPerSecond, sources: Math.max(1, Math.floor(attackPerSecond / (attackersTimesOver * perSourcePerSecond))), hello: helloOf(hellos, attackedName),
       newcomersPerSecond, newcomersHello: helloOf(hellos, newcomersName),
     },
   })
