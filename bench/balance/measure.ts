@@ -60,7 +60,7 @@ export function measureBalance(options: BalanceOptions, tell: (text: string) => 
       distributions.push(distributionOf({ name, make, count, ...options }))
     }
   }
-  return { costs, distributions, moves: [3, 10, 32, 64, 128, 181, 1_000, ...options.endpoints.filter((count) => count > 1_000)].map(movesOf) }
+  return { costs, distributions, moves: [3, 10, 32, 64, 128, 256, 1_000, ...options.endpoints.filter((count) => count > 1_000)].map(movesOf) }
 }
 
 interface Candidate {

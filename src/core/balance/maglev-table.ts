@@ -1,15 +1,16 @@
-// The table of `mh`: Maglev hashing (D. E. Eisenbud and others, "Maglev", NSDI 2016, §3.4).
+// The table of `mh`: Maglev hashing (D. E. Eisenbud and others, "Maglev", NSDI 2016, §3.4), but for how it is filled.
 //
-// Each endpoint's name gives it an order of all entries of its own. In turn, each takes the first in its order that nobody
-// has, until none is left. So it depends on names and weights only, all have their share but for one entry, and when an
-// endpoint comes or goes most entries stay with whom they were. Weights are turns: the heaviest endpoints have one in each
-// round, the others as many as is their share, the first one in the first round.
+// Each endpoint's name gives it an order of all entries of its own. In turn, each looks at the next one in its order, and takes it
+// if nobody has it, until it has its share. (In Maglev it looks on until it finds a free one.) So an entry is with the endpoint
+// whose order has it first, as in rendezvous hashing, unless that had its share by then: the table depends on names and weights only,
+// all have their share but for one entry, and when an endpoint comes or goes most entries stay with whom they were. With twice the
+// weight an endpoint looks twice as often.
 //
-// How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, under twice as many, but for
-// one or two in a thousand sets of endpoints (of 20,000 random ones of 2 to 32: 45, the worst 3.2 times), where two orders have the same steps.
-// Tables end at 131,071 entries, so from 181 endpoints on it is more, up to some ln n times: seven for a thousand.
+// How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, 1.3 to 1.4 times as many, and of
+// 100,000 random sets of 2 to 32 endpoints the worst 1.5 times. Tables end at 131,071 entries, with which 256 endpoints come to
+// 1.7. Of more, each may have more than its share, so that fewer are passed on from one to the next: 1.2 for 1,000, 1.7 for 5,000.
 
-import { stableHash } from '../stable-hash.ts'
+import { mixBits, stableHash } from '../stable-hash.ts'
 
 /** Primes below powers of two, as those of IPVS: a table has the first that is so large, and never fewer than 100 entries an endpoint. */
 const sizes = [
@@ -18,6 +19,13 @@ const sizes = [
   { endpointsMax: 128, entries: 65_521 },
 ] as const
 const entriesMax = 131_071
+/** Of endpoints, as far as all have their share but for one entry. */
+const evenMax = 256
+/** Of its share, what an endpoint may have beyond it, times the part of the endpoints that are beyond `evenMax`. */
+const excessMax = 1 / 8
+const weightMax = 65_535
+/** From one turn to the next, of the time that has passed: fewer than 200 turns fill a table whose weights are the same. */
+const turnPart = 1 / 16
 
 /** By entry, an index of the endpoints. */
 export type MaglevTable = Uint8Array | Uint16Array
@@ -36,30 +44,69 @@ export function maglevEntries(listed: number): number {
 /** @param endpoints one at least, in the order of their names */
 export function createMaglevTable(endpoints: readonly MaglevEndpoint[], entries: number): MaglevTable {
   const count = endpoints.length
-  const heaviest = endpoints.reduce((most, { weight }) => Math.max(most, weight), 0)
   const [table, nobody] = count <= 0xff ? [new Uint8Array(entries), 0xff] : [new Uint16Array(entries), 0xffff]
   table.fill(nobody)
-  const next = Int32Array.from(endpoints, ({ name }) => stableHash(`offset ${name}`) % entries)
-  const skip = Int32Array.from(endpoints, ({ name }) => stableHash(`skip ${name}`) % (entries - 1) + 1)
   const weights = Int32Array.from(endpoints, ({ weight }) => weight)
-  /** Rounds times weight, at which the next turn comes. */
-  const due = new Float64Array(count)
+  // An order is these steps, mixed: all whole numbers of 32 bits, so each entry comes. One that is no entry is a look for nothing.
+  const first = Int32Array.from(endpoints, ({ name }) => stableHash(`first ${name}`))
+  const step = Int32Array.from(endpoints, ({ name }) => stableHash(`step ${name}`) | 1)
+  const shift = Math.clz32(entries - 1)
+  const room = roomOf(weights, entries)
+  const looks = new Int32Array(count)
   let left = entries
-  for (let round = 1; ; round++) {
-    for (let index = 0; index < count; index++) {
-      if (round * (weights[index] ?? 0) < (due[index] ?? 0)) continue
-      due[index] = (due[index] ?? 0) + heaviest
-      let entry = next[index] ?? 0
-      while (table[entry] !== nobody) entry = stepped(entry, skip[index] ?? 0, entries)
-      table[entry] = index
-      next[index] = stepped(entry, skip[index] ?? 0, entries)
-      left -= 1
-      if (left === 0) return table
-    }
+  // The lightest has one at least.
+  for (let index = 0; index < count; index++) {
+    let look = 0
+    let entry = entries
+    while (entry >= entries || table[entry] !== nobody) entry = mixBits((first[index] ?? 0) + Math.imul(look++, step[index] ?? 0)) >>> shift
+    table[entry] = index
+    room[index] = (room[index] ?? 0) - 1
+    looks[index] = look
+    left -= 1
   }
+  const open = Int32Array.from(weights.keys())
+  let openCount = count
+  // Time times weight is how often an endpoint has looked, and turns are at the same times in all tables: who looks before whom is no matter of who else there is.
+  let time = 1 / weightMax
+  const heaviest = weights.reduce((most, weight) => Math.max(most, weight), 0)
+  while (time * heaviest < 1) time += time * turnPart
+  for (; left > 0; time += time * turnPart) {
+    let kept = 0
+    for (let at = 0; at < openCount; at++) {
+      const index = open[at] ?? 0
+      const from = first[index] ?? 0
+      const by = step[index] ?? 0
+      const looksUntil = Math.floor(time * (weights[index] ?? 0))
+      let look = looks[index] ?? 0
+      let its = room[index] ?? 0
+      for (; look < looksUntil && its > 0; look++) {
+        const entry = mixBits(from + Math.imul(look, by)) >>> shift
+        if (entry >= entries || table[entry] !== nobody) continue
+        table[entry] = index
+        its -= 1
+        left -= 1
+      }
+      looks[index] = look
+      room[index] = its
+      if (its > 0) open[kept++] = index
+    }
+    openCount = kept
+  }
+  return table
 }
 
-function stepped(entry: number, skip: number, entries: number): number {
-  const next = entry + skip
-  return next >= entries ? next - entries : next
+/** @returns how many entries each may have, one at least: in all what there is, and of more than `evenMax` endpoints more than that */
+function roomOf(weights: Int32Array, entries: number): Int32Array {
+  const room = new Int32Array(weights.length)
+  let left = entries + Math.floor(entries * excessMax * Math.max(0, 1 - evenMax / weights.length))
+  let leftWeight = weights.reduce((sum, weight) => sum + weight, 0)
+  // The lightest first: what they have beyond their share is what the heaviest don't.
+  for (const index of Array.from(weights.keys()).toSorted((one, other) => (weights[one] ?? 0) - (weights[other] ?? 0))) {
+    const weight = weights[index] ?? 0
+    const its = Math.max(1, Math.floor(left * weight / leftWeight))
+    room[index] = its
+    left -= its
+    leftWeight -= weight
+  }
+  return room
 }

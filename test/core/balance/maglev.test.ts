@@ -8,7 +8,11 @@ import { Maglev } from '../../../src/core/balance/maglev.ts'
 import { Counts, endpoints } from './endpoints.ts'
 
 function addressesOf(count: number): Endpoint[] {
-  return Array.from({ length: count }, (_, index) => ({ name: `10.1.${index >> 8}.${index & 255}:31443`, address: '', port: 31443, weight: 1, row: index }))
+  return addressesAt(Array.from({ length: count }, (_, index) => index))
+}
+
+function addressesAt(indices: readonly number[]): Endpoint[] {
+  return indices.map((index, row) => ({ name: `10.1.${index >> 8}.${index & 255}:31443`, address: '', port: 31443, weight: 1, row }))
 }
 
 /** By entry, the name that has it. */
@@ -17,12 +21,19 @@ function owners(all: readonly Endpoint[], entries = maglevEntries(all.length)): 
   return Array.from(createMaglevTable(sorted, entries), (index) => sorted[index]?.name ?? '')
 }
 
+/** By endpoint, how many entries have its name. */
+function countsOf(all: readonly Endpoint[], names: readonly string[]): number[] {
+  const counts = new Map(all.map(({ name }) => [name, 0]))
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return [...counts.values()]
+}
+
 function moved(before: readonly string[], after: readonly string[]): number {
   return before.filter((name, entry) => name !== after[entry]).length / before.length
 }
 
 const source = fc.ipV4()
-const someAddresses = fc.uniqueArray(fc.nat(1_000), { minLength: 2, maxLength: 32 }).map((indices) => indices.map((index) => ({ name: `10.1.${index >> 8}.${index & 255}:31443`, address: '', port: 31443, weight: 1 })))
+const someAddresses = fc.uniqueArray(fc.nat(1_000), { minLength: 2, maxLength: 32 }).map(addressesAt)
 
 void test('a table has a hundred entries for each endpoint, and its size is a prime', async (t) => {
   for (const count of [1, 32, 33, 64, 65, 128, 129, 1_000]) {
@@ -33,21 +44,31 @@ void test('a table has a hundred entries for each endpoint, and its size is a pr
 })
 
 void test('each endpoint has its share of the entries, but for one', async (t) => {
-  for (const count of [1, 2, 3, 10, 32, 64]) {
-    const counts = new Map<string, number>()
-    for (const name of owners(addressesOf(count))) counts.set(name, (counts.get(name) ?? 0) + 1)
-    t.equal(counts.size, count)
-    t.ok(Math.max(...counts.values()) - Math.min(...counts.values()) <= 1)
+  for (const count of [1, 2, 3, 10, 32, 64, 256]) {
+    const all = addressesOf(count)
+    const counts = countsOf(all, owners(all))
+    t.ok(Math.min(...counts) > 0)
+    t.ok(Math.max(...counts) - Math.min(...counts) <= 1, `${count}: ${Math.min(...counts)} to ${Math.max(...counts)}`)
+  }
+})
+
+void test('… and of more than 256 none has an eighth more than its share', async (t) => {
+  for (const count of [257, 1_000, 5_000]) {
+    const all = addressesOf(count)
+    const counts = countsOf(all, owners(all))
+    t.ok(Math.min(...counts) > 0)
+    t.ok(Math.max(...counts) <= Math.ceil(maglevEntries(count) / count * 1.125), `${count}: ${Math.max(...counts)}`)
   }
 })
 
 void test('weights are shares of the entries, and the lightest has one at least', async (t) => {
-  for (const [weights, expected] of [[[1, 1, 2], [1_023, 1_023, 2_047]], [[65_535, 65_535, 1], [2_046, 2_046, 1]], [[300, 100, 0], [3_070, 1_023, 0]]] as const) {
+  for (const [weights, expected] of [[[1, 1, 2], [1_023, 1_023, 2_047]], [[65_535, 65_535, 1], [2_046, 2_046, 1]], [[300, 100, 0], [3_070, 1_023, 0]], [[65_535, ...Array.from({ length: 31 }, () => 1)], [4_062, ...Array.from({ length: 31 }, () => 1)]]] as const) {
     const all = endpoints(...weights)
-    const names = owners(all.filter(({ weight }) => weight > 0), maglevEntries(all.length))
-    const counts = all.map(({ name }) => names.filter((each) => each === name).length)
+    const counts = countsOf(all, owners(all.filter(({ weight }) => weight > 0), maglevEntries(all.length)))
     t.ok(counts.every((count, index) => Math.abs(count - (expected[index] ?? 0)) <= 2), `${weights.join(' ')}: ${counts.join(' ')}`)
   }
+  const many = endpoints(...Array.from({ length: 999 }, () => 1), 65_535)
+  t.ok(countsOf(many, owners(many)).every((count) => count > 0), 'of many, too')
 })
 
 void test('a client gets the same endpoint on every gateway, however the endpoints are listed', async () => {
@@ -58,17 +79,17 @@ void test('a client gets the same endpoint on every gateway, however the endpoin
 })
 
 void test('of a change of one endpoint at most twice as many entries move as must', async () => {
-  // Always the same sets: of random ones up to two in a thousand have two endpoints whose orders have the same steps, and up to 3.2 times as many move.
+  // Of 100,000 random sets the worst had 1.5 times as many. In the example it is 2.2 times where an order is steps of one width, as in Maglev: two endpoints have nearly the same.
   fc.assert(fc.property(someAddresses, (all) => {
     const before = owners(all)
     const after = owners(all.slice(1))
     // One way it left, the other way it came.
     return moved(before, after) <= 2 / all.length
-  }), { seed: 1, numRuns: 100 })
+  }), { numRuns: 100, examples: [[addressesAt([973, 524, 107, 888, 582, 626])]] })
 })
 
-void test('… also of many endpoints, up to 181', async (t) => {
-  for (const count of [64, 128, 181]) {
+void test('… also of many endpoints', async (t) => {
+  for (const count of [64, 128, 181, 256, 257, 1_000, 5_000]) {
     const all = addressesOf(count)
     const after = owners(all.slice(1), maglevEntries(count))
     const ratio = moved(owners(all), after) * count
