@@ -8,9 +8,9 @@
 //
 // How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, 1.3 to 1.4 times as many, and of
 // 100,000 random sets of 2 to 32 endpoints the worst 1.5 times. Tables end at 131,071 entries, with which 256 endpoints come to
-// 1.7. Of more, each may have more than its share, so that fewer are passed on from one to the next: 1.2 for 1,000, 1.7 for 5,000.
+// 1.7. Of more, each may have more than its share, so that fewer are passed on from one to the next: 1.2 for 1,000, 1.8 for 5,000.
 
-import { mixBits, stableHash } from '../stable-hash.ts'
+import { stableHash } from '../stable-hash.ts'
 
 /** Primes below powers of two, as those of IPVS: a table has the first that is so large, and never fewer than 100 entries an endpoint. */
 const sizes = [
@@ -47,40 +47,38 @@ export function createMaglevTable(endpoints: readonly MaglevEndpoint[], entries:
   const [table, nobody] = count <= 0xff ? [new Uint8Array(entries), 0xff] : [new Uint16Array(entries), 0xffff]
   table.fill(nobody)
   const weights = Int32Array.from(endpoints, ({ weight }) => weight)
-  // An order is these steps, mixed: all whole numbers of 32 bits, so each entry comes. One that is no entry is a look for nothing.
+  // An order has each whole number of so many bits once: steps that start over, mixed by shifts and a product. One that is no entry is a look for nothing.
+  const bits = 32 - Math.clz32(entries - 1)
+  const mask = 2 ** bits - 1
+  const half = bits >>> 1
   const first = Int32Array.from(endpoints, ({ name }) => stableHash(`first ${name}`))
   const step = Int32Array.from(endpoints, ({ name }) => stableHash(`step ${name}`) | 1)
-  const shift = Math.clz32(entries - 1)
+  const factor = Int32Array.from(endpoints, ({ name }) => stableHash(`factor ${name}`) | 1)
   const room = roomOf(weights, entries)
   const looks = new Int32Array(count)
-  let left = entries
-  // The lightest has one at least.
-  for (let index = 0; index < count; index++) {
-    let look = 0
-    let entry = entries
-    while (entry >= entries || table[entry] !== nobody) entry = mixBits((first[index] ?? 0) + Math.imul(look++, step[index] ?? 0)) >>> shift
-    table[entry] = index
-    room[index] = (room[index] ?? 0) - 1
-    looks[index] = look
-    left -= 1
-  }
   const open = Int32Array.from(weights.keys())
   let openCount = count
+  let left = entries
   // Time times weight is how often an endpoint has looked, and turns are at the same times in all tables: who looks before whom is no matter of who else there is.
   let time = 1 / weightMax
   const heaviest = weights.reduce((most, weight) => Math.max(most, weight), 0)
   while (time * heaviest < 1) time += time * turnPart
-  for (; left > 0; time += time * turnPart) {
+  // In the first turn each looks until it has one, the lightest too.
+  for (let isFirst = true; left > 0; isFirst = false) {
     let kept = 0
     for (let at = 0; at < openCount; at++) {
       const index = open[at] ?? 0
       const from = first[index] ?? 0
       const by = step[index] ?? 0
-      const looksUntil = Math.floor(time * (weights[index] ?? 0))
+      const times = factor[index] ?? 0
       let look = looks[index] ?? 0
       let its = room[index] ?? 0
-      for (; look < looksUntil && its > 0; look++) {
-        const entry = mixBits(from + Math.imul(look, by)) >>> shift
+      const looksUntil = isFirst ? mask + 1 : Math.floor(time * (weights[index] ?? 0))
+      const itsUntil = isFirst ? its - 1 : 0
+      for (; look < looksUntil && its > itsUntil; look++) {
+        let entry = from + Math.imul(look, by) & mask
+        entry = Math.imul(entry ^ entry >>> half, times) & mask
+        entry ^= entry >>> half
         if (entry >= entries || table[entry] !== nobody) continue
         table[entry] = index
         its -= 1
@@ -91,6 +89,7 @@ export function createMaglevTable(endpoints: readonly MaglevEndpoint[], entries:
       if (its > 0) open[kept++] = index
     }
     openCount = kept
+    if (!isFirst) time += time * turnPart
   }
   return table
 }
