@@ -7,7 +7,7 @@
 // weight an endpoint looks twice as often.
 //
 // How many more entries move than must is a matter of n² to the table's size: with a quarter, as here, 1.3 to 1.4 times as many, and of
-// 100,000 random sets of 2 to 32 endpoints the worst 1.5 times. Tables end at 131,071 entries, with which 256 endpoints come to
+// 100,000 random sets of 2 to 32 endpoints the worst 1.6 times. Tables end at 131,071 entries, with which 256 endpoints come to
 // 1.7. Of more, each may have more than its share, so that fewer are passed on from one to the next: 1.2 for 1,000, 1.8 for 5,000.
 
 import { stableHash } from '../stable-hash.ts'
