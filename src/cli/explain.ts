@@ -6,6 +6,7 @@ import { ConfigError, formatProblems } from '../config/config-error.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { nearestName } from '../config/nearest.ts'
+import type { EjectionSpec } from '../core/balance/ejections.ts'
 import type { Endpoint } from '../core/balance/endpoint.ts'
 import { schedulerMeanings, type Scheduler, type SchedulerKind } from '../core/balance/scheduler.ts'
 import type { HealthSpec } from '../core/health/health-spec.ts'
@@ -13,7 +14,7 @@ import { canonicalAddress } from '../core/net/ip-address.ts'
 import { sentHeaderText } from '../core/proxy-protocol/sent-header.ts'
 import { decideRoute, type RouteDecision } from '../core/route/decide.ts'
 import { applySnapshotChange } from '../core/snapshot-change.ts'
-import type { ListenerPolicy, Snapshot, TenantPolicy } from '../core/snapshot.ts'
+import type { ListenerPolicy, Snapshot, TenantPolicy, TenantSpec } from '../core/snapshot.ts'
 import { terminationOf } from '../core/termination.ts'
 import type { TenantView } from '../gateway/admin/tenant-routes.ts'
 import { askAdmin, type AdminPlace } from './explain/admin-client.ts'
@@ -123,12 +124,12 @@ function explanation({ config, snapshot, listener, host, from }: Question): Expl
   const { tenant } = decision
   if (tenant === undefined) throw new Error('bug: a route without a tenant')
   if (asksSource) lines.push(['sources', 'only allowedSources; --from IP tells whether a client is among them'])
-  const health = healthText(config.tenants.find(({ name }) => name === tenant.name)?.health)
+  const spec = config.tenants.find(({ name }) => name === tenant.name)
   const ready = tenant.scheduler.endpoints.some(({ weight }) => weight > 0)
   if (!ready) {
-    return { lines: [...lines, ...tenantLines(tenant, { health, from: undefined }), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]], code: 1 }
+    return { lines: [...lines, ...tenantLines(tenant, { spec, from: undefined }), ['refused', `no-endpoint: ${terminationOf('no-endpoint').meaning}`], ['client', clientSees('no-endpoint')]], code: 1 }
   }
-  return { lines: [...lines, ...tenantLines(tenant, { health, from })], code: 0, tenant: tenant.name }
+  return { lines: [...lines, ...tenantLines(tenant, { spec, from })], code: 0, tenant: tenant.name }
 }
 
 function ruleOf({ pattern }: RouteDecision): string {
@@ -155,14 +156,15 @@ function clientSees(reason: Parameters<typeof terminationOf>[0]): string {
   return alert === undefined ? 'sees the connection close' : `gets the TLS alert ${alert}, and the connection closes`
 }
 
-function tenantLines(tenant: TenantPolicy, { health, from }: { readonly health: string; readonly from: string | undefined }): Line[] {
+function tenantLines(tenant: TenantPolicy, { spec, from }: { readonly spec: TenantSpec | undefined; readonly from: string | undefined }): Line[] {
   const { scheduler } = tenant
   const endpoints = scheduler.endpoints.map((endpoint, index): Line => [index === 0 ? 'endpoints' : '', `${endpoint.name}${weightText(endpoint, scheduler.kind)}`])
   return [
     ...endpoints,
     ['scheduler', `${scheduler.kind}: ${schedulerMeanings[scheduler.kind]}`],
     ...(scheduler.kind === 'sh' || scheduler.kind === 'mh' ? [['picks', pickText(scheduler, from)] as const] : []),
-    ['health', health],
+    ['health', healthText(spec?.health)],
+    ['ejection', ejectionText(spec?.ejection)],
     ['attempts', `${tenant.attemptsMax}, each endpoint once`],
     ['timeouts', `connect ${duration(tenant.connectTimeoutMs)}, answer ${duration(tenant.answerTimeoutMs)}, idle ${duration(tenant.idleTimeoutMs)}, halfClosed ${duration(tenant.halfClosedTimeoutMs)}, drain ${duration(tenant.drainTimeoutMs)}`],
     ...(tenant.sendProxyProtocol === undefined ? [] : [['sends', `a PROXY header, ${sentHeaderText(tenant.sendProxyProtocol)}`] as const]),
@@ -173,6 +175,12 @@ function healthText(health: HealthSpec | undefined): string {
   if (health === undefined) return 'none: not checked, and always ready'
   const { kind, intervalMs, timeoutMs, fall, rise, slowStartMs, serverName, caFile } = health
   return `${kind} every ${duration(intervalMs)}, timeout ${duration(timeoutMs)}, fall ${fall}, rise ${rise}, slowStart ${duration(slowStartMs)}${serverName === undefined ? '' : `, serverName ${serverName}`}${caFile === undefined ? '' : `, caFile ${caFile}`}`
+}
+
+function ejectionText(ejection: EjectionSpec | undefined): string {
+  if (ejection === undefined) return 'none: failed dials alone take no endpoint out'
+  const { failures, timeMs, sharePercent } = ejection
+  return `for ${duration(timeMs)} after ${failures} failed dials in a row, of all endpoints ${sharePercent} % at the most`
 }
 
 function weightText({ weight }: Endpoint, kind: SchedulerKind): string {

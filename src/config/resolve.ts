@@ -212,6 +212,7 @@ export function resolveTenant(tenant: ParsedTenant, { defaults, pools }: Pick<Pa
     attemptsMax: tenant.retries?.attempts ?? defaults.retries.attempts,
     retryBudget: { percent: tenant.retries?.budgetPercent ?? defaults.retries.budgetPercent, ...tenantRetries },
     ...healthOf(tenant, defaults.health),
+    ...ejectionOf(tenant, defaults.ejection),
     ...(tenant.allowedSources === undefined ? {} : { allowedSources: tenant.allowedSources }),
     ...(mayAnnounce === undefined ? {} : { mayAnnounce }),
     ...(tenant.sendProxyProtocol === undefined ? {} : { sendProxyProtocol: sentHeader(tenant.sendProxyProtocol) }),
@@ -241,6 +242,11 @@ function healthOf({ health: own = {}, sendProxyProtocol }: ParsedTenant, default
       ...(sendProxyProtocol === undefined ? {} : { sendsProxyHeader: sentHeader(sendProxyProtocol).version }),
     },
   }
+}
+
+function ejectionOf({ ejection: own = {} }: ParsedTenant, defaults: ParsedConfig['defaults']['ejection']): Pick<TenantSpec, 'ejection'> {
+  const failures = own.failures ?? defaults.failures
+  return failures === 0 ? {} : { ejection: { failures, timeMs: own.time ?? defaults.time, sharePercent: own.sharePercent ?? defaults.sharePercent } }
 }
 
 function endpointsOf({ pool, nodePort, endpoints }: ParsedTenant['apiServer'], pools: ParsedConfig['pools']): readonly Endpoint[] {

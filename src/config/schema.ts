@@ -149,6 +149,12 @@ const scheduler = z.enum(schedulerKinds).meta({ description: schedulerKinds.map(
 const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from 1 to 16: endpoints tried for one connection' })
 const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole number from 1 to 1500: of 100 connections, those that may be dialled for once more on average; 1500: all that attempts allows' })
 const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
+const ejectionParts = {
+  failures: z.int().min(0).max(1_000).meta({ description: 'a whole number from 0 to 1000: dials of clients in a row that fail until an endpoint is passed over, whatever its checks say; 0: never' }),
+  time: duration('1s', '1h', 'it is passed over the first time; twice as long the second time in a row, up to ten times'),
+  sharePercent: z.int().min(1).max(100).meta({ description: 'a whole number from 1 to 100: of a tenant’s endpoints, those that may be passed over for it at one time; one always may, but for the last' }),
+}
+const ejectionMeaning = { description: 'when an endpoint that clients fail to reach is passed over for a while' }
 const retriesMeaning = { description: 'other endpoints are tried before any byte of an answer' }
 
 /** A network that is mistyped is no name. */
@@ -217,6 +223,11 @@ const defaultsSchema = z.strictObject({
     slowStart: healthIntervals.slowStart.prefault('30s'),
     ...healthNames,
   }).meta(healthMeaning).prefault({}),
+  ejection: z.strictObject({
+    failures: ejectionParts.failures.default(5),
+    time: ejectionParts.time.prefault('30s'),
+    sharePercent: ejectionParts.sharePercent.default(50),
+  }).meta(ejectionMeaning).prefault({}),
   reverse: reverse.prefault({}),
   limits: limitsOf({ ...tenantLimits, ...processLimits }).prefault({}),
 }).meta({ description: 'what holds for every tenant that says nothing else' })
@@ -266,6 +277,11 @@ export const tenantSchema = z.strictObject({
     slowStart: healthIntervals.slowStart.optional(),
     ...healthNames,
   }).meta(healthMeaning).optional(),
+  ejection: z.strictObject({
+    failures: ejectionParts.failures.optional(),
+    time: ejectionParts.time.optional(),
+    sharePercent: ejectionParts.sharePercent.optional(),
+  }).meta(ejectionMeaning).optional(),
   reverse: reverse.optional(),
   limits: limitsOf(ownLimits).optional(),
 }).meta({ description: 'one hosted control plane' })

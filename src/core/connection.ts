@@ -525,6 +525,7 @@ export class Connection {
   #onDialSucceeded(nowMs: number): void {
     if (this.#state !== 'dialing' || this.#tenant === undefined || this.#replay === undefined) return
     this.#state = 'awaiting-answer'
+    if (this.#endpoint !== undefined) this.#tenant.active.connected(this.#endpoint)
     this.#activityMs = nowMs
     this.#connectMs = nowMs - (this.#firstDialMs ?? nowMs)
     this.#effects.push({ kind: 'send-upstream', bytes: this.#firstBytes(this.#replay.bytes()) })

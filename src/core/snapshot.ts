@@ -6,6 +6,7 @@
 // A change is plain data, so that it can be sent to other threads; two snapshots share what the change leaves alone.
 
 import type { ActiveCounts } from './balance/active-counts.ts'
+import type { EjectionSpec } from './balance/ejections.ts'
 import type { Endpoint } from './balance/endpoint.ts'
 import type { Scheduler, SchedulerKind } from './balance/scheduler.ts'
 import type { HealthSpec } from './health/health-spec.ts'
@@ -129,6 +130,8 @@ export interface TenantSpec {
   readonly retryBudget?: RetryBudgetSpec
   /** Absent: its endpoints are not checked. */
   readonly health?: HealthSpec
+  /** Absent: none is ejected. */
+  readonly ejection?: EjectionSpec
   /** Networks in CIDR notation; absent: every source. */
   readonly allowedSources?: readonly string[]
   readonly sendProxyProtocol?: SentProxyHeader

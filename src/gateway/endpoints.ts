@@ -3,6 +3,8 @@
 //   threads that dial ── failed dials ──▶ ┌───────────┐ ── targets, failed dials ──▶ health thread
 //   threads that pick ◀── states ──────── │ this      │ ◀── what checks found ────────┘
 //   operator ── setState, list ─────────▶ └───────────┘ ── metrics, log
+//
+// Endpoints that clients fail to reach are ejected here (core/balance/ejections.ts), as soon as it is heard of, and come back.
 
 import type { ActiveCells } from '../core/balance/active-counts.ts'
 import { DialFailureReader } from '../core/balance/dial-failures.ts'
@@ -17,6 +19,8 @@ import { HealthThread } from './health-thread.ts'
 
 /** Between looks at the dials that failed. */
 const dialsReadMs = 50
+/** Between looks at who comes back. */
+const ejectionsStepMs = 1_000
 
 export class GatewayEndpoints {
   readonly #register: EndpointRegister
@@ -26,6 +30,7 @@ export class GatewayEndpoints {
   readonly #dialFailures: DialFailureReader
   readonly #timer: NodeJS.Timeout
   #checks = { unchecked: 0, waiting: 0 }
+  #ejectionsSteppedMs = -Infinity
 
   constructor({ cells, logger, metrics, folder }: { readonly cells: ActiveCells; readonly logger: Logger; readonly metrics: Metrics; readonly folder: string }) {
     this.#register = new EndpointRegister(cells)
@@ -33,7 +38,10 @@ export class GatewayEndpoints {
     this.#metrics = new EndpointMetrics({ registry: metrics.registry, logger, figures: () => this.figures(), checks: () => this.#checks })
     this.#thread = new HealthThread({ folder, received: (message) => this.#received(message), died: (error) => this.#metrics.threadDied(error) })
     this.#dialFailures = new DialFailureReader(cells.dialFailures)
-    this.#timer = setInterval(() => this.#readDials(), dialsReadMs).unref()
+    this.#timer = setInterval(() => {
+      this.#readDials()
+      this.#endEjections()
+    }, dialsReadMs).unref()
   }
 
   /** Of an address, a port or a tenant alone; absent: of all. @param max the first ones, in the order of their names */
@@ -106,6 +114,14 @@ export class GatewayEndpoints {
       this.#metrics.clientsFailed(how, ids.size)
       this.#thread.clientsFailed([...ids], how)
     }
+    if (failures.dial.size > 0) this.#metrics.ejected(this.#register.eject(failures.dial, performance.now()))
+  }
+
+  #endEjections(): void {
+    const nowMs = performance.now()
+    if (nowMs - this.#ejectionsSteppedMs < ejectionsStepMs) return
+    this.#ejectionsSteppedMs = nowMs
+    this.#metrics.readmitted(this.#register.endEjections(nowMs))
   }
 
   #tellPanic(): void {

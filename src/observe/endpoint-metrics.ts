@@ -5,7 +5,7 @@
 
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { DialFailureKind } from '../core/balance/dial-failures.ts'
-import type { EndpointFigures, PanicNews } from '../core/balance/endpoint-register.ts'
+import type { EjectionNews, EndpointFigures, PanicNews, TenantEndpointName } from '../core/balance/endpoint-register.ts'
 import { healthKinds, type HealthKind } from '../core/health/health-spec.ts'
 import { checkResults, type CheckResultKind } from '../core/health/prober.ts'
 import { LineBudget } from './line-budget.ts'
@@ -28,7 +28,7 @@ export interface EndpointTransition {
   readonly why: string
 }
 
-type LineKind = 'ready' | 'down' | 'panic'
+type LineKind = 'ready' | 'down' | 'panic' | 'ejected' | 'readmitted'
 
 export interface EndpointMetricsOptions {
   readonly registry: Registry
@@ -43,6 +43,8 @@ export class EndpointMetrics {
   readonly #checks: Counter<'kind' | 'result'>
   readonly #transitions: Counter<'to' | 'cause'>
   readonly #clientsFailed: Counter<'how'>
+  readonly #ejections: Counter
+  readonly #ejectionsRefused: Counter
   readonly #restarts: Counter
   readonly #suppressed: Counter
 
@@ -60,6 +62,7 @@ export class EndpointMetrics {
       const made: Gauge = new Gauge({ name, help, registers, collect: () => made.set(read()) })
     }
     gauge('sluice_endpoints_starting_slowly', 'Of those that are ready, those that have only a part of their weight yet', () => figures().startingSlowly)
+    gauge('sluice_endpoints_ejected', 'Of those that are down, those that were ejected for failed dials of clients', () => figures().ejected)
     gauge('sluice_endpoint_targets', 'Addresses with a port, each once for each way in which it is checked', () => figures().targets)
     gauge('sluice_endpoint_targets_unchecked', 'Of these, those that were too many to be checked', () => checks().unchecked)
     gauge('sluice_endpoint_checks_waiting', 'Checks with TLS that are due and wait for others of that kind to end', () => checks().waiting)
@@ -67,6 +70,8 @@ export class EndpointMetrics {
     this.#checks = new Counter({ name: 'sluice_endpoint_checks_total', help: 'Checks of endpoints, by what they found; void: not made, for reasons of our own', labelNames: ['kind', 'result'], registers })
     this.#transitions = new Counter({ name: 'sluice_endpoint_transitions_total', help: 'Addresses with a port that came up or went down, by their own checks or with all of their node', labelNames: ['to', 'cause'], registers })
     this.#clientsFailed = new Counter({ name: 'sluice_endpoint_client_marks_total', help: 'Times that clients’ connections failed at an endpoint, at its dial or for want of an answer, and were taken for a failed check', labelNames: ['how'], registers })
+    this.#ejections = new Counter({ name: 'sluice_endpoint_ejections_total', help: 'Times that an endpoint of a tenant was ejected for failed dials of clients', registers })
+    this.#ejectionsRefused = new Counter({ name: 'sluice_endpoint_ejections_refused_total', help: 'Times that dials failed at an endpoint which would have been ejected for it, had not too many of its tenant been out', registers })
     this.#restarts = new Counter({ name: 'sluice_health_thread_restarts_total', help: 'Times that the thread which checks has died and was replaced', registers })
     this.#suppressed = new Counter({ name: 'sluice_endpoint_lines_suppressed_total', help: 'Lines about endpoints that were over their budget', registers })
     for (const how of ['dial', 'answer']) this.#clientsFailed.inc({ how }, 0)
@@ -80,6 +85,16 @@ export class EndpointMetrics {
 
   clientsFailed(how: DialFailureKind, count: number): void {
     this.#clientsFailed.inc({ how }, count)
+  }
+
+  ejected({ began, refused }: EjectionNews): void {
+    this.#ejectionsRefused.inc(refused)
+    this.#ejections.inc(began.length)
+    for (const each of began) this.#limited('ejected', () => this.#logger.warn({ ...each }, 'endpoint ejected: dials of clients failed there in a row'))
+  }
+
+  readmitted(endpoints: readonly TenantEndpointName[]): void {
+    for (const each of endpoints) this.#limited('readmitted', () => this.#logger.info({ ...each }, 'an endpoint that was ejected is tried again'))
   }
 
   threadDied(error: Error): void {

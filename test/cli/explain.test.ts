@@ -39,7 +39,7 @@ void test('explain says what it needs', async (t) => {
 
 /** What is asked, and what the answer must hold. */
 const explanations: readonly (readonly [args: readonly string[], code: number, lines: readonly RegExp[]])[] = [
-  [['ACME.example.com.', '--from', '192.0.2.1'], 0, [/^tenant +acme$/m, /^rule +exact acme\.example\.com$/m, /^endpoints +10\.0\.0\.1:6443$/m, /^ +10\.0\.0\.2:6443 +quiesced \(weight 0\)$/m, /^health +tcp every 10s, timeout 3s, fall 3, rise 2, slowStart 30s$/m, /^timeouts +connect 3s, answer 5s, idle 1h/m, /^sends +a PROXY header, v2 with authority, unique-id$/m]],
+  [['ACME.example.com.', '--from', '192.0.2.1'], 0, [/^tenant +acme$/m, /^rule +exact acme\.example\.com$/m, /^endpoints +10\.0\.0\.1:6443$/m, /^ +10\.0\.0\.2:6443 +quiesced \(weight 0\)$/m, /^health +tcp every 10s, timeout 3s, fall 3, rise 2, slowStart 30s$/m, /^ejection +for 30s after 5 failed dials in a row, of all endpoints 50 % at the most$/m, /^timeouts +connect 3s, answer 5s, idle 1h/m, /^sends +a PROXY header, v2 with authority, unique-id$/m]],
   [['a.b.acme.example.com', '--from', '192.0.2.1'], 0, [/^rule +wildcard \*\.acme\.example\.com$/m]],
   [['acme.example.com'], 0, [/^sources +only allowedSources/m]],
   [['acme.example.com', '--from', '203.0.113.1'], 1, [/^refused +source-not-allowed/m, /^why +203\.0\.113\.1 is not in allowedSources of tenant acme$/m, /^client +gets the TLS alert access_denied/m]],

@@ -130,6 +130,21 @@ void test('an egress is a socket of a tenant’s, or an address for all who have
   t.notOk('peerAddress' in (parse(minimal + tunnel).tunnel ?? {}))
 })
 
+void test('when endpoints are ejected: as the defaults say, or the tenant, key by key; after no failures is never', async (t) => {
+  const text = `${minimal}
+pools: { admin: { addresses: [10.1.0.11] } }
+defaults: { ejection: { time: 1m } }
+tenants:
+  - { name: acme, hostnames: [acme.example.com], apiServer: { pool: admin, nodePort: 31443 } }
+  - { name: globex, hostnames: [globex.example.com], apiServer: { pool: admin, nodePort: 31443 }, ejection: { failures: 10, sharePercent: 10 } }
+  - { name: initech, hostnames: [initech.example.com], apiServer: { pool: admin, nodePort: 31443 }, ejection: { failures: 0 } }
+`
+  t.same(parse(text).tenants.map(({ ejection }) => ejection), [{ failures: 5, timeMs: 60_000, sharePercent: 50 }, { failures: 10, timeMs: 60_000, sharePercent: 10 }, undefined])
+  for (const [wrong, path] of [['failures: -1', 'failures'], ['time: 10ms', 'time'], ['sharePercent: 0', 'sharePercent'], ['sharePercent: 101', 'sharePercent'], ['share: 5', 'share']] as const) {
+    t.match(errorsOf(`${minimal}defaults: { ejection: { ${wrong} } }\n`).join('\n'), new RegExp(`ejection\\.?.*${path}`), wrong)
+  }
+})
+
 void test('what agents may announce, networks and names: a tenant’s own in place of those of the defaults', async (t) => {
   const text = `${minimal}defaults: { reverse: { mayAnnounce: [10.244.0.0/16, "2001:DB8::/32"] } }\n${acme}`
   t.same(parse(text).tenants[0]?.mayAnnounce, ['10.244.0.0/16', '2001:db8::/32'])

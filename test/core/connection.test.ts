@@ -36,9 +36,14 @@ const active = {
   failed: ({ port }: Endpoint, kind: string) => {
     told.push(`${kind} ${port}`)
   },
+  connected: ({ port }: Endpoint) => {
+    connected.push(port)
+  },
 }
 /** Of endpoints, for who checks them. */
 const told: string[] = []
+/** Ports whose dials succeeded. */
+const connected: number[] = []
 
 interface MachineOptions {
   readonly tenant?: Partial<TenantSpec>
@@ -302,6 +307,7 @@ void test('a failed attempt goes to the next endpoint with the same bytes', asyn
     },
   ]
   for (const { name, fail, before } of failures) {
+    connected.length = 0
     const connection = dialing()
     connection.step({ kind: 'downstream-bytes', bytes: early, nowMs: 2 })
     const effects = fail(connection)
@@ -310,6 +316,7 @@ void test('a failed attempt goes to the next endpoint with the same bytes', asyn
     t.match(dial, { attempt: 2, endpoint: { port: 31_444 } }, name)
     const sent = connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6 })[0]
     t.same(sent?.kind === 'send-upstream' && Buffer.from(sent.bytes), Buffer.concat([hello, early]), `${name}: replayed whole, once`)
+    t.same(connected, name.includes('before') ? [31_443, 31_444] : [31_444], `${name}: who counts failures in a row hears of each dial that succeeds`)
   }
 })
 

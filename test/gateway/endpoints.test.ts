@@ -9,7 +9,7 @@ import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
-import { dial, readBytes, startBackend, startEcho, until } from '../support/sockets.ts'
+import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
 
 /** An API server that can come and go, on one port. */
 class ComesAndGoes {
@@ -59,12 +59,12 @@ interface Started {
 const health = '{ kind: tcp, interval: 1s, timeout: 3s, fall: 2, rise: 1, slowStart: 0s }'
 
 /** @param tenants endpoints by name */
-async function start(t: Test, tenants: Readonly<Record<string, readonly string[]>>, { driver = 'auto', kind = health, answer = '5s' } = {}): Promise<Started> {
+async function start(t: Test, tenants: Readonly<Record<string, readonly string[]>>, { driver = 'auto', kind = health, answer = '5s', ejection = '{}' } = {}): Promise<Started> {
   const file = join(t.testdir(), 'sluice.yaml')
   const lines: Readonly<Record<string, unknown>>[] = []
   const textOf = (its: typeof tenants): string => `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver} }
-defaults: { health: ${kind}, timeouts: { drainGrace: 0s, answer: ${answer} } }
+defaults: { health: ${kind}, ejection: ${ejection}, timeouts: { drainGrace: 0s, answer: ${answer} } }
 tenants:
 ${Object.entries(its).map(([name, endpoints]) => `  - { name: ${name}, hostnames: [${name}.example.test], apiServer: { endpoints: [${endpoints.join(', ')}] } }`).join('\n')}
 admin: { address: 127.0.0.1:0 }
@@ -141,6 +141,27 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     await until(() => stateOf(name) === 'down')
     t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint down')), { endpoint: name, why: 'no TLS handshake in 200 ms' })
     t.ok(await metric('sluice_endpoint_client_marks_total{how="answer"}') >= 1)
+  })
+}
+
+for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']) {
+  void test(`${driver}: an endpoint that clients fail to reach is ejected though no check says that it is down, for a while, and never the last one`, async (t) => {
+    const [one, echo] = [await comesAndGoes(t), await startEcho(t)]
+    await one.go()
+    const [first, second] = [`127.0.0.1:${one.port}`, `127.0.0.1:${echo.port}`]
+    const { gateway, lines, metric, write } = await start(t, { acme: [first, second] }, { driver, kind: '{ kind: none }', ejection: '{ failures: 3, time: 1s }' })
+    // The emptiest is the one that refuses: so it is tried each time, until it is ejected.
+    while (await metric('sluice_endpoints_ejected') === 0) await relayed(t, gateway, 1)
+    t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint ejected')), { tenant: 'acme', endpoint: first, forMs: 1_000 })
+    t.match(gateway.endpoints.list({ address: '127.0.0.1', port: one.port }), [{ health: { state: 'ready' }, tenants: [{ state: 'down', by: 'ejection' }] }])
+    await one.come()
+    await until(() => lines.some(({ msg, endpoint }) => msg === 'an endpoint that was ejected is tried again' && endpoint === first))
+    while (one.sockets.size === 0) await relayed(t, gateway, 1)
+    t.same([await metric('sluice_endpoint_ejections_total'), await metric('sluice_endpoint_ejections_refused_total')], [1, 0])
+    await write({ acme: [first] })
+    await one.go()
+    while (await metric('sluice_endpoint_ejections_refused_total') === 0) await readToEnd(await dial(t, gateway.listeners[0]?.address.port ?? 0, hello))
+    t.same([await metric('sluice_endpoints_ejected'), await metric('sluice_tenants_in_panic')], [0, 0])
   })
 }
 

@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { EndpointMetrics, type EndpointTransition } from '../../src/observe/endpoint-metrics.ts'
 import { createLogger } from '../../src/observe/log.ts'
 
-const figures = { ready: 5, draining: 1, down: 2, startingSlowly: 3, targets: 4, tenantsInPanic: 1 }
+const figures = { ready: 5, draining: 1, down: 2, startingSlowly: 3, ejected: 8, targets: 4, tenantsInPanic: 1 }
 
 function observed(): { readonly metrics: EndpointMetrics; readonly lines: Readonly<Record<string, unknown>>[]; readonly text: () => Promise<string> } {
   const registry = new Registry()
@@ -24,12 +24,14 @@ void test('states, checks and transitions are counted, with every series from th
   metrics.clientsFailed('answer', 2)
   metrics.changed([transition(1), transition(2, { to: 'ready', cause: 'node' })])
   metrics.threadDied(new Error('a bug'))
+  metrics.ejected({ began: [{ tenant: 'acme', endpoint: '10.1.0.11:1', failures: 5, forMs: 30_000 }], refused: 9 })
   const all = await text()
   for (const line of [
     'sluice_endpoints{state="ready"} 5', 'sluice_endpoints{state="draining"} 1', 'sluice_endpoints{state="down"} 2', 'sluice_endpoints_starting_slowly 3', 'sluice_endpoint_targets 4',
     'sluice_endpoint_targets_unchecked 6', 'sluice_endpoint_checks_waiting 7', 'sluice_tenants_in_panic 1', 'sluice_endpoint_checks_total{kind="tcp",result="passed"} 7', 'sluice_endpoint_checks_total{kind="readyz",result="void"} 0',
     'sluice_endpoint_transitions_total{to="down",cause="checks"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="node"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="checks"} 0',
     'sluice_endpoint_client_marks_total{how="answer"} 2', 'sluice_endpoint_client_marks_total{how="dial"} 0', 'sluice_health_thread_restarts_total 1',
+    'sluice_endpoints_ejected 8', 'sluice_endpoint_ejections_total 1', 'sluice_endpoint_ejections_refused_total 9',
   ]) t.ok(all.includes(`${line}\n`), line)
 })
 
@@ -43,6 +45,18 @@ void test('a few of an address have a line each, many one together', async (t) =
     { level: 'warn', address: '10.1.0.13', endpoints: 9, tenants: 18, first: ['10.1.0.13:0', '10.1.0.13:1', '10.1.0.13:2', '10.1.0.13:3', '10.1.0.13:4'], why: 'connection refused' },
   ])
   t.equal(lines.length, 4)
+})
+
+void test('one that is ejected, and is tried again, is a line with whose it is', async (t) => {
+  const { metrics, lines } = observed()
+  metrics.ejected({ began: [{ tenant: 'acme', endpoint: '10.1.0.11:1', failures: 5, forMs: 30_000 }], refused: 0 })
+  metrics.ejected({ began: [], refused: 1 })
+  metrics.readmitted([{ tenant: 'acme', endpoint: '10.1.0.11:1' }])
+  t.match(lines, [
+    { level: 'warn', tenant: 'acme', endpoint: '10.1.0.11:1', failures: 5, forMs: 30_000, msg: 'endpoint ejected: dials of clients failed there in a row' },
+    { level: 'info', tenant: 'acme', endpoint: '10.1.0.11:1', msg: 'an endpoint that was ejected is tried again' },
+  ])
+  t.equal(lines.length, 2)
 })
 
 void test('lines of falls have a budget, which leaves room for those of returns', async (t) => {

@@ -3,7 +3,8 @@
 //
 //   row 7 (endpoint-rows.ts)  [ worker 0 │ worker 1 │ tunnel thread 0 ]  side by side: a sum reads one line of the cache
 //
-// Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells.
+// Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells. Failures in
+// a row are all threads' own: those are few.
 
 import { addDialFailure, createDialFailureCells, type DialFailureCells, type DialFailureKind } from './dial-failures.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -20,6 +21,8 @@ export interface ActiveCounts {
   ended(endpoint: Endpoint): void
   /** For who checks endpoints. */
   failed(endpoint: Endpoint, kind: DialFailureKind): void
+  /** A dial has succeeded. */
+  connected(endpoint: Endpoint): void
 }
 
 /** Cloning it, as for `workerData`, shares its memory. */
@@ -31,11 +34,13 @@ export interface ActiveCells {
   /** By the same rows, as in endpoint-states.ts. */
   readonly states: Int32Array<SharedArrayBuffer>
   readonly dialFailures: DialFailureCells
+  /** By the same rows: dials of all threads that failed since one succeeded (ejections.ts). */
+  readonly failuresInARow: Int32Array<SharedArrayBuffer>
 }
 
 export function createActiveCells(threads: number): ActiveCells {
   const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
-  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialFailures: createDialFailureCells(threads) }
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialFailures: createDialFailureCells(threads), failuresInARow: cellsOf(endpointRowsMax) }
 }
 
 /** Before another thread goes on with the cells of one that has died: its connections are gone. */
@@ -74,7 +79,14 @@ export class SharedActiveCounts implements ActiveCounts {
   }
 
   failed(endpoint: Endpoint, kind: DialFailureKind): void {
+    // Before it is told: who hears of it finds it counted.
+    if (kind === 'dial' && endpoint.row !== undefined) Atomics.add(this.#all.failuresInARow, endpoint.row, 1)
     addDialFailure(this.#all.dialFailures, this.#thread, endpoint, kind)
+  }
+
+  connected({ row }: Endpoint): void {
+    const { failuresInARow } = this.#all
+    if (row !== undefined && failuresInARow[row] !== 0) Atomics.store(failuresInARow, row, 0)
   }
 
   #add(row: number | undefined, difference: number): void {
@@ -86,4 +98,4 @@ export class SharedActiveCounts implements ActiveCounts {
 }
 
 /** Where nobody counts: every endpoint is as empty as the others. */
-export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, failed: () => undefined }
+export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, failed: () => undefined, connected: () => undefined }

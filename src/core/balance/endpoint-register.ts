@@ -4,6 +4,8 @@
 //   target   an address, a port and how they are checked: one, however many tenants have it
 //   row      a tenant's endpoint: its target's health, unless the operator says otherwise, of it or of what it belongs to
 //
+// A row may be passed over for itself alone, where its tenant's clients fail to reach it (ejections.ts).
+//
 // What the operator has said holds by address, port and tenant, until it is taken back: over reloads, and for endpoints that come
 // later.
 
@@ -11,7 +13,8 @@ import type { HealthSpec } from '../health/health-spec.ts'
 import { pageByName } from '../page-by-name.ts'
 import type { SnapshotChange, TenantSpec } from '../snapshot.ts'
 import { activeInRow, type ActiveCells } from './active-counts.ts'
-import { failedBit, heldBit, shareParts, startingSlowly } from './endpoint-states.ts'
+import { Ejections, mayEject, type EjectionSpec } from './ejections.ts'
+import { failedBit, heldBit, shareOf, shareParts, startingSlowly } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Places that the operator has said something of. */
@@ -23,6 +26,9 @@ const tenantsToldMax = 10
 
 /** Of the operator: ready: whatever its checks say · draining, down: no new connection; those that it has stay. */
 export type EndpointState = 'ready' | 'draining' | 'down'
+
+/** Who says in which state an endpoint of a tenant is. */
+export type StateBy = 'checks' | 'ejection' | 'operator'
 
 /** What the operator says something of. The closer one counts: of a tenant, then of a port. */
 export interface EndpointPlace {
@@ -85,7 +91,9 @@ export interface TenantEndpointStatus {
   readonly tenant: string
   readonly weight: number
   readonly state: EndpointState
-  readonly by: 'checks' | 'operator'
+  readonly by: StateBy
+  /** Of its weight, that it has while it starts slowly; otherwise 1. */
+  readonly share: number
   readonly activeConnections: number
 }
 
@@ -95,8 +103,22 @@ export interface EndpointFigures {
   readonly draining: number
   readonly down: number
   readonly startingSlowly: number
+  /** Of those that are down. */
+  readonly ejected: number
   readonly targets: number
   readonly tenantsInPanic: number
+}
+
+export interface TenantEndpointName {
+  readonly tenant: string
+  readonly endpoint: string
+}
+
+/** What failed dials have come to. */
+export interface EjectionNews {
+  readonly began: readonly (TenantEndpointName & { readonly failures: number; readonly forMs: number })[]
+  /** Those that stay, since too many of their tenant would be out. */
+  readonly refused: number
 }
 
 /** Tenants that have come into panic, or out of it, since it was last asked. */
@@ -122,10 +144,12 @@ interface Target extends CheckTarget {
 
 interface Tenant {
   readonly name: string
-  endpoints: readonly Endpoint[]
-  /** Of its endpoints, those that may have connections but for their checks, and those of them that failed. */
+  readonly endpoints: readonly Endpoint[]
+  readonly ejection?: EjectionSpec
+  /** As `EjectionCounts`. */
   eligible: number
   failed: number
+  ejected: number
 }
 
 interface Row {
@@ -136,7 +160,7 @@ interface Row {
   next: number
   previous: number
   state: EndpointState
-  by: 'checks' | 'operator'
+  by: StateBy
 }
 
 const none = -1
@@ -154,7 +178,8 @@ export class EndpointRegister {
   readonly #byId = new Map<number, Target>()
   readonly #byAddress = new Map<string, Set<Target>>()
   readonly #operator = new Map<string, EndpointState>()
-  readonly #counts = { ready: 0, draining: 0, down: 0, startingSlowly: 0 }
+  readonly #ejections = new Ejections()
+  readonly #counts = { ready: 0, draining: 0, down: 0, startingSlowly: 0, ejected: 0 }
   readonly #panicking = new Set<string>()
   #panicBegan = new Set<string>()
   #panicEnded = new Set<string>()
@@ -172,7 +197,7 @@ export class EndpointRegister {
   update({ tenants, removedTenants }: SnapshotChange, nowMs: number): TargetChange {
     const added: CheckTarget[] = []
     const left = new Set<Target>()
-    const rowsLeft: number[] = []
+    const rowsLeft = new Map<number, Row>()
     const leave = (name: string): void => {
       const tenant = this.#tenants.get(name)
       if (tenant !== undefined) this.#leave(tenant, left, rowsLeft)
@@ -184,8 +209,12 @@ export class EndpointRegister {
     // All go before any comes: a row may go from one tenant to another.
     for (const { name } of tenants) leave(name)
     const wereDown = new Map([...left].filter(({ current }) => current.isDown).map((target) => [target.name, target]))
-    for (const spec of tenants) this.#join(spec, { added, wereDown, nowMs })
-    for (const row of rowsLeft) if (this.#rows[row] === undefined) this.#cells.states[row] = 0
+    for (const spec of tenants) this.#join(spec, { added, wereDown, rowsLeft, nowMs })
+    for (const row of rowsLeft.keys()) {
+      if (this.#rows[row] !== undefined) continue
+      this.#cells.states[row] = 0
+      this.#forgetDials(row)
+    }
     const removed: number[] = []
     for (const target of left) {
       if (target.rows > 0) continue
@@ -205,13 +234,46 @@ export class EndpointRegister {
     if (target === undefined) return undefined
     const before = target.current
     target.current = health
-    if (before.isDown !== health.isDown) target.sinceMs = nowMs
+    if (before.isDown !== health.isDown) {
+      target.sinceMs = nowMs
+      // What checks have found is newer than what clients had.
+      for (let row = target.firstRow; row !== none; row = this.#rows[row]?.next ?? none) this.#forgetDials(row)
+    }
     if (before.isDown !== health.isDown || before.parts !== health.parts) this.#writeAll(target)
     return { name: target.name, address: target.address, tenants: target.rows }
   }
 
   #writeAll(target: Target): void {
     for (let row = target.firstRow; row !== none; row = this.#rows[row]?.next ?? none) this.#write(row)
+  }
+
+  /** @param rows where dials of clients have failed @param nowMs by a clock that goes on evenly, as of `endEjections` */
+  eject(rows: Iterable<number>, nowMs: number): EjectionNews {
+    const began: EjectionNews['began'][number][] = []
+    let refused = 0
+    for (const at of rows) {
+      const row = this.#rows[at]
+      const spec = row?.tenant.ejection
+      const failures = this.#cells.failuresInARow[at] ?? 0
+      if (row === undefined || spec === undefined || failures < spec.failures || row.state !== 'ready' || row.by === 'operator') continue
+      if (!mayEject(row.tenant, spec)) {
+        refused += 1
+        continue
+      }
+      began.push({ tenant: row.tenant.name, endpoint: row.endpoint.name, failures, forMs: this.#ejections.begin(at, spec, nowMs) })
+      this.#write(at)
+    }
+    return { began, refused }
+  }
+
+  /** Those whose time is over come back. */
+  endEjections(nowMs: number): readonly TenantEndpointName[] {
+    const { back, grown } = this.#ejections.step(nowMs)
+    for (const at of [...back, ...grown]) this.#write(at)
+    return back.flatMap((at) => {
+      const row = this.#rows[at]
+      return row === undefined ? [] : [{ tenant: row.tenant.name, endpoint: row.endpoint.name }]
+    })
   }
 
   /** The target behind a row. */
@@ -232,7 +294,10 @@ export class EndpointRegister {
     else if (rows.length === 0) return 0
     else if (this.#operator.size >= operatorStatesMax && !this.#operator.has(key)) throw new OperatorStatesFullError(`${operatorStatesMax} states are set already: take some back`)
     else this.#operator.set(key, state)
-    for (const row of rows) this.#write(row)
+    for (const row of rows) {
+      this.#forgetDials(row)
+      this.#write(row)
+    }
     return rows.length
   }
 
@@ -294,15 +359,16 @@ export class EndpointRegister {
       const active = activeInRow(this.#cells, at)
       activeConnections += active
       if (tenants.length < tenantsListedMax && (ofTenant ?? row.tenant.name) === row.tenant.name) {
-        tenants.push({ tenant: row.tenant.name, weight: row.endpoint.weight, state: row.state, by: row.by, activeConnections: active })
+        tenants.push({ tenant: row.tenant.name, weight: row.endpoint.weight, state: row.state, by: row.by, share: shareOf(this.#cells.states[at] ?? 0), activeConnections: active })
       }
       at = row.next
     }
     return { name, address, port, check: health?.kind ?? 'none', health: { state: isDown ? 'down' : 'ready', share: parts / shareParts, why, sinceMs }, activeConnections, tenantCount: target.rows, tenants }
   }
 
-  #join({ name, endpoints, health }: TenantSpec, { added, wereDown, nowMs }: { readonly added: CheckTarget[]; readonly wereDown: ReadonlyMap<string, Target>; readonly nowMs: number }): void {
-    const tenant: Tenant = { name, endpoints, eligible: 0, failed: 0 }
+  /** @param known `rowsLeft`: whose rows were until now */
+  #join({ name, endpoints, health, ejection }: TenantSpec, { added, wereDown, rowsLeft, nowMs }: { readonly added: CheckTarget[]; readonly wereDown: ReadonlyMap<string, Target>; readonly rowsLeft: ReadonlyMap<number, Row>; readonly nowMs: number }): void {
+    const tenant: Tenant = { name, endpoints, ...(ejection === undefined ? {} : { ejection }), eligible: 0, failed: 0, ejected: 0 }
     this.#tenants.set(name, tenant)
     const healthKey = health === undefined ? '' : JSON.stringify(health)
     for (const endpoint of endpoints) {
@@ -314,6 +380,8 @@ export class EndpointRegister {
         target = this.#create(key, endpoint, health, { before: wereDown.get(endpoint.name), nowMs })
         added.push({ id: target.id, address: target.address, port: target.port, ...(health === undefined ? {} : { health }) })
       }
+      const before = rowsLeft.get(row)
+      if (ejection === undefined || before?.tenant.name !== name || before.endpoint.name !== endpoint.name) this.#forgetDials(row)
       this.#rows[row] = { tenant, target, endpoint, next: target.firstRow, previous: none, state: 'ready', by: 'checks' }
       const next = this.#rows[target.firstRow]
       if (next !== undefined) next.previous = row
@@ -321,6 +389,7 @@ export class EndpointRegister {
       target.rows += 1
       this.#enter(row)
     }
+    this.#readmit(tenant)
   }
 
   /** @param known `before`: as it was checked until now, and down */
@@ -344,7 +413,7 @@ export class EndpointRegister {
     if (ofAddress?.size === 0) this.#byAddress.delete(target.address)
   }
 
-  #leave(tenant: Tenant, left: Set<Target>, rowsLeft: number[]): void {
+  #leave(tenant: Tenant, left: Set<Target>, rowsLeft: Map<number, Row>): void {
     for (const { row: at } of tenant.endpoints) {
       const row = at === undefined ? undefined : this.#rows[at]
       if (row === undefined || at === undefined) continue
@@ -357,7 +426,7 @@ export class EndpointRegister {
       target.rows -= 1
       left.add(target)
       this.#rows[at] = undefined
-      rowsLeft.push(at)
+      rowsLeft.set(at, row)
     }
     this.#tenants.delete(tenant.name)
     this.#panicIs(tenant.name, false)
@@ -381,19 +450,41 @@ export class EndpointRegister {
   #count(at: number, sign: 1 | -1): void {
     const row = this.#rows[at]
     if (row === undefined) return
-    const { tenant, endpoint, state } = row
+    const { tenant, endpoint, state, by } = row
     const bits = this.#cells.states[at] ?? 0
     this.#counts[state] += sign
     if (bits !== 0 && (bits & (failedBit | heldBit)) === 0) this.#counts.startingSlowly += sign
+    if (by === 'ejection') this.#counts.ejected += sign
     if (endpoint.weight === 0 || (bits & heldBit) !== 0) return
     tenant.eligible += sign
     if ((bits & failedBit) !== 0) tenant.failed += sign
+    if (by === 'ejection') tenant.ejected += sign
   }
 
   /** As its target and the operator say now. */
   #write(at: number): void {
+    const tenant = this.#rows[at]?.tenant
+    if (tenant === undefined) return
     this.#count(at, -1)
     this.#enter(at)
+    this.#readmit(tenant)
+  }
+
+  /** Where checks or the operator have taken all others of a tenant, those that are ejected come back: they are not known to be down. */
+  #readmit(tenant: Tenant): void {
+    if (tenant.ejected === 0 || tenant.failed < tenant.eligible) return
+    for (const { row: at } of tenant.endpoints) {
+      if (at === undefined || this.#rows[at]?.by !== 'ejection') continue
+      this.#ejections.forget(at)
+      this.#count(at, -1)
+      this.#enter(at)
+    }
+  }
+
+  /** What clients had there is another's, or over. */
+  #forgetDials(row: number): void {
+    this.#ejections.forget(row)
+    this.#cells.failuresInARow[row] = 0
   }
 
   /** … for the first time. */
@@ -402,9 +493,10 @@ export class EndpointRegister {
     if (row === undefined) return
     const { tenant, endpoint, target: { current: { isDown, parts } } } = row
     const said = this.#operatorStateOf(tenant.name, endpoint)
-    row.state = said ?? (isDown ? 'down' : 'ready')
-    row.by = said === undefined ? 'checks' : 'operator'
-    this.#cells.states[at] = said === undefined ? (isDown ? failedBit : startingSlowly(parts)) : said === 'ready' ? 0 : heldBit
+    const isOut = said === undefined && !isDown && this.#ejections.isOut(at)
+    row.state = said ?? (isDown || isOut ? 'down' : 'ready')
+    row.by = said !== undefined ? 'operator' : isOut ? 'ejection' : 'checks'
+    this.#cells.states[at] = said === undefined ? (isDown || isOut ? failedBit : startingSlowly(Math.min(parts, this.#ejections.partsOf(at)))) : said === 'ready' ? 0 : heldBit
     this.#count(at, 1)
     this.#panicIs(tenant.name, tenant.eligible > 0 && tenant.failed === tenant.eligible)
   }

@@ -1,6 +1,6 @@
 // `/v1/tenants` and `/v1/drains`: what the running snapshot has of tenants, with what is counted for them, and moving a tenant's connections.
 
-import type { EndpointStatus } from '../../core/balance/endpoint-register.ts'
+import type { EndpointStatus, StateBy } from '../../core/balance/endpoint-register.ts'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import { pageByName } from '../../core/page-by-name.ts'
 import type { TenantLimits } from '../../core/limit/limits.ts'
@@ -47,7 +47,7 @@ interface EndpointView {
   readonly weight: number
   readonly state: 'ready' | 'draining' | 'down'
   /** Who says so. */
-  readonly by: 'checks' | 'operator'
+  readonly by: StateBy
   readonly why: string
   /** Of its weight, while it starts slowly; otherwise 1. */
   readonly share: number
@@ -133,5 +133,5 @@ function limitsView({ connectionsMax, connectionsPerSourceMax, rate }: TenantLim
 function endpointView({ name, weight }: Endpoint, status: EndpointStatus | undefined): EndpointView {
   const [own] = status?.tenants ?? []
   if (status === undefined || own === undefined) return { endpoint: name, weight, state: 'ready', by: 'checks', why: 'more endpoints than states are kept for', share: 1, active: 0 }
-  return { endpoint: name, weight, state: own.state, by: own.by, why: status.health.why, share: status.health.share, active: own.activeConnections }
+  return { endpoint: name, weight, state: own.state, by: own.by, why: own.by === 'ejection' ? 'dials of clients failed in a row' : status.health.why, share: own.share, active: own.activeConnections }
 }

@@ -72,6 +72,7 @@ export class Dial implements DialUnderWay {
   #connected(socket: StreamSocket, endpoint: Endpoint): void {
     clearTimeout(this.#timer)
     const { tenant: { active }, first, left } = this.#options
+    active.connected(endpoint)
     this.#result.connected(socket, first, overOf(active, endpoint, left))
   }
 

@@ -35,6 +35,8 @@ export class Counts implements ActiveCounts {
   readonly rows: number[]
   /** Of dials that failed, and of connections that were not answered. */
   readonly failedRows: number[] = []
+  /** Of dials that succeeded. */
+  readonly connectedRows: number[] = []
 
   constructor(rows: readonly number[] = []) {
     this.rows = [...rows]
@@ -54,6 +56,10 @@ export class Counts implements ActiveCounts {
 
   failed({ row = 0 }: Endpoint): void {
     this.failedRows.push(row)
+  }
+
+  connected({ row = 0 }: Endpoint): void {
+    this.connectedRows.push(row)
   }
 }
 
