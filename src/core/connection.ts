@@ -11,7 +11,7 @@
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
-import type { DialFailureKind } from './balance/dial-failures.ts'
+import type { DialFailureKind } from './balance/dial-news.ts'
 import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'

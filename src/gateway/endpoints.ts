@@ -1,13 +1,13 @@
 // The gateway's endpoints: who checks them, who is told, and for who operates it what state each is in and why, and a say in it.
 //
-//   threads that dial ── failed dials ──▶ ┌───────────┐ ── targets, failed dials ──▶ health thread
+//   threads that dial ── news of dials ─▶ ┌───────────┐ ── targets, news of dials ─▶ health thread
 //   threads that pick ◀── states ──────── │ this      │ ◀── what checks found ────────┘
 //   operator ── setState, list ─────────▶ └───────────┘ ── metrics, log
 //
 // Endpoints that clients fail to reach are ejected here (core/balance/ejections.ts), as soon as it is heard of, and come back.
 
 import type { ActiveCells } from '../core/balance/active-counts.ts'
-import { DialFailureReader } from '../core/balance/dial-failures.ts'
+import { dialNewsKinds, DialNewsReader } from '../core/balance/dial-news.ts'
 import { EndpointRegister, type EndpointFigures, type EndpointPlace, type EndpointState, type EndpointStatus } from '../core/balance/endpoint-register.ts'
 import { formatSocketAddress } from '../core/net/socket-address.ts'
 import type { SnapshotChange } from '../core/snapshot.ts'
@@ -17,7 +17,7 @@ import type { Logger } from '../observe/log.ts'
 import type { Metrics } from '../observe/metrics.ts'
 import { HealthThread } from './health-thread.ts'
 
-/** Between looks at the dials that failed. */
+/** Between looks at what dials came to. */
 const dialsReadMs = 50
 /** Between looks at who comes back. */
 const ejectionsStepMs = 1_000
@@ -27,7 +27,7 @@ export class GatewayEndpoints {
   readonly #logger: Logger
   readonly #metrics: EndpointMetrics
   readonly #thread: HealthThread
-  readonly #dialFailures: DialFailureReader
+  readonly #dialNews: DialNewsReader
   readonly #timer: NodeJS.Timeout
   #checks = { unchecked: 0, waiting: 0 }
   #ejectionsSteppedMs = -Infinity
@@ -37,7 +37,7 @@ export class GatewayEndpoints {
     this.#logger = logger
     this.#metrics = new EndpointMetrics({ registry: metrics.registry, logger, figures: () => this.figures(), checks: () => this.#checks })
     this.#thread = new HealthThread({ folder, received: (message) => this.#received(message), died: (error) => this.#metrics.threadDied(error) })
-    this.#dialFailures = new DialFailureReader(cells.dialFailures)
+    this.#dialNews = new DialNewsReader(cells.dialNews)
     this.#timer = setInterval(() => {
       this.#readDials()
       this.#endEjections()
@@ -103,18 +103,18 @@ export class GatewayEndpoints {
   }
 
   #readDials(): void {
-    const failures = this.#dialFailures.take()
-    for (const how of ['dial', 'answer'] as const) {
+    const news = this.#dialNews.take()
+    for (const how of dialNewsKinds) {
       const ids = new Set<number>()
-      for (const row of failures[how]) {
+      for (const row of news[how]) {
         const id = this.#register.targetOf(row)
         if (id !== undefined) ids.add(id)
       }
       if (ids.size === 0) continue
-      this.#metrics.clientsFailed(how, ids.size)
-      this.#thread.clientsFailed([...ids], how)
+      this.#metrics.clients(how, ids.size)
+      this.#thread.clients([...ids], how)
     }
-    if (failures.dial.size > 0) this.#metrics.ejected(this.#register.eject(failures.dial, performance.now()))
+    if (news.dial.size > 0) this.#metrics.ejected(this.#register.eject(news.dial, performance.now()))
   }
 
   #endEjections(): void {

@@ -2,7 +2,7 @@
 // replaced by another, which begins anew with all targets: what is known of them stays until it knows better.
 
 import { Worker } from 'node:worker_threads'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
+import type { DialNewsKind } from '../core/balance/dial-news.ts'
 import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
 import type { HealthNews } from '../health/health-loop.ts'
 import type { HealthWorkerData, ToHealthThread } from './health-worker.ts'
@@ -44,8 +44,9 @@ export class HealthThread {
     else if (this.#targets.size > 0 && this.#timer === undefined) this.#start()
   }
 
-  clientsFailed(ids: readonly number[], how: DialFailureKind): void {
-    this.#post({ kind: 'clients-failed', ids, how })
+  /** What clients' dials have come to. */
+  clients(ids: readonly number[], how: DialNewsKind): void {
+    this.#post({ kind: 'clients', ids, how })
   }
 
   /** It throws as a bug would, to see what happens then. */

@@ -1,7 +1,7 @@
 // What the thread that checks endpoints runs: the loop, with the cheapest way to connect that this system has.
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
+import type { DialNewsKind } from '../core/balance/dial-news.ts'
 import type { TargetChange } from '../core/balance/endpoint-register.ts'
 import type { Prober } from '../core/health/prober.ts'
 import { HealthLoop, type HealthLoopOptions } from '../health/health-loop.ts'
@@ -15,7 +15,7 @@ export interface HealthWorkerData {
 export type ToHealthThread =
   | ({ readonly kind: 'targets' } & TargetChange)
   /** Of targets, by id. */
-  | { readonly kind: 'clients-failed'; readonly how: DialFailureKind; readonly ids: readonly number[] }
+  | { readonly kind: 'clients'; readonly how: DialNewsKind; readonly ids: readonly number[] }
   | { readonly kind: 'stop' }
   /** Throws as a bug would, to see what happens then. */
   | { readonly kind: 'crash' }
@@ -34,7 +34,7 @@ async function serve(port: NonNullable<typeof parentPort>, { folder }: HealthWor
   port.on('message', (message: ToHealthThread) => {
     switch (message.kind) {
       case 'targets': loop.change(message); break
-      case 'clients-failed': loop.clientsFailed(message.ids, message.how); break
+      case 'clients': loop.clients(message.ids, message.how); break
       case 'stop':
         loop.close()
         port.close()

@@ -6,7 +6,7 @@
 // alone: a rack that answers no handshake delays no check of a connection.
 
 import { isIP } from 'node:net'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
+import type { DialNewsKind } from '../core/balance/dial-news.ts'
 import type { CheckTarget, TargetChange } from '../core/balance/endpoint-register.ts'
 import type { HealthKind } from '../core/health/health-spec.ts'
 import { Fifo } from '../core/fifo.ts'
@@ -79,9 +79,13 @@ export class HealthLoop {
     this.#turnIn(0)
   }
 
-  clientsFailed(ids: readonly number[], kind: DialFailureKind): void {
+  /** What clients' dials have come to. */
+  clients(ids: readonly number[], kind: DialNewsKind): void {
     const nowMs = performance.now()
-    for (const id of ids) this.#monitor.clientFailed(id, kind, nowMs)
+    for (const id of ids) {
+      if (kind === 'connected') this.#monitor.clientConnected(id, nowMs)
+      else this.#monitor.clientFailed(id, kind, nowMs)
+    }
     this.#turnIn(0)
   }
 

@@ -4,7 +4,7 @@
 // the admin API to tell.
 
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { DialFailureKind } from '../core/balance/dial-failures.ts'
+import { dialNewsKinds, type DialNewsKind } from '../core/balance/dial-news.ts'
 import type { EjectionNews, EndpointFigures, PanicNews, TenantEndpointName } from '../core/balance/endpoint-register.ts'
 import { healthKinds, type HealthKind } from '../core/health/health-spec.ts'
 import { checkResults, type CheckResultKind } from '../core/health/prober.ts'
@@ -42,7 +42,7 @@ export class EndpointMetrics {
   readonly #lines = new LineBudget<LineKind>(lineLimits)
   readonly #checks: Counter<'kind' | 'result'>
   readonly #transitions: Counter<'to' | 'cause'>
-  readonly #clientsFailed: Counter<'how'>
+  readonly #clients: Counter<'how'>
   readonly #ejections: Counter
   readonly #ejectionsRefused: Counter
   readonly #restarts: Counter
@@ -69,12 +69,12 @@ export class EndpointMetrics {
     gauge('sluice_tenants_in_panic', 'Tenants whose endpoints are all down by their checks: each is tried all the same', () => figures().tenantsInPanic)
     this.#checks = new Counter({ name: 'sluice_endpoint_checks_total', help: 'Checks of endpoints, by what they found; void: not made, for reasons of our own', labelNames: ['kind', 'result'], registers })
     this.#transitions = new Counter({ name: 'sluice_endpoint_transitions_total', help: 'Addresses with a port that came up or went down, by their own checks or with all of their node', labelNames: ['to', 'cause'], registers })
-    this.#clientsFailed = new Counter({ name: 'sluice_endpoint_client_marks_total', help: 'Times that clients’ connections failed at an endpoint, at its dial or for want of an answer, and were taken for a failed check', labelNames: ['how'], registers })
+    this.#clients = new Counter({ name: 'sluice_endpoint_client_marks_total', help: 'Times that clients’ connections failed at an endpoint, at its dial or for want of an answer, or reached one that is down, and were taken for a check', labelNames: ['how'], registers })
     this.#ejections = new Counter({ name: 'sluice_endpoint_ejections_total', help: 'Times that an endpoint of a tenant was ejected for failed dials of clients', registers })
     this.#ejectionsRefused = new Counter({ name: 'sluice_endpoint_ejections_refused_total', help: 'Times that dials failed at an endpoint which would have been ejected for it, had not too many of its tenant been out', registers })
     this.#restarts = new Counter({ name: 'sluice_health_thread_restarts_total', help: 'Times that the thread which checks has died and was replaced', registers })
     this.#suppressed = new Counter({ name: 'sluice_endpoint_lines_suppressed_total', help: 'Lines about endpoints that were over their budget', registers })
-    for (const how of ['dial', 'answer']) this.#clientsFailed.inc({ how }, 0)
+    for (const how of dialNewsKinds) this.#clients.inc({ how }, 0)
     for (const kind of healthKinds) for (const result of checkResults) this.#checks.inc({ kind, result }, 0)
     for (const to of ['ready', 'down']) for (const cause of transitionCauses) this.#transitions.inc({ to, cause }, 0)
   }
@@ -83,8 +83,8 @@ export class EndpointMetrics {
     this.#checks.inc({ kind, result }, count)
   }
 
-  clientsFailed(how: DialFailureKind, count: number): void {
-    this.#clientsFailed.inc({ how }, count)
+  clients(how: DialNewsKind, count: number): void {
+    this.#clients.inc({ how }, count)
   }
 
   ejected({ began, refused }: EjectionNews): void {

@@ -131,6 +131,20 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     t.ok(await metric('sluice_endpoint_client_marks_total{how="dial"}') >= 1)
   })
 
+  void test(`${driver}: where all are down, a client that reaches one brings its check before its time`, async (t) => {
+    const one = await comesAndGoes(t)
+    const name = `127.0.0.1:${one.port}`
+    const { gateway, metric, stateOf } = await start(t, { acme: [name] }, { driver, kind: '{ kind: tcp, interval: 10m, fall: 1, slowStart: 0s }' })
+    await until(() => gateway.endpoints.list().every((each) => each.health.why === 'connection accepted'))
+    await one.go()
+    await readToEnd(await dial(t, gateway.listeners[0]?.address.port ?? 0, hello))
+    await until(() => stateOf(name) === 'down')
+    await one.come()
+    await relayed(t, gateway, 1)
+    await until(() => stateOf(name) === 'ready')
+    t.ok(await metric('sluice_endpoint_client_marks_total{how="connected"}') >= 1)
+  })
+
   void test(`${driver}: one whose process hangs accepts and does not answer: it is down, though it passes checks of kind tcp`, async (t) => {
     const [silent, echo] = [await startBackend(t), await startEcho(t)]
     const name = `127.0.0.1:${silent.port}`
@@ -149,10 +163,10 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     const [one, echo] = [await comesAndGoes(t), await startEcho(t)]
     await one.go()
     const [first, second] = [`127.0.0.1:${one.port}`, `127.0.0.1:${echo.port}`]
-    const { gateway, lines, metric, write } = await start(t, { acme: [first, second] }, { driver, kind: '{ kind: none }', ejection: '{ failures: 3, time: 1s }' })
+    const { gateway, lines, metric, write } = await start(t, { acme: [first, second] }, { driver, kind: '{ kind: none }', ejection: '{ failures: 3, time: 4s }' })
     // The emptiest is the one that refuses: so it is tried each time, until it is ejected.
     while (await metric('sluice_endpoints_ejected') === 0) await relayed(t, gateway, 1)
-    t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint ejected')), { tenant: 'acme', endpoint: first, forMs: 1_000 })
+    t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint ejected')), { tenant: 'acme', endpoint: first, forMs: 4_000 })
     t.match(gateway.endpoints.list({ address: '127.0.0.1', port: one.port }), [{ health: { state: 'ready' }, tenants: [{ state: 'down', by: 'ejection' }] }])
     await one.come()
     await until(() => lines.some(({ msg, endpoint }) => msg === 'an endpoint that was ejected is tried again' && endpoint === first))

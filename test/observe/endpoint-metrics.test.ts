@@ -21,7 +21,7 @@ function transition(port: number, { address = '10.1.0.11', to = 'down', cause = 
 void test('states, checks and transitions are counted, with every series from the start', async (t) => {
   const { metrics, text } = observed()
   metrics.checksMade('tcp', 'passed', 7)
-  metrics.clientsFailed('answer', 2)
+  metrics.clients('answer', 2)
   metrics.changed([transition(1), transition(2, { to: 'ready', cause: 'node' })])
   metrics.threadDied(new Error('a bug'))
   metrics.ejected({ began: [{ tenant: 'acme', endpoint: '10.1.0.11:1', failures: 5, forMs: 30_000 }], refused: 9 })
@@ -30,7 +30,7 @@ void test('states, checks and transitions are counted, with every series from th
     'sluice_endpoints{state="ready"} 5', 'sluice_endpoints{state="draining"} 1', 'sluice_endpoints{state="down"} 2', 'sluice_endpoints_starting_slowly 3', 'sluice_endpoint_targets 4',
     'sluice_endpoint_targets_unchecked 6', 'sluice_endpoint_checks_waiting 7', 'sluice_tenants_in_panic 1', 'sluice_endpoint_checks_total{kind="tcp",result="passed"} 7', 'sluice_endpoint_checks_total{kind="readyz",result="void"} 0',
     'sluice_endpoint_transitions_total{to="down",cause="checks"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="node"} 1', 'sluice_endpoint_transitions_total{to="ready",cause="checks"} 0',
-    'sluice_endpoint_client_marks_total{how="answer"} 2', 'sluice_endpoint_client_marks_total{how="dial"} 0', 'sluice_health_thread_restarts_total 1',
+    'sluice_endpoint_client_marks_total{how="answer"} 2', 'sluice_endpoint_client_marks_total{how="dial"} 0', 'sluice_endpoint_client_marks_total{how="connected"} 0', 'sluice_health_thread_restarts_total 1',
     'sluice_endpoints_ejected 8', 'sluice_endpoint_ejections_total 1', 'sluice_endpoint_ejections_refused_total 9',
   ]) t.ok(all.includes(`${line}\n`), line)
 })

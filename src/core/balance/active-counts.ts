@@ -6,7 +6,8 @@
 // Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells. Failures in
 // a row are all threads' own: those are few.
 
-import { addDialFailure, createDialFailureCells, type DialFailureCells, type DialFailureKind } from './dial-failures.ts'
+import { addDialNews, createDialNewsCells, type DialNewsCells, type DialFailureKind } from './dial-news.ts'
+import { failedBit } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
@@ -33,14 +34,14 @@ export interface ActiveCells {
   readonly rowsUsed: Int32Array<SharedArrayBuffer>
   /** By the same rows, as in endpoint-states.ts. */
   readonly states: Int32Array<SharedArrayBuffer>
-  readonly dialFailures: DialFailureCells
+  readonly dialNews: DialNewsCells
   /** By the same rows: dials of all threads that failed since one succeeded (ejections.ts). */
   readonly failuresInARow: Int32Array<SharedArrayBuffer>
 }
 
 export function createActiveCells(threads: number): ActiveCells {
   const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
-  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialFailures: createDialFailureCells(threads), failuresInARow: cellsOf(endpointRowsMax) }
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialNews: createDialNewsCells(threads), failuresInARow: cellsOf(endpointRowsMax) }
 }
 
 /** Before another thread goes on with the cells of one that has died: its connections are gone. */
@@ -81,12 +82,15 @@ export class SharedActiveCounts implements ActiveCounts {
   failed(endpoint: Endpoint, kind: DialFailureKind): void {
     // Before it is told: who hears of it finds it counted.
     if (kind === 'dial' && endpoint.row !== undefined) Atomics.add(this.#all.failuresInARow, endpoint.row, 1)
-    addDialFailure(this.#all.dialFailures, this.#thread, endpoint, kind)
+    addDialNews(this.#all.dialNews, this.#thread, endpoint, kind)
   }
 
-  connected({ row }: Endpoint): void {
-    const { failuresInARow } = this.#all
-    if (row !== undefined && failuresInARow[row] !== 0) Atomics.store(failuresInARow, row, 0)
+  connected(endpoint: Endpoint): void {
+    const { row } = endpoint
+    if (row === undefined) return
+    const { failuresInARow, states, dialNews } = this.#all
+    if (failuresInARow[row] !== 0) Atomics.store(failuresInARow, row, 0)
+    if (((states[row] ?? 0) & failedBit) !== 0) addDialNews(dialNews, this.#thread, endpoint, 'connected')
   }
 
   #add(row: number | undefined, difference: number): void {

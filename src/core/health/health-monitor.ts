@@ -10,7 +10,7 @@
 // A dial that failed counts as a failure, and brings a check at once; but the last strike is always a check's own, so that no client
 // and no burst of connections can take an endpoint out. So does a connection that was accepted and not answered: the kernel of a
 // process that hangs accepts for it, and a check of kind tcp would say that all is well. It is checked by a TLS handshake then, until
-// one ends well.
+// one ends well. A dial that reached one which is down, where none was up, brings a check at once too, and counts as a success in the same way.
 //
 // Nodes. Where two ports of an address that had passed fail, and none has passed since, others are checked at once. Where so many as
 // `nodePortsDown` have (or all that had passed, where these are fewer), the address is taken to be gone with all its ports; but not
@@ -18,7 +18,7 @@
 // checks. The first success brings checks of the other ports at once; those that were only taken to be down need one success.
 
 import type { CheckTarget } from '../balance/endpoint-register.ts'
-import type { DialFailureKind } from '../balance/dial-failures.ts'
+import type { DialFailureKind } from '../balance/dial-news.ts'
 import { shareParts } from '../balance/endpoint-states.ts'
 import { TokenBucket } from '../limit/token-bucket.ts'
 import { TimerWheel } from '../timer-wheel.ts'
@@ -38,7 +38,7 @@ const fastMsMin = 1_000
 /** Added targets get their first check within so many milliseconds each, but within their interval. */
 const firstCheckMsEach = 1
 const firstCheckMsMin = 100
-/** Between checks that failed dials bring. */
+/** Between checks that dials bring. */
 const dialCheckMsMin = 250
 /** Addresses with fewer ports are not taken to be gone as a whole. */
 const nodePortsMin = 4
@@ -234,8 +234,15 @@ export class HealthMonitor {
       target.failures += 1
       target.successes = 0
     }
-    if (target.isUnderWay) target.isDoubtful = true
-    else this.#wheel.set(target.slot, Math.max(nowMs, target.lastBegunMs + dialCheckMsMin))
+    this.#askSoon(target, nowMs)
+  }
+
+  /** A client's connection was accepted. That is what a check of kind tcp asks: of one that is down it counts as its success, but never as the last one. */
+  clientConnected(id: number, nowMs: number): void {
+    const target = this.#targets.get(id)
+    if (target === undefined || !target.isDown || target.health.kind !== 'tcp' || target.needsHandshake) return
+    target.successes = Math.max(target.successes, Math.min(target.successes + 1, target.health.rise - 1))
+    this.#askSoon(target, nowMs)
   }
 
   /** Those that start slowly get as much of their weight as is their time. */
@@ -354,6 +361,12 @@ export class HealthMonitor {
   #told(target: Target, why: string, transition?: 'checks' | 'node'): void {
     target.why = why
     this.#updates.push({ id: target.id, isDown: target.isDown, parts: target.parts, why, ...(transition === undefined ? {} : { transition }) })
+  }
+
+  /** A check that is under way may have found what was before: another follows. */
+  #askSoon(target: Target, nowMs: number): void {
+    if (target.isUnderWay) target.isDoubtful = true
+    else this.#wheel.set(target.slot, Math.max(nowMs, target.lastBegunMs + dialCheckMsMin))
   }
 
   #schedule(target: Target, nowMs: number): void {

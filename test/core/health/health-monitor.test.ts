@@ -141,6 +141,43 @@ void test('a dial that failed brings a check at once; dials alone take nobody ou
   t.ok((world.transitions[0]?.atMs ?? Infinity) - fellMs <= 500, 'two strikes of dials, the last one of a check')
 })
 
+void test('a client’s connection to one that is down brings a check at once; clients alone bring nobody back', async (t) => {
+  const world = new World({ health: { intervalMs: 600_000, rise: 3 } })
+  world.finds = () => refused
+  world.run(5_000)
+  for (let dial = 0; dial < 2; dial++) world.monitor.clientFailed(1, 'dial', world.nowMs)
+  world.run(600_000)
+  t.same(world.down, [1])
+  const before = world.begun.length
+  for (let dial = 0; dial < 50; dial++) {
+    world.monitor.clientConnected(1, world.nowMs)
+    world.run(50)
+  }
+  t.same(world.down, [1])
+  t.ok(world.begun.length - before >= 5 && world.begun.length - before <= 12, `${world.begun.length - before} checks in 2.5 s`)
+  world.finds = () => passed
+  const backMs = world.nowMs
+  world.monitor.clientConnected(1, world.nowMs)
+  world.monitor.clientConnected(1, world.nowMs)
+  world.run(1_000)
+  t.same(world.down, [])
+  t.ok((world.transitions.at(-1)?.atMs ?? Infinity) - backMs <= 500, 'two of clients, the last one of a check, and not an interval later')
+})
+
+void test('where a check asks for more than a connection, a client’s tells nothing', async (t) => {
+  for (const kind of ['tls', 'readyz'] as const) {
+    const world = new World({ health: { kind, intervalMs: 60_000 } })
+    world.finds = () => refused
+    world.run(200_000)
+    const before = world.begun.length
+    for (let dial = 0; dial < 20; dial++) {
+      world.monitor.clientConnected(1, world.nowMs)
+      world.run(50)
+    }
+    t.ok(world.begun.length - before <= 1, kind)
+  }
+})
+
 void test('one that accepts and does not answer is asked for a handshake, and what a check of kind tcp says does not clear it', async (t) => {
   const world = new World()
   const stopped: CheckResult = { kind: 'failed', why: 'no TLS handshake in 3000 ms' }
@@ -282,15 +319,16 @@ void test('more targets than there is room for are counted, not checked', async 
 
 void test('whatever is found, what is told is what fall and rise say, and soon after the world stands still all is told as it is', async () => {
   const world = fc.record({ addresses: fc.integer({ min: 1, max: 6 }), ports: fc.integer({ min: 1, max: 12 }), seed: fc.integer({ min: 1 }) })
-  const change = fc.record({ afterMs: fc.integer({ min: 10, max: 20_000 }), address: fc.nat(5), ports: fc.nat(12), result: fc.constantFrom(passed, refused, silent), dials: fc.nat(3) })
+  const change = fc.record({ afterMs: fc.integer({ min: 10, max: 20_000 }), address: fc.nat(5), ports: fc.nat(12), result: fc.constantFrom(passed, refused, silent), dials: fc.nat(3), reached: fc.boolean() })
   fc.assert(fc.property(world, fc.array(change, { maxLength: 12 }), (options, changes) => {
     const made = new World({ ...options, health: { intervalMs: 2_000 } })
     const state = new Map<number, CheckResult>()
     made.finds = ({ id }) => state.get(id) ?? passed
-    for (const { afterMs, address, ports, result, dials } of changes) {
+    for (const { afterMs, address, ports, result, dials, reached } of changes) {
       made.run(Math.ceil(afterMs / stepMs) * stepMs)
       for (const { id, address: its, port } of made.targets) if (its === `192.0.2.${address}` && port < ports) state.set(id, result)
       for (let dial = 0; dial < dials; dial++) made.monitor.clientFailed(1 + address, dials === 3 ? 'answer' : 'dial', made.nowMs)
+      if (reached) made.monitor.clientConnected(1 + address, made.nowMs)
     }
     made.run(30_000)
     const expected = made.targets.filter(({ id }) => (state.get(id) ?? passed) !== passed).map(({ id }) => id)
