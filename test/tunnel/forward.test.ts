@@ -91,6 +91,7 @@ void test('a stream counts as one of its endpoint’s connections from the dial 
   }
   t.same(active.rows, [0, 0, 3], 'what did not accept has none')
   t.same([...new Set(active.failedRows)].toSorted((left, right) => left - right), [0, 1], 'who checks endpoints is told of it')
+  t.same(active.connectedRows, [2, 2, 2], 'and of each that was reached, for failures in a row')
   clients[0]?.end()
   clients[1]?.resetAndDestroy()
   await until(() => active.rows[2] === 1)
