@@ -17,7 +17,7 @@ export interface ConfigFacts {
 /** Tenants whom nobody asks for, so that a reload has work to do. */
 const bystanders = 300
 
-/** Backends can't pass a check: they speak no TLS, which an endpoint that did not answer is asked for. */
+/** Backends can’t pass a check: they speak no TLS, which an endpoint that did not answer is asked for. Those that refuse are ejected, but not for long: retries are what is to be seen. */
 export function gatewayConfig({ port, adminPort, driver, kernelLane, unresponsiveEndpoint, absent, generation }: ConfigFacts): string {
   const endpointText = (endpoint: EndpointKind): string =>
     endpoint === 'refusing' ? refusingEndpoint : endpoint === 'unresponsive' ? unresponsiveEndpoint : `${backendAddress(endpoint)}:${backendPort}`
@@ -28,7 +28,7 @@ export function gatewayConfig({ port, adminPort, driver, kernelLane, unresponsiv
   const relay = [...(driver === undefined ? [] : [`driver: ${driver}`]), ...(kernelLane === undefined ? [] : [`kernelLane: ${kernelLane}`])].join(', ')
   return `listeners: [{ address: 127.0.0.1:${port} }]
 relay: { ${relay} }
-defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3, budgetPercent: 1500 }, health: { kind: none } }
+defaults: { timeouts: { hello: 5s, connect: 1s, drainGrace: 0s }, retries: { attempts: 3, budgetPercent: 1500 }, health: { kind: none }, ejection: { time: 1s } }
 tenants:
 ${present.join('')}${others.join('')}admin: { address: 127.0.0.1:${adminPort} }
 `

@@ -15,7 +15,7 @@ const troubleKeptMax = 10
 /** Of errors and warnings, those that belong to what we do. */
 const expected = [
   /"not reloaded: the running configuration stays"/, /access-log lines of connections that were not relayed were suppressed/,
-  /a worker is made to crash/, /WorkerDiedError.*told to crash/,
+  /a worker is made to crash/, /WorkerDiedError.*told to crash/, /endpoint ejected: dials of clients failed there in a row/,
 ]
 
 export async function reviewLog(file: string, ports: ReadonlySet<number>): Promise<LogReview> {
