@@ -136,7 +136,7 @@ const busyPoll = text('a duration (0s, 50us, 1ms) from 0s to 1ms: threads of the
 const relaySchema = z.strictObject({
   driver: z.enum(['auto', 'linux', 'node']).default('auto').meta({ description: 'auto (linux where it runs), linux (epoll, in worker threads) or node (portable, one thread)' }),
   workers: z.union([z.literal('auto'), z.int().min(1).max(workersMax)]).default('auto').meta({ description: `auto (one for each core) or a whole number from 1 to ${workersMax}: threads of the linux driver` }),
-  warmUp: duration('0s', '1m', 'each thread of the linux driver rehearses before it accepts, so that first connections are as fast as later ones; 0s: not at all').prefault('500ms'),
+  warmUp: duration('0s', '1m', 'each thread of the linux driver rehearses before it accepts, so that first connections are as fast as later ones; 0s: not at all').prefault('700ms'),
   kernelLane: z.enum(['off', 'auto', 'always']).default('off').meta({ description: 'off, auto (the linux driver has the kernel move the bytes of quiet connections, where it may: docs/kernel-lane.md) or always (of all that it can, or the gateway does not start)' }),
   busyPoll: busyPoll.prefault('0s'),
 }).meta({ description: 'how bytes are moved' })

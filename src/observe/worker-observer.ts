@@ -41,13 +41,13 @@ export class WorkerObserver implements RelayObserver {
   readonly #observer: ConnectionObserver
   #batchesPosted: number
 
-  constructor(data: WorkerObserverData, post: (message: LinesMessage) => void) {
+  constructor(data: WorkerObserverData, post: (message: LinesMessage) => void, { batchBytesMax = workerLogLimits.batchBytesMax } = {}) {
     this.#cells = data.cells
     this.#post = post
     // What a predecessor on these cells had posted is lost or taken by now.
     this.#batchesPosted = this.#batchesTaken
     this.#batch = new LineBatch({
-      bytesMax: workerLogLimits.batchBytesMax,
+      bytesMax: batchBytesMax,
       ageMsMax: workerLogLimits.batchAgeMsMax,
       flushed: (text, lines) => this.#flushed(text, lines),
     })

@@ -34,7 +34,7 @@ function tenantWith(rest: string): string {
 void test('a minimal file has every default', async (t) => {
   t.same(parse(minimal), {
     listeners: [{ name: '127.0.0.1:6443', address: { address: '127.0.0.1', port: 6443 } }],
-    relay: { driver: 'auto', workers: 'auto', warmUpMs: 500, kernelLane: 'off', busyPollUs: 0 },
+    relay: { driver: 'auto', workers: 'auto', warmUpMs: 700, kernelLane: 'off', busyPollUs: 0 },
     state: { kind: 'file', directory: '/var/lib/sluice' },
     timeouts: { helloMs: 5_000, drainGraceMs: 5_000 },
     limits: {},

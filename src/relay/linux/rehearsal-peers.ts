@@ -1,6 +1,6 @@
 // The clients and the backend of a worker's warm-up, on plain descriptors: each step does what can be done without waiting.
 //
-//   a client: connect, hello ─▶ its echo ─▶ message ─▶ its echo ─▶ … ─▶ RST, and again
+//   a client: connect, hello ─▶ its echo ─▶ message ─▶ its echo ─▶ … ─▶ RST, or FIN and its answer, and again
 
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import * as libc from './libc.ts'
@@ -10,13 +10,16 @@ import { SocketAddressCell } from './socket-address.ts'
 const helloBytes = 1_600
 const messageBytes = 128
 /** Behind the hello. */
-const messagesEach = 2
+const messagesEach = 1
+/** One of so many ends with FIN, for its way to be known: it leaves two sockets in TIME_WAIT. */
+const clientsToFin = 16
 const bufferBytes = 16 * 1024
 const nonBlocking = libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC
 
 export interface RehearsalClientsOptions {
   readonly target: SocketAddress
-  readonly serverName: string
+  /** That they ask for, in turn. */
+  readonly serverNames: readonly string[]
   /** Open at one time. */
   readonly count: number
 }
@@ -26,19 +29,30 @@ interface Client {
   /** Of the answers that it waits for. */
   awaitedBytes: number
   messages: number
+  endsWithFin: boolean
 }
 
 export class RehearsalClients {
   readonly #target = new SocketAddressCell()
   readonly #targetBytes: number
   readonly #buffer = libc.allocate(bufferBytes)
-  readonly #hello = libc.allocate(helloBytes)
+  /** One behind the other. */
+  readonly #hellos: libc.NativeMemory
+  readonly #hellosCount: number
   readonly #clients: Client[]
+  #connections = 0
 
-  constructor({ target, serverName, count }: RehearsalClientsOptions) {
+  constructor({ target, serverNames, count }: RehearsalClientsOptions) {
     this.#targetBytes = this.#target.encode(target) ?? 0
-    this.#hello.bytes.set(helloFor(serverName))
-    this.#clients = Array.from({ length: count }, () => ({ fd: -1, awaitedBytes: 0, messages: 0 }))
+    this.#hellos = libc.allocate(serverNames.length * helloBytes)
+    this.#hellosCount = serverNames.length
+    for (const [index, serverName] of serverNames.entries()) this.#hellos.bytes.set(helloFor(serverName), index * helloBytes)
+    this.#clients = Array.from({ length: count }, () => ({ fd: -1, awaitedBytes: 0, messages: 0, endsWithFin: false }))
+  }
+
+  /** So far. */
+  get connections(): number {
+    return this.#connections
   }
 
   /** @throws {SystemError} */
@@ -57,10 +71,12 @@ export class RehearsalClients {
     const fd = libc.check(libc.socket(libc.AF_INET, libc.SOCK_STREAM | nonBlocking, 0), 'socket')
     client.fd = fd
     client.messages = 0
+    client.endsWithFin = ++this.#connections % clientsToFin === 0
     client.awaitedBytes = helloBytes
     // Loopback connects within the call, whatever it returns.
     if (libc.connect(fd, this.#target.address, this.#targetBytes) === -1 && libc.errno() !== libc.EINPROGRESS) throw new libc.SystemError('connect', libc.errno())
-    libc.check(libc.send(fd, this.#hello.address, helloBytes, libc.MSG_NOSIGNAL), 'send')
+    const hello = this.#hellos.address + this.#connections % this.#hellosCount * helloBytes
+    libc.check(libc.send(fd, hello, helloBytes, libc.MSG_NOSIGNAL), 'send')
   }
 
   #read(client: Client): void {
@@ -73,6 +89,10 @@ export class RehearsalClients {
         client.messages += 1
         client.awaitedBytes = messageBytes
         if (libc.send(client.fd, this.#buffer.address, messageBytes, libc.MSG_NOSIGNAL) === messageBytes) return
+      } else if (client.endsWithFin) {
+        client.awaitedBytes = Infinity
+        libc.shutdown(client.fd, libc.SHUT_WR)
+        return
       }
     }
     this.#end(client)
@@ -122,15 +142,19 @@ export class RehearsalBackend {
   }
 }
 
-/** One record with a ClientHello (RFC 8446 §4.1.2) that has a name, and padding (RFC 7685) up to `helloBytes`. */
+/** One record with a ClientHello (RFC 8446 §4.1.2), with the extensions that OpenSSL sends, of which the key share fills it up to `helloBytes`. */
 function helloFor(serverName: string): Buffer {
-  const name = Buffer.from(serverName, 'latin1')
-  const host = Buffer.concat([Buffer.from([0]), vector(2, name)])
-  const names = extension(0, vector(2, host))
-  const fixed = Buffer.concat([Buffer.from([3, 3]), Buffer.alloc(32, 1), vector(1, Buffer.alloc(32, 2)), vector(2, Buffer.from([0x13, 1])), vector(1, Buffer.from([0]))])
+  const host = Buffer.concat([Buffer.from([0]), vector(2, Buffer.from(serverName, 'latin1'))])
+  const protocols = Buffer.concat(['h2', 'http/1.1'].map((name) => vector(1, Buffer.from(name, 'latin1'))))
+  const withoutShare = [
+    extension(0xff01, Buffer.alloc(1)), extension(0, vector(2, host)), extension(11, Buffer.alloc(4)), extension(10, Buffer.alloc(18)), extension(35, Buffer.alloc(0)),
+    extension(16, vector(2, protocols)), extension(22, Buffer.alloc(0)), extension(23, Buffer.alloc(0)), extension(13, Buffer.alloc(54)),
+    extension(43, vector(1, Buffer.from([3, 4, 3, 3]))), extension(45, Buffer.from([1, 1])),
+  ]
+  const fixed = Buffer.concat([Buffer.from([3, 3]), Buffer.alloc(32, 1), vector(1, Buffer.alloc(32, 2)), vector(2, Buffer.alloc(104, 3)), vector(1, Buffer.from([0]))])
   const headersBytes = 5 + 4 + 2 + 4
-  const padding = extension(21, Buffer.alloc(helloBytes - headersBytes - fixed.length - names.length))
-  const handshake = Buffer.concat([Buffer.from([1]), vector(3, Buffer.concat([fixed, vector(2, Buffer.concat([names, padding]))]))])
+  const share = extension(51, Buffer.alloc(helloBytes - headersBytes - fixed.length - Buffer.concat(withoutShare).length))
+  const handshake = Buffer.concat([Buffer.from([1]), vector(3, Buffer.concat([fixed, vector(2, Buffer.concat([...withoutShare, share]))]))])
   return Buffer.concat([Buffer.from([22, 3, 1]), vector(2, handshake)])
 }
 

@@ -6,8 +6,15 @@
 //
 // All in this thread, one after the other, on ports that the system picks and nobody is told. Nothing of it is
 // counted or logged, and it leaves nothing open.
+//
+// What is compiled holds for what has been seen, and all of it is thrown away when the first client brings something else. So
+// there are two workers, one after the other: of what there has been one of, V8 takes that one for the only one. And their
+// data are cloned, with their fields in the order of the driver's: an object that was cloned is of another kind than one that was
+// written down here, and so is one with the same fields in another order.
 
+import { setFlagsFromString } from 'node:v8'
 import { MessageChannel } from 'node:worker_threads'
+import { createActiveCells } from '../../core/balance/active-counts.ts'
 import { createAdmissionTables } from '../../core/limit/admission-tables.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
@@ -23,10 +30,21 @@ import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './wor
 /** Clients at one time: enough that calls are gathered in batches, as on a busy worker. */
 const clientsTogether = 24
 const listenerName = 'warm-up'
-const serverName = 'warm-up.invalid'
+/** V8 knows numbers up to 2³¹ from larger ones, and the hashes of these names are of either kind. */
+const serverNames = ['one', 'two', 'three', 'four'].map((name) => `${name}.warm-up.invalid`)
 /** Those that are closing have slots too. */
 const slots = 8 * clientsTogether
 const timeoutMs = 60_000
+/** Of the first worker, or what it gets to in a fifth of the time: V8 has looked at each call, and compiled few. */
+const firstConnections = 100
+const firstShare = 0.2
+/**
+ * Calls of a function before Maglev and TurboFan compile it. By V8's own measure something is left to compile until some 10,000
+ * connections have been relayed, and a rehearsal has time for one or two thousand.
+ */
+const callsToCompile = { maglev: 100, turbofan: 300 }
+/** V8's own (flag-definitions.h). */
+const callsToCompileOtherwise = { maglev: 400, turbofan: 3_000 }
 const loopback: SocketAddress = { address: '127.0.0.1', port: 0 }
 
 export interface WarmUpOptions {
@@ -41,18 +59,39 @@ export interface WarmUpOptions {
  * @throws {SystemError} where this machine does not let us connect to ourselves
  */
 export function warmUp({ limitMs, createObserver }: WarmUpOptions): void {
-  const endMs = performance.now() + limitMs
+  const beginMs = performance.now()
+  compileAfter(callsToCompile)
+  try {
+    rehearseUntil({ endMs: beginMs + firstShare * limitMs, connectionsMax: firstConnections }, createObserver)
+    rehearseUntil({ endMs: beginMs + limitMs, connectionsMax: Infinity }, createObserver)
+  } finally {
+    compileAfter(callsToCompileOtherwise)
+  }
+}
+
+/** Of the whole process: others compile a little earlier meanwhile. */
+function compileAfter({ maglev, turbofan }: typeof callsToCompile): void {
+  setFlagsFromString(`--invocation-count-for-maglev=${maglev}`)
+  setFlagsFromString(`--invocation-count-for-turbofan=${turbofan}`)
+}
+
+interface ActEnd {
+  readonly endMs: number
+  readonly connectionsMax: number
+}
+
+function rehearseUntil(end: ActEnd, createObserver: WarmUpOptions['createObserver']): void {
   const kept = libc.mappedAddresses()
   const closing: (() => void)[] = []
   try {
-    rehearse(endMs, createObserver, (close) => closing.push(close))
+    rehearse(end, createObserver, (close) => closing.push(close))
   } finally {
     for (const close of closing.toReversed()) close()
     libc.freeAllBut(kept)
   }
 }
 
-function rehearse(endMs: number, createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): void {
+function rehearse({ endMs, connectionsMax }: ActEnd, createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): void {
   const listen = (): { readonly fd: number; readonly bound: SocketAddress } => {
     const { fds, bound } = openListeningSockets(loopback, { ipv6Only: false }, 1)
     atEnd(() => closeAll(fds))
@@ -60,18 +99,18 @@ function rehearse(endMs: number, createObserver: WarmUpOptions['createObserver']
   }
   const [front, back] = [listen(), listen()]
   const { worker, request } = createWorker(createObserver, atEnd)
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs, limitRow: 0 }], tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs, limitRow: 0 }], limits: {}, tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
   worker.turn(0)
   request({ kind: 'listen', listener: listenerName, fd: front.fd })
   worker.turn(0)
   const backend = new RehearsalBackend(back.fd)
   atEnd(() => backend.close())
-  const clients = new RehearsalClients({ target: front.bound, serverName, count: clientsTogether })
+  const clients = new RehearsalClients({ target: front.bound, serverNames, count: clientsTogether })
   atEnd(() => clients.close())
   const work = (): void => {
     do worker.turn(0); while (worker.hasMore && performance.now() < endMs)
   }
-  while (performance.now() < endMs) {
+  while (performance.now() < endMs && clients.connections < connectionsMax) {
     clients.step()
     work()
     backend.step()
@@ -86,12 +125,13 @@ function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (c
   const wakeFd = libc.check(libc.eventfd(0, libc.EFD_NONBLOCK | libc.EFD_CLOEXEC), 'eventfd')
   const one = libc.allocate(8)
   one.bytes[0] = 1
-  const data: RelayWorkerData = {
-    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0, idPrefix: `${listenerName}-`, wakeFd, port: port2, warmUpMs: 0,
-    descriptors: createDescriptors(slots), cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
-    listenerTable: listenerTable.buffer, observer: undefined,
+  const data: RelayWorkerData = structuredClone({
+    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0,
+    active: createActiveCells(1),
     admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),
-  }
+    warmUpMs: 0, idPrefix: `${listenerName}-`, cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
+    listenerTable: listenerTable.buffer, observer: undefined, wakeFd, port: port2, descriptors: createDescriptors(slots),
+  } satisfies RelayWorkerData, { transfer: [port2] })
   const post = (message: FromWorker): void => {
     if (message.kind === 'failed') throw message.error
     if (message.kind === 'answer' && message.error !== undefined) throw new Error(message.error)
@@ -113,15 +153,16 @@ function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (c
 function tenantAt({ address, port }: SocketAddress): TenantSpec {
   return {
     name: listenerName,
-    hostnames: [serverName],
-    scheduler: 'rr',
-    endpoints: [{ name: `${address}:${port}`, address, port, weight: 1 }],
+    hostnames: serverNames,
+    scheduler: 'wlc',
+    endpoints: [{ name: `${address}:${port}`, address, port, weight: 1, row: 0 }],
     connectTimeoutMs: timeoutMs,
     answerTimeoutMs: timeoutMs,
     idleTimeoutMs: timeoutMs,
     halfClosedTimeoutMs: timeoutMs,
     drainTimeoutMs: timeoutMs,
     attemptsMax: 1,
+    retryBudget: { percent: 1, reserve: 1, floorPerSecond: 1 },
     limitRow: 0,
   }
 }
