@@ -151,7 +151,7 @@ const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole num
 const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
 const ejectionParts = {
   failures: z.int().min(0).max(1_000).meta({ description: 'a whole number from 0 to 1000: dials of clients in a row that fail until an endpoint is passed over, whatever its checks say; 0: never' }),
-  time: duration('1s', '1h', 'it is passed over the first time; twice as long the second time in a row, up to ten times'),
+  time: duration('1s', '1h', 'it is passed over the first time; the second time in a row twice that, the third time three times, up to ten times'),
   sharePercent: z.int().min(1).max(100).meta({ description: 'a whole number from 1 to 100: of a tenant’s endpoints, those that may be passed over for it at one time; one always may, but for the last' }),
 }
 const ejectionMeaning = { description: 'when an endpoint that clients fail to reach is passed over for a while' }

@@ -11,7 +11,6 @@
 // attempt would have to replay. Once it has said `relay` the driver copies bytes by itself and reports only FIN, RST and
 // the deadline. It holds one deadline at a time; `end` is its last effect, and comes once.
 
-import type { DialFailureKind } from './balance/dial-news.ts'
 import type { Endpoint, EndpointGrant } from './balance/endpoint.ts'
 import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow, UpstreamEnd } from './connection-events.ts'
 import type { ClosedBy, ConnectionRecord } from './connection-record.ts'
@@ -133,6 +132,8 @@ export class Connection {
   #attempt = 0
   #tried: Endpoint[] = []
   #endpoint: Endpoint | undefined
+  /** Of that endpoint, what `ActiveCounts.began` has returned. */
+  #begun = 0
   /** Among the endpoint's connections. */
   #isCounted = false
 
@@ -207,7 +208,7 @@ export class Connection {
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
         if (this.#state !== 'dialing') break
-        if (event.failure !== 'error') this.#tellFailed('dial')
+        if (event.failure !== 'error') this.#tellFailed()
         this.#onAttemptFailed(dialReasons[event.failure], event.detail, event.nowMs)
         break
       case 'upstream-answered':
@@ -495,7 +496,7 @@ export class Connection {
     this.#state = 'dialing'
     this.#endpoint = endpoint
     this.#isCounted = true
-    tenant.active.began(endpoint)
+    this.#begun = tenant.active.began(endpoint)
     this.#attempt += 1
     this.#effects.push({ kind: 'dial', endpoint, attempt: this.#attempt })
     this.#effects.push({ kind: 'deadline', atMs: nowMs + tenant.connectTimeoutMs })
@@ -512,8 +513,8 @@ export class Connection {
   }
 
   /** What lies here, such as descriptors that are used up, is not told: it says nothing of the endpoint. */
-  #tellFailed(kind: DialFailureKind): void {
-    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.failed(this.#endpoint, kind)
+  #tellFailed(): void {
+    if (this.#tenant !== undefined && this.#endpoint !== undefined) this.#tenant.active.failed(this.#endpoint, this.#begun)
   }
 
   #uncount(): void {
@@ -631,7 +632,7 @@ export class Connection {
   #onNoAnswer(reason: TerminationReason, detail: string, nowMs: number): void {
     this.#connectMs = undefined
     this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-    this.#tellFailed('answer')
+    if (this.#endpoint !== undefined) this.#tenant?.active.unanswered(this.#endpoint)
     this.#onAttemptFailed(reason, detail, nowMs)
   }
 
@@ -666,7 +667,7 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
-        this.#tellFailed('dial')
+        this.#tellFailed()
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break
       case 'awaiting-answer':

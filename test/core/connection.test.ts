@@ -29,12 +29,16 @@ const active = {
   of: () => 0,
   began: () => {
     active.connections += 1
+    return 0
   },
   ended: () => {
     active.connections -= 1
   },
-  failed: ({ port }: Endpoint, kind: string) => {
-    told.push(`${kind} ${port}`)
+  failed: ({ port }: Endpoint) => {
+    told.push(`dial ${port}`)
+  },
+  unanswered: ({ port }: Endpoint) => {
+    told.push(`answer ${port}`)
   },
   connected: ({ port }: Endpoint) => {
     connected.push(port)

@@ -6,10 +6,12 @@
 // Each cell has one writer, so it needs no atomics; and what a thread that died has counted is cleared by clearing its cells. Failures in
 // a row are all threads' own: those are few.
 
-import { addDialNews, createDialNewsCells, type DialNewsCells, type DialFailureKind } from './dial-news.ts'
+import { addDialNews, createDialNewsCells, type DialNewsCells } from './dial-news.ts'
 import { failedBit } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 
+/** More in a row make no difference. */
+export const failuresInARowMax = 1_000
 /** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
 export const endpointRowsMax = 1_000_000
 
@@ -17,11 +19,14 @@ export interface ActiveCounts {
   /** 0 for an endpoint without a row. */
   of(endpoint: Endpoint): number
   /** A connection goes to the endpoint: from the moment it was picked. */
-  began(endpoint: Endpoint): void
+  /** @returns what `failed` is to be told: how many dials had succeeded there by then */
+  began(endpoint: Endpoint): number
   /** It has ended, or goes to another. */
   ended(endpoint: Endpoint): void
-  /** For who checks endpoints. */
-  failed(endpoint: Endpoint, kind: DialFailureKind): void
+  /** A dial has failed: for who checks endpoints. @param begun what `began` has returned */
+  failed(endpoint: Endpoint, begun: number): void
+  /** A connection was accepted, and has ended or was given up without a byte from there: for who checks endpoints. */
+  unanswered(endpoint: Endpoint): void
   /** A dial has succeeded. */
   connected(endpoint: Endpoint): void
 }
@@ -35,13 +40,15 @@ export interface ActiveCells {
   /** By the same rows, as in endpoint-states.ts. */
   readonly states: Int32Array<SharedArrayBuffer>
   readonly dialNews: DialNewsCells
-  /** By the same rows: dials of all threads that failed since one succeeded (ejections.ts). */
+  /** By the same rows: dials of all threads that failed and had begun since one succeeded (ejections.ts). */
   readonly failuresInARow: Int32Array<SharedArrayBuffer>
+  /** By the same rows: dials that succeeded. Two threads that add at once may add one: it is asked only whether there was any. */
+  readonly successes: Int32Array<SharedArrayBuffer>
 }
 
 export function createActiveCells(threads: number): ActiveCells {
   const cellsOf = (count: number): Int32Array<SharedArrayBuffer> => new Int32Array(new SharedArrayBuffer(count * Int32Array.BYTES_PER_ELEMENT))
-  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialNews: createDialNewsCells(threads), failuresInARow: cellsOf(endpointRowsMax) }
+  return { threads, cells: cellsOf(endpointRowsMax * threads), rowsUsed: cellsOf(1), states: cellsOf(endpointRowsMax), dialNews: createDialNewsCells(threads), failuresInARow: cellsOf(endpointRowsMax), successes: cellsOf(endpointRowsMax) }
 }
 
 /** Before another thread goes on with the cells of one that has died: its connections are gone. */
@@ -71,24 +78,33 @@ export class SharedActiveCounts implements ActiveCounts {
     return row === undefined ? 0 : activeInRow(this.#all, row)
   }
 
-  began({ row }: Endpoint): void {
+  began({ row }: Endpoint): number {
     this.#add(row, 1)
+    return row === undefined ? 0 : this.#all.successes[row] ?? 0
   }
 
   ended({ row }: Endpoint): void {
     this.#add(row, -1)
   }
 
-  failed(endpoint: Endpoint, kind: DialFailureKind): void {
-    // Before it is told: who hears of it finds it counted.
-    if (kind === 'dial' && endpoint.row !== undefined) Atomics.add(this.#all.failuresInARow, endpoint.row, 1)
-    addDialNews(this.#all.dialNews, this.#thread, endpoint, kind)
+  failed(endpoint: Endpoint, begun: number): void {
+    const { row } = endpoint
+    const { failuresInARow, successes } = this.#all
+    // Before it is told: who hears of it finds it counted. Dials of one moment run out of time in one moment: where others have
+    // succeeded meanwhile, the endpoint was only slow for so many.
+    if (row !== undefined && successes[row] === begun && (failuresInARow[row] ?? 0) < failuresInARowMax) Atomics.add(failuresInARow, row, 1)
+    addDialNews(this.#all.dialNews, this.#thread, endpoint, 'dial')
+  }
+
+  unanswered(endpoint: Endpoint): void {
+    addDialNews(this.#all.dialNews, this.#thread, endpoint, 'answer')
   }
 
   connected(endpoint: Endpoint): void {
     const { row } = endpoint
     if (row === undefined) return
-    const { failuresInARow, states, dialNews } = this.#all
+    const { failuresInARow, successes, states, dialNews } = this.#all
+    successes[row] = (successes[row] ?? 0) + 1
     if (failuresInARow[row] !== 0) Atomics.store(failuresInARow, row, 0)
     if (((states[row] ?? 0) & failedBit) !== 0) addDialNews(dialNews, this.#thread, endpoint, 'connected')
   }
@@ -102,4 +118,4 @@ export class SharedActiveCounts implements ActiveCounts {
 }
 
 /** Where nobody counts: every endpoint is as empty as the others. */
-export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => undefined, ended: () => undefined, failed: () => undefined, connected: () => undefined }
+export const noActiveCounts: ActiveCounts = { of: () => 0, began: () => 0, ended: () => undefined, failed: () => undefined, unanswered: () => undefined, connected: () => undefined }

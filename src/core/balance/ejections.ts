@@ -35,7 +35,7 @@ const timesMax = 10
 const slowStartSteps = 16
 
 interface Ejection {
-  readonly timeMs: number
+  timeMs: number
   times: number
   isOut: boolean
   /** Since when it is out, or back. */
@@ -67,6 +67,12 @@ export class Ejections {
     const times = Math.min(timesMax, (this.#byRow.get(row)?.times ?? 0) + 1)
     this.#byRow.set(row, { timeMs, times, isOut: true, sinceMs: nowMs, parts: shareParts })
     return timeMs * times
+  }
+
+  /** What the configuration says now holds for those that are out already, too. */
+  retime(row: number, { timeMs }: EjectionSpec): void {
+    const ejection = this.#byRow.get(row)
+    if (ejection !== undefined) ejection.timeMs = timeMs
   }
 
   /** As if it had never been out. */

@@ -117,7 +117,7 @@ export interface TenantEndpointName {
 /** What failed dials have come to. */
 export interface EjectionNews {
   readonly began: readonly (TenantEndpointName & { readonly failures: number; readonly forMs: number })[]
-  /** Those that stay, since too many of their tenant would be out. */
+  /** Those that stay, of tenants with several, since too many would be out. */
   readonly refused: number
 }
 
@@ -255,9 +255,10 @@ export class EndpointRegister {
       const row = this.#rows[at]
       const spec = row?.tenant.ejection
       const failures = this.#cells.failuresInARow[at] ?? 0
-      if (row === undefined || spec === undefined || failures < spec.failures || row.state !== 'ready' || row.by === 'operator') continue
+      if (row === undefined || spec === undefined || failures < spec.failures || row.state !== 'ready' || row.by === 'operator' || row.endpoint.weight === 0) continue
       if (!mayEject(row.tenant, spec)) {
-        refused += 1
+        // Of one alone nothing else was to be expected.
+        if (row.tenant.eligible > 1) refused += 1
         continue
       }
       began.push({ tenant: row.tenant.name, endpoint: row.endpoint.name, failures, forMs: this.#ejections.begin(at, spec, nowMs) })
@@ -381,7 +382,8 @@ export class EndpointRegister {
         added.push({ id: target.id, address: target.address, port: target.port, ...(health === undefined ? {} : { health }) })
       }
       const before = rowsLeft.get(row)
-      if (ejection === undefined || before?.tenant.name !== name || before.endpoint.name !== endpoint.name) this.#forgetDials(row)
+      if (ejection === undefined || before?.tenant.name !== name || before.endpoint.name !== endpoint.name || before.endpoint.weight === 0) this.#forgetDials(row)
+      else this.#ejections.retime(row, ejection)
       this.#rows[row] = { tenant, target, endpoint, next: target.firstRow, previous: none, state: 'ready', by: 'checks' }
       const next = this.#rows[target.firstRow]
       if (next !== undefined) next.previous = row

@@ -104,7 +104,7 @@ export class ConnectionSetup {
   }
 
   /** The answer to `resolve`. */
-  resolved({ slot, connection, attempt }: Dial, answer: { readonly address: string } | { readonly failure: string }): void {
+  resolved({ slot, connection, attempt }: Dial, answer: { readonly address: string } | { readonly failure: string; readonly isOurs: boolean }): void {
     const { table } = this.#parts
     const machine = this.#machines[slot]
     const endpoint = table.endpoints[slot]
@@ -112,7 +112,7 @@ export class ConnectionSetup {
     if (machine === undefined || endpoint === undefined || table.number[slot] !== connection || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
     const failure = 'failure' in answer ? answer.failure : `${answer.address} is no IP address`
     const length = 'address' in answer ? this.#peer.encode({ address: answer.address, port: endpoint.port }) : undefined
-    if (length === undefined) this.#dialFailed(slot, machine, 'unreachable', failure)
+    if (length === undefined) this.#dialFailed(slot, machine, 'failure' in answer && answer.isOurs ? 'error' : 'unreachable', failure)
     else this.#connect(slot, machine, length)
   }
 

@@ -273,7 +273,7 @@ export class LinuxDriver implements RelayDriver {
     // The one that asks: a successor has other connections in the same slots.
     const handle = this.#seats[worker]?.handle
     this.#lookup(hostname, { all: false }, (error, address) => {
-      const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address` }
+      const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address`, isOurs: error?.code === 'EAI_AGAIN' }
       handle?.tell({ kind: 'resolved', dial, answer })
     })
   }

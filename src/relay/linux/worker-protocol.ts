@@ -41,7 +41,7 @@ export interface Dial {
 
 export type ToWorker =
   | { readonly kind: 'request'; readonly number: number; readonly request: WorkerRequest }
-  | { readonly kind: 'resolved'; readonly dial: Dial; readonly answer: { readonly address: string } | { readonly failure: string } }
+  | { readonly kind: 'resolved'; readonly dial: Dial; readonly answer: { readonly address: string } | { readonly failure: string; readonly isOurs: boolean } }
 
 export type FromWorker =
   | { readonly kind: 'answer'; readonly number: number; readonly error?: string; readonly value?: WorkerAnswer }

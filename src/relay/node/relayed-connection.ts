@@ -363,8 +363,8 @@ function dialFailure(error: NodeJS.ErrnoException): DialFailure {
     case 'ETIMEDOUT': return 'timeout'
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN': return 'unreachable'
+    case 'ENOTFOUND': return 'unreachable'
+    // EAI_AGAIN: our own resolver's fault.
     default: return 'error'
   }
 }

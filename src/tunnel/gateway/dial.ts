@@ -31,6 +31,8 @@ export class Dial implements DialUnderWay {
   readonly #result: DialResult
   #tried: readonly Endpoint[] = []
   #endpoint: Endpoint | undefined
+  /** Of that endpoint, what `ActiveCounts.began` has returned. */
+  #begun = 0
   /** Of that endpoint. */
   #dial: { abandon(): void } | undefined
   #timer: NodeJS.Timeout | undefined
@@ -63,7 +65,7 @@ export class Dial implements DialUnderWay {
     this.#tried = [...this.#tried, endpoint]
     this.#endpoint = endpoint
     dialling(endpoint)
-    active.began(endpoint)
+    this.#begun = active.began(endpoint)
     this.#timer = setTimeout(() => this.#failed(504, `no answer in ${connectTimeoutMs} ms`), connectTimeoutMs)
     const result = { connected: (socket: StreamSocket) => this.#connected(socket, endpoint), failed: (code: string) => this.#failed(502, code) }
     this.#dial = isIP(endpoint.address) === 0 ? dialName(sockets, endpoint, result) : sockets.dial({ to: endpoint, keepAliveSeconds, ...result })
@@ -77,7 +79,7 @@ export class Dial implements DialUnderWay {
   }
 
   #failed(status: DialFailure['status'], detail: string): void {
-    if (this.#endpoint !== undefined && (status === 504 || !ownFaults.has(detail))) this.#options.tenant.active.failed(this.#endpoint, 'dial')
+    if (this.#endpoint !== undefined && (status === 504 || !ownFaults.has(detail))) this.#options.tenant.active.failed(this.#endpoint, this.#begun)
     this.#failure = { status, detail: `${this.#endpoint?.name}: ${detail}` }
     this.#leave()
     this.#next()
@@ -116,7 +118,7 @@ function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { c
 /** It lives as long as the connection, and keeps nothing of the dial. */
 function overOf(active: TenantPolicy['active'], endpoint: Endpoint, left: () => void): (isUnanswered: boolean) => void {
   return (isUnanswered) => {
-    if (isUnanswered) active.failed(endpoint, 'answer')
+    if (isUnanswered) active.unanswered(endpoint)
     active.ended(endpoint)
     left()
   }

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { test } from 'tap'
-import { createActiveCells, SharedActiveCounts, type ActiveCells } from '../../../src/core/balance/active-counts.ts'
+import { createActiveCells, failuresInARowMax, SharedActiveCounts, type ActiveCells } from '../../../src/core/balance/active-counts.ts'
 import type { EjectionSpec } from '../../../src/core/balance/ejections.ts'
 import { EndpointRegister, type EjectionNews, type EndpointPlace, type EndpointState, type TargetChange } from '../../../src/core/balance/endpoint-register.ts'
 import { EndpointRows } from '../../../src/core/balance/endpoint-rows.ts'
@@ -52,12 +52,16 @@ class Fixture {
   }
 
   /** Dials of clients to an endpoint of a tenant fail, or succeed. */
-  dials(name: string, port: number, outcomes: readonly ('fails' | 'succeeds')[], nowMs = 0): EjectionNews {
+  dials(name: string, port: number, outcomes: readonly ('fails' | 'succeeds')[], nowMs = 0, { begin = 'in turn' }: { readonly begin?: 'in turn' | 'all at once' } = {}): EjectionNews {
     const counts = new SharedActiveCounts(this.cells, 0)
     const its = this.tenants.get(name)?.find((each) => each.port === port)
     if (its === undefined) return { began: [], refused: 0 }
+    const first = counts.began(its)
+    counts.ended(its)
     for (const outcome of outcomes) {
-      if (outcome === 'fails') counts.failed(its, 'dial')
+      const begun = begin === 'in turn' ? counts.began(its) : first
+      if (begin === 'in turn') counts.ended(its)
+      if (outcome === 'fails') counts.failed(its, begun)
       else counts.connected(its)
     }
     return this.register.eject(its.row === undefined ? [] : [its.row], nowMs)
@@ -216,6 +220,33 @@ void test('an endpoint is ejected by dials that fail in a row, with none in betw
   t.same(fixture.bits('acme'), { 1: 0, 2: 0, 3: 0, 4: 0 })
 })
 
+void test('dials that began together and run out of time together are no failures in a row, where others succeeded meanwhile', async (t) => {
+  const fixture = new Fixture()
+  fixture.update([tenant('acme', [endpoint(1), endpoint(2)], { health: tcp, ejection })])
+  t.same(fixture.dials('acme', 1, ['succeeds', ...thrice], 0, { begin: 'all at once' }).began, [])
+  t.equal(fixture.dials('acme', 1, thrice, 0, { begin: 'all at once' }).began.length, 1, 'as where none did')
+})
+
+void test('failures in a row are counted as far as they can make a difference', async (t) => {
+  const fixture = new Fixture()
+  fixture.update([tenant('acme', [endpoint(1)], { health: tcp, ejection })])
+  fixture.cells.failuresInARow[fixture.tenants.get('acme')?.[0]?.row ?? -1] = failuresInARowMax
+  fixture.dials('acme', 1, thrice)
+  t.equal(fixture.cells.failuresInARow[fixture.tenants.get('acme')?.[0]?.row ?? -1], failuresInARowMax)
+})
+
+void test('an endpoint without weight is not ejected, and nothing of what failed there is left once it has some', async (t) => {
+  const fixture = new Fixture()
+  const withWeight = (weight: number): void => {
+    fixture.update([tenant('acme', [endpoint(1), endpoint(2), endpoint(3, { weight })], { health: tcp, ejection })])
+  }
+  withWeight(0)
+  t.same(fixture.dials('acme', 3, thrice), { began: [], refused: 0 })
+  withWeight(1)
+  t.same(fixture.dials('acme', 3, ['fails']).began, [])
+  t.same(fixture.bits('acme'), { 1: 0, 2: 0, 3: 0 })
+})
+
 void test('of a tenant’s endpoints no more than its share is ejected, but one, and never the last one that is ready', async (t) => {
   for (const { endpoints, down = 0, quiesced = 0, sharePercent, expected } of [
     { endpoints: 1, sharePercent: 100, expected: 0 }, { endpoints: 2, sharePercent: 10, expected: 1 }, { endpoints: 2, sharePercent: 100, expected: 1 },
@@ -231,7 +262,7 @@ void test('of a tenant’s endpoints no more than its share is ejected, but one,
     const told = ports.slice(down, endpoints - quiesced).map((port) => fixture.dials('acme', port, thrice))
     const what = JSON.stringify({ endpoints, down, quiesced, sharePercent })
     t.equal(told.flatMap(({ began }) => began).length, expected, what)
-    t.equal(told.reduce((sum, { refused }) => sum + refused, 0), endpoints - down - quiesced - expected, what)
+    t.equal(told.reduce((sum, { refused }) => sum + refused, 0), endpoints - quiesced === 1 ? 0 : endpoints - down - quiesced - expected, what)
     t.match(fixture.register.figures(), { ejected: expected, tenantsInPanic: 0 }, what)
   }
 })
@@ -279,6 +310,8 @@ void test('a reload keeps ejections of endpoints that stay, and who has a row af
   fixture.dials('acme', 2, ['fails', 'fails'])
   fixture.update([{ ...acme, connectTimeoutMs: 1 }], 'all-others')
   t.same(fixture.bits('acme'), { 1: failedBit, 2: 0, 3: 0 })
+  fixture.update([{ ...acme, ejection: { ...ejection, timeMs: 1_000 } }])
+  t.same([fixture.register.endEjections(999), fixture.register.endEjections(1_000)], [[], [{ tenant: 'acme', endpoint: '127.0.0.1:1' }]], 'a time that is shorter now holds for who is out already')
   fixture.update([tenant('acme', [endpoint(4), endpoint(5), endpoint(6)], { health: tcp, ejection })])
   t.same(fixture.bits('acme'), { 4: 0, 5: 0, 6: 0 })
   t.same([4, 5, 6].map((port) => fixture.dials('acme', port, ['fails'])), [1, 2, 3].map(() => ({ began: [], refused: 0 })))

@@ -46,8 +46,9 @@ export class Counts implements ActiveCounts {
     return this.rows[row] ?? 0
   }
 
-  began({ row = 0 }: Endpoint): void {
+  began({ row = 0 }: Endpoint): number {
     this.rows[row] = (this.rows[row] ?? 0) + 1
+    return this.connectedRows.filter((each) => each === row).length
   }
 
   ended({ row = 0 }: Endpoint): void {
@@ -55,6 +56,10 @@ export class Counts implements ActiveCounts {
   }
 
   failed({ row = 0 }: Endpoint): void {
+    this.failedRows.push(row)
+  }
+
+  unanswered({ row = 0 }: Endpoint): void {
     this.failedRows.push(row)
   }
 
