@@ -57,7 +57,7 @@ async function withStore(store: Store, work: (store: Store) => Promise<void>): P
   try {
     await work(store)
   } finally {
-    store.close()
+    await store.close()
   }
 }
 

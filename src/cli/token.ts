@@ -105,7 +105,7 @@ async function withIdentities({ command, usage, args, io }: Invocation, perform:
       const code = await perform({ command, action, argument, values, config, store, identities: new Identities(store), io })
       return code ?? wrong(`no action ${JSON.stringify(action)}`)
     } finally {
-      store.close()
+      await store.close()
     }
   } catch (error) {
     if (error instanceof ConfigError) {

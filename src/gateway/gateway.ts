@@ -88,7 +88,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const close = async (): Promise<void> => {
     await tunnel?.stop()
     tenants?.close()
-    store?.close()
+    await store?.close()
     watcher.close()
     thread.close()
   }
@@ -285,7 +285,7 @@ export class Gateway {
     this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
-    this.#store?.close()
+    await this.#store?.close()
     await this.#admin.close()
     this.#thread.close()
     await this.endpoints.close()
@@ -304,7 +304,7 @@ export class Gateway {
     this.#drains.stop()
     await this.#driver.stop()
     await this.#tunnel?.stop()
-    this.#store?.close()
+    await this.#store?.close()
     await this.#admin.close()
     this.#thread.close()
     await this.endpoints.close()

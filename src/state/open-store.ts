@@ -16,10 +16,10 @@ export async function openStore(state: StateConfig, folder: string): Promise<Sto
   try {
     if (!await hasUnfinishedImport(store)) return store
   } catch (error) {
-    store.close()
+    await store.close()
     throw error
   }
-  store.close()
+  await store.close()
   throw new StoreUnavailableError('an import into the store was interrupted; expected it to be run again: sluice state import, with the same file')
 }
 

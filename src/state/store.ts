@@ -34,7 +34,8 @@ export interface Store {
    * @throws where the store is away; later it comes back by itself
    */
   watch(prefix: string, watcher: Watcher): Promise<Watch>
-  close(): void
+  /** Resolves once nothing is done for it in the background any more. */
+  close(): Promise<void>
 }
 
 export interface Watch {

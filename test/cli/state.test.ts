@@ -30,7 +30,7 @@ void test('tokens and nodes go from one store to another, and what was revoked s
   const store = await FileStore.open(join(folder, 'from'))
   const node = { tenant: 'acme', name: 'node1', publicKey: 'x', enrolledAtMs: 1, enrolledBy: 'certificate' }
   await store.put(`nodes/acme/${'a'.repeat(32)}`, JSON.stringify(node), 0)
-  store.close()
+  await store.close()
   t.match(await run(nodeCommand, 'revoke', '--config', from, 'a'.repeat(32)), { code: 0 })
   const exported = await run(stateCommand, 'export', '--config', from)
   t.match(exported, { code: 0, stderr: 'exported 1 nodes, 1 tokens\n' })
@@ -48,7 +48,7 @@ void test('a wrong file changes nothing, and an interrupted import keeps others 
   t.match(await run(stateCommand, 'export', '--config', to), { code: 0, stderr: 'exported nothing\n' })
   const store = await FileStore.open(join(folder, 'to'))
   await store.put('imports/unfinished', /"sha256":"(\w+)"/.exec(stdout)?.[1] ?? '', 0)
-  store.close()
+  await store.close()
   for (const command of [tokenCommand, nodeCommand]) t.match(await run(command, 'list', '--config', to), { code: 1, stderr: /an import into the store was interrupted; expected it to be run again/ })
   t.match(await importFrom(stdout, to), { code: 0 })
   t.match(await run(tokenCommand, 'list', '--config', to), { code: 0, stdout: /acme +0\/1/ })

@@ -226,7 +226,7 @@ export function storeSuite(name: string, create: (t: Test) => StoreUnderTest): v
     await lease.put('held/stays', 'x')
     const seen = await mirrored(t, store, 'held')
     t.same([...seen.keys()], ['held/gone', 'held/stays'])
-    gone.close()
+    await gone.close()
     await until(() => !seen.has('held/gone'))
     t.same((await store.list('held')).map(({ key }) => key), ['held/stays'])
     await lease.close()

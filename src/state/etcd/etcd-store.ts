@@ -120,7 +120,7 @@ export class EtcdStore implements Store {
     return watch
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
     for (const lease of this.#leases) lease.forget()
     this.#members.close()

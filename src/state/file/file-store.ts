@@ -36,6 +36,7 @@ export class FileStore implements Store {
   readonly #leases: LeaseFolders
   readonly #watches = new Set<FileWatch>()
   #reaper: NodeJS.Timeout | undefined
+  #reaping: Promise<void> | undefined
 
   private constructor(directory: string) {
     this.#directory = directory
@@ -129,17 +130,18 @@ export class FileStore implements Store {
     return watch
   }
 
-  close(): void {
+  async close(): Promise<void> {
     for (const watch of this.#watches) watch.close()
     this.#feed.close()
-    this.#leases.close()
+    await this.#leases.close()
+    await this.#reaping
   }
 
   #reap(): void {
     if (this.#reaper !== undefined) return
     this.#reaper = setTimeout(() => {
       // What can't be read now is found by the next, and told to watchers by the feed.
-      this.#leases.reap().catch(() => undefined).finally(() => {
+      this.#reaping = this.#leases.reap().catch(() => undefined).finally(() => {
         if (this.#reaper === undefined) return
         this.#reaper = undefined
         this.#reap()

@@ -23,6 +23,8 @@ export class LeaseFolders {
   readonly #drafts: string
   readonly #changed: (keys: readonly string[]) => Promise<void>
   readonly #held = new Set<FileLease>()
+  /** That nobody waits for. */
+  readonly #leaving = new Set<Promise<void>>()
 
   /** @param changed tells others of these keys */
   constructor({ directory, changed }: { readonly directory: string; readonly changed: (keys: readonly string[]) => Promise<void> }) {
@@ -45,7 +47,10 @@ export class LeaseFolders {
       changed: async (key) => await this.#changed([key]),
       ended: async () => {
         this.#held.delete(lease)
-        await this.#moveAway(name)
+        const leaving = this.#moveAway(name)
+        const settled = leaving.catch(() => undefined).finally(() => this.#leaving.delete(settled))
+        this.#leaving.add(settled)
+        await leaving
       },
     })
     this.#held.add(lease)
@@ -83,9 +88,10 @@ export class LeaseFolders {
   }
 
   /** No holder touches them any more: they run out. */
-  close(): void {
+  async close(): Promise<void> {
     for (const lease of this.#held) lease.forget()
     this.#held.clear()
+    await Promise.all(this.#leaving)
   }
 
   async #names(): Promise<readonly string[]> {
