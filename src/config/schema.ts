@@ -6,6 +6,7 @@
 
 import { z } from 'zod'
 import { healthKinds } from '../core/health/health-spec.ts'
+import { failuresInARowMax } from '../core/balance/active-counts.ts'
 import { schedulerKinds, schedulerMeanings, weightMax } from '../core/balance/scheduler.ts'
 import { gatewaysToldMax, gatewayUrl } from '../core/tunnel/control-message.ts'
 import { sourceExcesses } from '../core/limit/limits.ts'
@@ -150,7 +151,7 @@ const attempts = z.int().min(1).max(16).meta({ description: 'a whole number from
 const budgetPercent = z.int().min(1).max(1_500).meta({ description: 'a whole number from 1 to 1500: of 100 connections, those that may be dialled for once more on average; 1500: all that attempts allows' })
 const healthMeaning = { description: 'how endpoints are checked; one that is down gets no new connection' }
 const ejectionParts = {
-  failures: z.int().min(0).max(1_000).meta({ description: 'a whole number from 0 to 1000: dials of clients in a row that fail until an endpoint is passed over, whatever its checks say; 0: never' }),
+  failures: z.int().min(0).max(failuresInARowMax).meta({ description: `a whole number from 0 to ${failuresInARowMax}: dials of clients in a row that fail until an endpoint is passed over, whatever its checks say; 0: never` }),
   time: duration('1s', '1h', 'it is passed over the first time; the second time in a row twice that, the third time three times, up to ten times'),
   sharePercent: z.int().min(1).max(100).meta({ description: 'a whole number from 1 to 100: of a tenant’s endpoints, those that may be passed over for it at one time; one always may, but for the last' }),
 }

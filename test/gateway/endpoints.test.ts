@@ -156,9 +156,7 @@ for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']
     t.match(lines.find(({ msg }) => String(msg).startsWith('endpoint down')), { endpoint: name, why: 'no TLS handshake in 200 ms' })
     t.ok(await metric('sluice_endpoint_client_marks_total{how="answer"}') >= 1)
   })
-}
 
-for (const driver of process.platform === 'linux' ? ['linux', 'node'] : ['node']) {
   void test(`${driver}: an endpoint that clients fail to reach is ejected though no check says that it is down, for a while, and never the last one`, async (t) => {
     const [one, echo] = [await comesAndGoes(t), await startEcho(t)]
     await one.go()

@@ -10,7 +10,7 @@ import { addDialNews, createDialNewsCells, type DialNewsCells } from './dial-new
 import { failedBit } from './endpoint-states.ts'
 import type { Endpoint } from './endpoint.ts'
 
-/** More in a row make no difference. */
+/** They are counted so far: no configuration asks for more. */
 export const failuresInARowMax = 1_000
 /** Rows of a process: 4 MiB of address space for each thread, of which only what is used takes memory. */
 export const endpointRowsMax = 1_000_000

@@ -59,7 +59,7 @@ export function createMaglevTable(endpoints: readonly MaglevEndpoint[], entries:
   const open = Int32Array.from(weights.keys())
   let openCount = count
   let left = entries
-  // Time times weight is how often an endpoint has looked, and turns are at the same times in all tables: who looks before whom is no matter of who else there is.
+  // Time times weight is how often an endpoint has looked, and turns are at the same times in all tables: but for the first one who looks before whom is no matter of who else there is.
   let time = 1 / weightMax
   const heaviest = weights.reduce((most, weight) => Math.max(most, weight), 0)
   while (time * heaviest < 1) time += time * turnPart

@@ -23,7 +23,7 @@ export class LeaseFolders {
   readonly #drafts: string
   readonly #changed: (keys: readonly string[]) => Promise<void>
   readonly #held = new Set<FileLease>()
-  /** That nobody waits for. */
+  /** Folders of leases that have ended, on their way: of one that was lost nobody else waits for it. */
   readonly #leaving = new Set<Promise<void>>()
 
   /** @param changed tells others of these keys */
