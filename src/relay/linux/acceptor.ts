@@ -1,6 +1,7 @@
 // A worker's listening sockets: connections are taken from them one at a time, whenever a slice of a turn has room for one
 // (`core/limit/setup-slice.ts`), until they are empty, or until there is nothing to take them with. Then accepting pauses, is
 // counted and told of, and begins again by itself. Each may throw away what some sources send (source-dropper.ts).
+// Those that were taken are handed on together.
 //
 //   watched ─told of─▶ ready, in turn with others ─empty─▶ watched
 //      │                  └─ held back ─▶ not watched for `holdMs`
@@ -25,12 +26,16 @@ export interface AcceptorParts {
   /** Of the turn. */
   readonly clock: Clock
   readonly cells: RelayCells
+  /** Descriptors that were accepted and not handed on yet, each plus one; as many as are handed on together. */
+  readonly held: Int32Array
   /** Tokens of listeners are this, plus a small number. */
   readonly firstToken: number
-  /** A slot for one more connection. */
-  readonly hasRoom: () => boolean
-  /** `peer` is written over by the next one. */
+  /** Connections that may be handed on. */
+  readonly room: () => number
+  /** `peer` is written over later. */
   readonly accepted: (fd: number, listener: AcceptingListener, peer: SocketAddressCell) => void
+  /** Each is to be handed on before `holdsBack` is asked of the next. */
+  readonly isPaced: () => boolean
   /** Connections are better left in the queue of this descriptor for now. */
   readonly holdsBack: (fd: number) => boolean
   readonly failed: (error: Error, context: string) => void
@@ -50,9 +55,17 @@ interface Listening extends AcceptingListener {
   waits: boolean
 }
 
+/** A connection that is held, and what is known of it. */
+interface Taken {
+  readonly peer: SocketAddressCell
+  from: Listening | undefined
+}
+
 export class Acceptor {
   readonly #parts: AcceptorParts
-  readonly #peer = new SocketAddressCell()
+  /** As many as there are cells to hold. */
+  readonly #taken: readonly Taken[]
+  #takenCount = 0
   /** By token, less the first one. */
   readonly #listening: (Listening | undefined)[] = []
   /** Those with connections in their queues, in the order of their turns. */
@@ -63,6 +76,7 @@ export class Acceptor {
 
   constructor(parts: AcceptorParts) {
     this.#parts = parts
+    this.#taken = Array.from(parts.held, () => ({ peer: new SocketAddressCell(), from: undefined }))
   }
 
   /**
@@ -88,6 +102,7 @@ export class Acceptor {
       for (let accepts = 0; accepts < acceptsAtLeaveMax && this.#acceptOne(listening); accepts++);
       this.#parts.epoll.remove(listening.fd)
     }
+    this.handOn()
     listening.dropper.close()
     this.#ready = this.#ready.filter((each) => each !== listening)
     this.#listening[index] = undefined
@@ -110,6 +125,7 @@ export class Acceptor {
   acceptNext(): boolean {
     for (let listening = this.#takeReady(); listening !== undefined; listening = this.#takeReady()) {
       listening.isReady = false
+      if (this.#parts.isPaced()) this.handOn()
       if (this.#parts.holdsBack(listening.fd)) {
         this.#hold(listening)
       } else if (this.#acceptOne(listening)) {
@@ -121,6 +137,19 @@ export class Acceptor {
       }
     }
     return false
+  }
+
+  /** All that were taken since the last time. */
+  handOn(): void {
+    const { held, accepted } = this.#parts
+    const count = this.#takenCount
+    this.#takenCount = 0
+    for (let index = 0; index < count; index++) {
+      const taken = this.#taken[index]
+      const fd = (held[index] ?? 0) - 1
+      held[index] = 0
+      if (taken?.from !== undefined) accepted(fd, taken.from, taken.peer)
+    }
   }
 
   /** Mostly there is one, and taking it from the end is cheaper. */
@@ -171,14 +200,19 @@ export class Acceptor {
   /** @returns false: there is none, or nothing to take it with */
   #acceptOne(listening: Listening): boolean {
     const { name, fd, dropper } = listening
-    if (!this.#parts.hasRoom()) {
+    if (this.#takenCount === this.#taken.length) this.handOn()
+    const taken = this.#taken[this.#takenCount]
+    if (taken === undefined || this.#parts.room() <= this.#takenCount) {
       this.#pause(new Error('every slot of this worker is taken'), name)
       return false
     }
-    this.#peer.expect()
-    const accepted = libc.accept4(fd, this.#peer.address, this.#peer.lengthAddress, libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC)
+    const { peer } = taken
+    peer.expect()
+    const accepted = libc.accept4(fd, peer.address, peer.lengthAddress, libc.SOCK_NONBLOCK | libc.SOCK_CLOEXEC)
     if (accepted !== -1) {
-      this.#parts.accepted(accepted, listening, this.#peer)
+      this.#parts.held[this.#takenCount] = accepted + 1
+      this.#takenCount += 1
+      taken.from = listening
       return true
     }
     const error = libc.errno()

@@ -2,6 +2,8 @@
 // performed on the two descriptors. When it says `relay` the table's columns take over, and the machine is let go.
 //
 //   accept ─▶ recv ─▶ machine ─▶ dial: socket, connect ─▶ writable ─▶ machine ─▶ send ─▶ readable ─▶ machine ─▶ relay
+//
+// Reads, dials and sends wait for `perform`, which does all of a kind before those of the next (core/limit/setup-slice.ts).
 
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionEffect, DialFailure, DownstreamEnd, StopReason, UpstreamEnd } from '../../core/connection-events.ts'
@@ -10,6 +12,7 @@ import type { Connection } from '../../core/connection.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
+import type { BatchRelay } from './batch-relay.ts'
 import type { ByteRelay } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import * as libc from './libc.ts'
@@ -21,6 +24,10 @@ import type { Dial } from './worker-protocol.ts'
 
 /** With what is kept for a further attempt (`replayBytesMax`) it must fit a block. */
 const readBytesMax = 16 * 1024
+/** All are read before the first is looked at. */
+const readsTogetherMax = 16
+/** Among what reads have brought: there was none. No errno is so large. */
+const notRead = -(2 ** 31)
 
 export interface SetupParts {
   readonly table: ConnectionTable
@@ -29,6 +36,7 @@ export interface SetupParts {
   readonly cells: RelayCells
   readonly bytes: ByteRelay
   readonly pending: PendingBytes
+  readonly batch: BatchRelay
   readonly closer: SocketCloser
   readonly relayed: RelayedConnections
   /** Has the descriptor's events told of. */
@@ -42,21 +50,42 @@ export interface SetupParts {
   readonly ended: (slot: number, record: ConnectionRecord) => void
 }
 
+/** It is stale when the slot has another machine, or its machine another attempt. */
+interface Asked {
+  readonly slot: number
+  readonly machine: Connection
+  readonly attempt: number
+}
+
+interface AskedDial extends Asked {
+  readonly endpoint: Endpoint
+}
+
+interface AskedSend extends Asked {
+  readonly bytes: Uint8Array
+}
+
 export class ConnectionSetup {
   readonly #parts: SetupParts
-  readonly #buffer = libc.allocate(readBytesMax)
+  readonly #buffers = libc.allocate(readsTogetherMax * readBytesMax)
+  /** By buffer: bytes, or an errno below 0. */
+  readonly #received = new Int32Array(readsTogetherMax)
   readonly #peer = new SocketAddressCell()
   /** By slot. */
   readonly #machines: (Connection | undefined)[] = []
   /** By slot: it counts among those before their hello. */
   readonly #beforeHello: Uint8Array
+  /** Slots whose client may have something to read. */
+  readonly #reads: number[] = []
+  readonly #sends: AskedSend[] = []
+  readonly #dials: AskedDial[] = []
 
   constructor(parts: SetupParts) {
     this.#parts = parts
     this.#beforeHello = new Uint8Array(parts.table.capacity)
   }
 
-  /** The slot's downstream descriptor has just been accepted. Reads at once: the hello is mostly there. */
+  /** The slot's downstream descriptor has just been accepted. It is read without being told of: the hello is mostly there. */
   begin(slot: number, machine: Connection, { atConnectionLimit }: { readonly atConnectionLimit: boolean }): void {
     const { table } = this.#parts
     this.#machines[slot] = machine
@@ -65,9 +94,7 @@ export class ConnectionSetup {
     this.#perform(slot, machine, machine.start({ atConnectionLimit }))
     if (machine.ended) return
     table.set(2 * slot, tokenBit.readable)
-    this.#readDownstream(slot, machine)
-    // After the first read: what comes later has an event of its own, and a hello that was whole needs none before.
-    if (table.state[slot] !== slotState.free && table.fdOf(2 * slot) !== -1 && !table.has(2 * slot, tokenBit.registered)) this.#parts.watch(2 * slot)
+    this.#reads.push(slot)
   }
 
   ready(token: number, { readable, writable, ending }: { readable: boolean; writable: boolean; ending: boolean }): void {
@@ -77,12 +104,24 @@ export class ConnectionSetup {
     if (machine === undefined) return
     if (readable || ending) table.set(token, ending ? tokenBit.readable | tokenBit.ending : tokenBit.readable)
     if ((token & 1) === 0) {
-      this.#readDownstream(slot, machine)
+      this.#reads.push(slot)
       return
     }
     if (table.has(token, tokenBit.connecting)) this.#connected(slot, machine, ending)
-    else if (writable && this.#parts.pending.waiting(token ^ 1) && this.#parts.pending.writePending(token ^ 1)) this.#readDownstream(slot, machine)
-    if (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable)) this.#readUpstream(slot, machine)
+    else if (writable && this.#parts.pending.waiting(token ^ 1) && this.#parts.pending.writePending(token ^ 1)) this.#reads.push(slot)
+    if (table.state[slot] !== slotState.setup || !table.has(token, tokenBit.readable)) return
+    // Without an end behind them there are bytes, and nothing takes them away: who relays reads them, with others'.
+    if (table.has(token, tokenBit.ending)) this.#readUpstream(slot, machine)
+    else this.#answered(slot, machine)
+  }
+
+  /** What events, deadlines and newcomers have asked for since the last time. */
+  perform(): void {
+    while (this.#sends.length > 0 || this.#reads.length > 0 || this.#dials.length > 0) {
+      this.#sendAll()
+      this.#readAll()
+      this.#dialAll()
+    }
   }
 
   due(slot: number): void {
@@ -121,48 +160,89 @@ export class ConnectionSetup {
     if (machine !== undefined) this.#perform(slot, machine, step(machine))
   }
 
-  #readDownstream(slot: number, machine: Connection): void {
-    const { table, bytes, pending, clock } = this.#parts
-    const token = 2 * slot
-    // While the upstream side is full, or the machine has enough, TCP's window holds the client.
-    while (table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !pending.waiting(token)) {
-      const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
-      if (received > 0) {
-        bytes.countRead(token, received)
-        if (received < readBytesMax && !table.has(token, tokenBit.ending)) table.clear(token, tokenBit.readable)
-        // The machine keeps what it is given, and the buffer is everybody's.
-        const copy = Buffer.from(this.#buffer.bytes.subarray(0, received))
-        this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: copy, nowMs: clock.nowMs }))
-        continue
-      }
-      const error = received === 0 ? 0 : libc.errno()
-      if (error === libc.EAGAIN || error === libc.EINTR) {
-        if (error === libc.EAGAIN) table.clear(token, tokenBit.readable)
-        return
-      }
-      table.clear(token, tokenBit.readable)
-      if (received === 0) table.set(token, tokenBit.eof)
-      this.#perform(slot, machine, received === 0
-        ? machine.step({ kind: 'downstream-fin', nowMs: clock.nowMs })
-        : machine.step({ kind: 'downstream-lost', how: libc.isUnresponsive(error) ? 'unresponsive' : 'reset', nowMs: clock.nowMs }))
+  #readAll(): void {
+    // Those that have more to read are added behind.
+    for (let from = 0; from < this.#reads.length; from += readsTogetherMax) {
+      // Whether a side is full is known when it has been sent to.
+      this.#sendAll()
+      this.#readTogether(from, Math.min(this.#reads.length, from + readsTogetherMax))
     }
-    if (table.state[slot] === slotState.relaying && table.has(token, tokenBit.readable)) bytes.pump(token)
+    this.#reads.length = 0
   }
 
+  #readTogether(from: number, to: number): void {
+    const { table } = this.#parts
+    for (let index = from; index < to; index++) {
+      const slot = this.#reads[index] ?? 0
+      const place = index - from
+      if (!this.#mayRead(slot)) {
+        this.#received[place] = notRead
+        continue
+      }
+      const received = libc.recv(table.fdOf(2 * slot), this.#buffers.address + place * readBytesMax, readBytesMax, 0)
+      this.#received[place] = received === -1 ? -libc.errno() : received
+    }
+    for (let index = from; index < to; index++) {
+      const slot = this.#reads[index] ?? 0
+      const machine = this.#machines[slot]
+      if (machine === undefined) continue
+      this.#read(slot, machine, index - from)
+      if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) this.#parts.batch.add(2 * slot)
+      else if (this.#mayRead(slot)) this.#reads.push(slot)
+      // After the first read: what comes later has an event of its own, and a hello that was whole needs none before.
+      if (table.state[slot] !== slotState.free && table.fdOf(2 * slot) !== -1 && !table.has(2 * slot, tokenBit.registered)) this.#parts.watch(2 * slot)
+    }
+  }
+
+  /** While the upstream side is full, or the machine has enough, TCP's window holds the client. */
+  #mayRead(slot: number): boolean {
+    const { table, pending } = this.#parts
+    const token = 2 * slot
+    return table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !pending.waiting(token)
+  }
+
+  #read(slot: number, machine: Connection, place: number): void {
+    const { table, bytes, clock } = this.#parts
+    const token = 2 * slot
+    const received = this.#received[place] ?? notRead
+    if (received === notRead || received === -libc.EINTR) return
+    if (received > 0) {
+      bytes.countRead(token, received)
+      if (received < readBytesMax && !table.has(token, tokenBit.ending)) table.clear(token, tokenBit.readable)
+      // The machine keeps what it is given, and the buffer is everybody's.
+      const copy = Buffer.from(this.#buffers.bytes.subarray(place * readBytesMax, place * readBytesMax + received))
+      this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: copy, nowMs: clock.nowMs }))
+      return
+    }
+    table.clear(token, tokenBit.readable)
+    if (received === -libc.EAGAIN) return
+    if (received === 0) table.set(token, tokenBit.eof)
+    this.#perform(slot, machine, received === 0
+      ? machine.step({ kind: 'downstream-fin', nowMs: clock.nowMs })
+      : machine.step({ kind: 'downstream-lost', how: libc.isUnresponsive(-received) ? 'unresponsive' : 'reset', nowMs: clock.nowMs }))
+  }
+
+  #answered(slot: number, machine: Connection): void {
+    const { table, batch, clock } = this.#parts
+    this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt: table.attempts[slot] ?? 0, nowMs: clock.nowMs }))
+    if (table.state[slot] !== slotState.relaying) return
+    batch.add(2 * slot + 1)
+    if (table.has(2 * slot, tokenBit.readable)) batch.add(2 * slot)
+  }
+
+  /** An end is behind what there is to read, if anything is. */
   #readUpstream(slot: number, machine: Connection): void {
-    const { table, bytes, pending, clock } = this.#parts
+    const { table, bytes, pending, batch, clock } = this.#parts
     const token = 2 * slot + 1
-    const received = libc.recv(table.fdOf(token), this.#buffer.address, readBytesMax, 0)
+    const received = libc.recv(table.fdOf(token), this.#buffers.address, readBytesMax, 0)
     const attempt = table.attempts[slot] ?? 0
     if (received > 0) {
       bytes.countRead(token, received)
-      const emptied = received < readBytesMax && !table.has(token, tokenBit.ending)
-      if (emptied) table.clear(token, tokenBit.readable)
       this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt, nowMs: clock.nowMs }))
       if (table.state[slot] !== slotState.relaying) return
-      pending.write(token, this.#buffer.bytes.subarray(0, received))
-      if (!emptied) bytes.pump(token)
-      if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) bytes.pump(2 * slot)
+      pending.write(token, this.#buffers.bytes.subarray(0, received))
+      batch.add(token)
+      if (table.has(2 * slot, tokenBit.readable)) batch.add(2 * slot)
       return
     }
     const error = received === 0 ? 0 : libc.errno()
@@ -177,7 +257,7 @@ export class ConnectionSetup {
   }
 
   #perform(slot: number, machine: Connection, effects: readonly ConnectionEffect[]): void {
-    const { table, wheel, pending } = this.#parts
+    const { table, wheel } = this.#parts
     for (const effect of effects) {
       switch (effect.kind) {
         case 'deadline':
@@ -190,7 +270,7 @@ export class ConnectionSetup {
           break
         case 'dial': this.#dial(slot, machine, effect.endpoint, effect.attempt); break
         case 'drop-upstream': this.#dropUpstream(slot); break
-        case 'send-upstream': pending.write(2 * slot, effect.bytes); break
+        case 'send-upstream': this.#sends.push({ slot, machine, attempt: table.attempts[slot] ?? 0, bytes: effect.bytes }); break
         case 'relay': this.#relay(slot, machine); break
         case 'finish-downstream': this.#parts.relayed.finish(slot, 'upstream'); break
         case 'finish-upstream': this.#finishUpstream(slot); break
@@ -206,10 +286,30 @@ export class ConnectionSetup {
   }
 
   #dial(slot: number, machine: Connection, endpoint: Endpoint, attempt: number): void {
-    const { table, cells, resolve } = this.#parts
+    const { table, cells } = this.#parts
     cells[relayCell.dials] = (cells[relayCell.dials] ?? 0) + 1
     table.attempts[slot] = attempt
     table.endpoints[slot] = endpoint
+    this.#dials.push({ slot, machine, attempt, endpoint })
+  }
+
+  #isCurrent({ slot, machine, attempt }: Asked): boolean {
+    return this.#machines[slot] === machine && this.#parts.table.attempts[slot] === attempt
+  }
+
+  #sendAll(): void {
+    for (const send of this.#sends) if (this.#isCurrent(send)) this.#parts.pending.write(2 * send.slot, send.bytes)
+    this.#sends.length = 0
+  }
+
+  #dialAll(): void {
+    // One that fails at once may have its next attempt added behind.
+    for (const dial of this.#dials) if (this.#isCurrent(dial)) this.#beginDial(dial)
+    this.#dials.length = 0
+  }
+
+  #beginDial({ slot, machine, attempt, endpoint }: AskedDial): void {
+    const { table, resolve } = this.#parts
     const length = this.#peer.encode(endpoint)
     if (length !== undefined) this.#connect(slot, machine, length)
     else resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
@@ -250,7 +350,7 @@ export class ConnectionSetup {
       return
     }
     this.#perform(slot, machine, machine.step({ kind: 'dial-succeeded', attempt: table.attempts[slot] ?? 0, nowMs: clock.nowMs }))
-    this.#readDownstream(slot, machine)
+    if (table.has(2 * slot, tokenBit.readable)) this.#reads.push(slot)
   }
 
   #dialFailedWith(slot: number, machine: Connection, error: number, what: string): void {
@@ -275,6 +375,8 @@ export class ConnectionSetup {
 
   #relay(slot: number, machine: Connection): void {
     const { table, relayed } = this.#parts
+    // What it was sent before goes first, and is its machine's still.
+    this.#sendAll()
     this.#machines[slot] = undefined
     table.clear(2 * slot, tokenBit.paused)
     relayed.begin(slot, machine.relayedFacts())

@@ -103,13 +103,23 @@ export class RelayWorker {
     })
     this.#acceptor = new Acceptor({
       epoll, clock, cells,
+      held: this.#descriptors.accepted,
       firstToken: 2 * data.slots,
-      hasRoom: () => this.#connections.hasRoom,
+      room: () => this.#connections.room,
       accepted: (fd, from, peer) => this.#connections.accept({ fd, from, peer, snapshot: this.#publisher.snapshot }),
+      isPaced: () => this.#connections.isPaced,
       holdsBack: (fd) => this.#connections.holdsBack(fd),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })
-    this.#setupWork = { nowMs: () => performance.now(), goOn: () => this.#connections.goOn(), accept: () => this.#acceptor.acceptNext() }
+    this.#setupWork = {
+      nowMs: () => performance.now(),
+      goOn: () => this.#connections.goOn(),
+      accept: () => this.#acceptor.acceptNext(),
+      perform: () => {
+        this.#acceptor.handOn()
+        this.#connections.perform()
+      },
+    }
     libc.check(epoll.add(data.wakeFd, libc.EPOLLIN, wakeToken), 'epoll_ctl on the eventfd')
   }
 
@@ -152,7 +162,6 @@ export class RelayWorker {
     }
     this.#connections.finishTurn()
     runSetupSlice(this.#setupWork)
-    this.#connections.finishSlice()
     this.#acceptor.finishTurn()
     this.#publisher.step()
     if (woken) this.#readMessages()

@@ -132,7 +132,7 @@ export class WorkerConnections {
       connectionId: (number) => this.#idOf(number),
     })
     this.#setup = new ConnectionSetup({
-      table, wheel, clock, cells, bytes: this.#bytes, pending, closer: this.#closer, relayed: this.#relayed, watch, ended,
+      table, wheel, clock, cells, bytes: this.#bytes, pending, batch: this.#batch, closer: this.#closer, relayed: this.#relayed, watch, ended,
       resolve: (dial, hostname) => post({ kind: 'resolve', dial, hostname }),
       routed: (slot) => {
         this.#add(relayCell.openConnectionsBeforeHello, -1)
@@ -142,8 +142,9 @@ export class WorkerConnections {
     })
   }
 
-  get hasRoom(): boolean {
-    return this.#table.size < this.#table.capacity
+  /** Slots that are left. */
+  get room(): number {
+    return this.#table.capacity - this.#table.size
   }
 
   get isEmpty(): boolean {
@@ -207,6 +208,11 @@ export class WorkerConnections {
     if (this.#draining) this.#setup.drain(slot)
   }
 
+  /** What was accepted last counts before the next is taken. */
+  get isPaced(): boolean {
+    return this.#admission?.isPaced === true
+  }
+
   /** Connections in this listening descriptor's queue are better left there for now. */
   holdsBack(fd: number): boolean {
     return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd))
@@ -235,8 +241,12 @@ export class WorkerConnections {
     return true
   }
 
-  /** Those whose set-up has ended while their events waited. */
-  finishSlice(): void {
+  /** What steps, newcomers and deadlines have left to be done, for all of them together. */
+  perform(): void {
+    // Those that were relayed already, and those whose set-up has ended with an answer.
+    this.#batch.pump()
+    this.#setup.perform()
+    // Those whose set-up has ended with what the client has sent.
     this.#batch.pump()
   }
 
@@ -265,6 +275,8 @@ export class WorkerConnections {
 
   /** Before the next wait. */
   performDeferred(): void {
+    // Of messages.
+    this.perform()
     this.#deferred.perform(connectionEvents)
   }
 

@@ -3,7 +3,7 @@
 import { test } from '../../support/linux-only.ts'
 import type { Test } from 'tap'
 import { createRelayCells, relayCell } from '../../../src/core/relay-cells.ts'
-import { runSetupSlice, stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
+import { newcomersTogetherMax, runSetupSlice, stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
 import { Acceptor } from '../../../src/relay/linux/acceptor.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
 import { closeAll, openListeningSockets } from '../../../src/relay/linux/listening-sockets.ts'
@@ -16,7 +16,13 @@ interface Place {
   /** Comes, and says something. */
   readonly connect: (name: string, count: number) => void
   readonly cells: ReturnType<typeof createRelayCells>
+  readonly held: Int32Array
+  /** Since the last turn began. */
+  readonly taken: readonly string[]
+  /** The system tells of those that have come. */
+  readonly told: () => void
   room: number
+  isPaced: boolean
   holdsBack: (queued: number) => boolean
 }
 
@@ -26,16 +32,22 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
   const cells = createRelayCells()
   const ports = new Map<string, number>()
   const clients: number[] = []
-  let taken: string[] = []
-  const place = { room: Infinity, holdsBack: (_queued: number) => false }
+  const taken: string[] = []
+  const told = (): void => {
+    const count = epoll.wait(0)
+    for (const token of Array.from({ length: count }, (_, index) => epoll.tokenAt(index))) acceptor.ready(token)
+  }
+  const place = { room: Infinity, isPaced: false, holdsBack: (_queued: number) => false }
+  const held = new Int32Array(newcomersTogetherMax)
   const acceptor = new Acceptor({
-    epoll, clock, cells, firstToken: 100,
-    hasRoom: () => place.room > 0,
+    epoll, clock, cells, held, firstToken: 100,
+    room: () => place.room,
     accepted: (fd, { name }) => {
       libc.close(fd)
       taken.push(name)
       place.room -= 1
     },
+    isPaced: () => place.isPaced,
     holdsBack: (fd) => place.holdsBack(libc.queuedConnections(fd)),
     failed: () => undefined,
   })
@@ -47,15 +59,14 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
   }
   t.teardown(() => [epoll.fd, ...clients].forEach((fd) => libc.close(fd)))
   return Object.assign(place, {
-    acceptor, cells,
+    acceptor, cells, held, taken, told,
     turn: (afterMs = 0) => {
       clock.nowMs += afterMs
-      taken = []
-      const count = epoll.wait(0)
-      for (const token of Array.from({ length: count }, (_, index) => epoll.tokenAt(index))) acceptor.ready(token)
-      runSetupSlice({ nowMs: () => clock.nowMs, goOn: () => false, accept: () => acceptor.acceptNext() })
+      taken.length = 0
+      told()
+      runSetupSlice({ nowMs: () => clock.nowMs, goOn: () => false, accept: () => acceptor.acceptNext(), perform: () => acceptor.handOn() })
       acceptor.finishTurn()
-      return taken
+      return [...taken]
     },
     connect: (name: string, count: number) => {
       const address = new SocketAddressCell()
@@ -183,4 +194,29 @@ void test('without room while a listener is held back, each is watched again, on
   const taken = place.turn()
   t.equal(of(taken, 'a'), 12)
   t.equal(of(taken, 'b'), 1)
+})
+
+void test('those that are taken are held, for whoever closes them should this thread die, until they are handed on together', async (t) => {
+  const place = startPlace(t, 'a')
+  const { acceptor, held, connect, told } = place
+  connect('a', newcomersTogetherMax + 1)
+  told()
+  for (let each = 1; each <= newcomersTogetherMax; each++) {
+    t.ok(acceptor.acceptNext())
+    t.equal(held.filter((fd) => fd > 0).length, each)
+    t.equal(place.taken.length, 0)
+  }
+  t.ok(acceptor.acceptNext(), 'there is room for as many: they are handed on, and the next one is held')
+  t.equal(place.taken.length, newcomersTogetherMax)
+  acceptor.handOn()
+  t.equal(place.taken.length, newcomersTogetherMax + 1)
+  t.ok(held.every((fd) => fd === 0))
+})
+
+void test('where each that comes counts for the next, it is handed on before that is asked about', async (t) => {
+  const place = startPlace(t, 'a')
+  place.isPaced = true
+  place.holdsBack = () => place.taken.length >= 2
+  place.connect('a', 4)
+  t.equal(place.turn().length, 2)
 })

@@ -13,7 +13,7 @@ void test('no two of its cells are one', async (t) => {
   for (const [index, cells] of all.entries()) t.ok(cells.length > 0 && cells.every((each) => each === index + 1))
 })
 
-void test('what a dead worker had open is closed once, and its connections are reset', async (t) => {
+for (const place of ['connections', 'accepted'] as const) void test(`what a dead worker had open is closed once, and its ${place} are reset`, async (t) => {
   const { fds: [listening = -1], bound } = openListeningSockets({ address: '127.0.0.1', port: 0 }, { ipv6Only: false }, 1)
   const client = connect({ host: '127.0.0.1', port: bound.port })
   client.on('error', () => undefined)
@@ -27,7 +27,7 @@ void test('what a dead worker had open is closed once, and its connections are r
   const pipe = libc.createPipe()
   const buffer = createDescriptors(2)
   const descriptors = descriptorsIn(buffer, 2)
-  descriptors.connections[2] = accepted + 1
+  descriptors[place][2] = accepted + 1
   descriptors.pipes[0] = (pipe?.readFd ?? -1) + 1
   descriptors.pipes[1] = (pipe?.writeFd ?? -1) + 1
   const ending = readToEnd(client)
