@@ -25,7 +25,7 @@ import type { Dial } from './worker-protocol.ts'
 /** With what is kept for a further attempt (`replayBytesMax`) it must fit a block. */
 const readBytesMax = 16 * 1024
 /** All are read before the first is looked at. */
-const readsTogetherMax = 16
+const readsTogetherMax = 8
 /** Among what reads have brought: there was none. No errno is so large. */
 const notRead = -(2 ** 31)
 
@@ -181,6 +181,8 @@ export class ConnectionSetup {
       }
       const received = libc.recv(table.fdOf(2 * slot), this.#buffers.address + place * readBytesMax, readBytesMax, 0)
       this.#received[place] = received === -1 ? -libc.errno() : received
+      // Who stands here twice is read once, until it is known what that brought.
+      table.clear(2 * slot, tokenBit.readable)
     }
     for (let index = from; index < to; index++) {
       const slot = this.#reads[index] ?? 0
@@ -205,17 +207,19 @@ export class ConnectionSetup {
     const { table, bytes, clock } = this.#parts
     const token = 2 * slot
     const received = this.#received[place] ?? notRead
-    if (received === notRead || received === -libc.EINTR) return
+    if (received === notRead || received === -libc.EAGAIN) return
+    if (received === -libc.EINTR) {
+      table.set(token, tokenBit.readable)
+      return
+    }
     if (received > 0) {
       bytes.countRead(token, received)
-      if (received < readBytesMax && !table.has(token, tokenBit.ending)) table.clear(token, tokenBit.readable)
+      if (received === readBytesMax || table.has(token, tokenBit.ending)) table.set(token, tokenBit.readable)
       // The machine keeps what it is given, and the buffer is everybody's.
       const copy = Buffer.from(this.#buffers.bytes.subarray(place * readBytesMax, place * readBytesMax + received))
       this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: copy, nowMs: clock.nowMs }))
       return
     }
-    table.clear(token, tokenBit.readable)
-    if (received === -libc.EAGAIN) return
     if (received === 0) table.set(token, tokenBit.eof)
     this.#perform(slot, machine, received === 0
       ? machine.step({ kind: 'downstream-fin', nowMs: clock.nowMs })

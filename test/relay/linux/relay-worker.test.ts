@@ -156,6 +156,29 @@ void test('of those whose events wait none is forgotten', async (t) => {
   t.ok(echoed.every((each) => each.equals(hello)))
 })
 
+void test('what a client sends while it is dialled for crosses once and in order, beyond what a further attempt could replay', async (t) => {
+  const place = startPlace(t)
+  const sent = Buffer.from(Uint16Array.from({ length: 100_000 }, (_, index) => index).buffer)
+  // From some 64 KiB on it is not read while it is dialled for.
+  for (const early of [0, 20_000, 100_000]) {
+    const client = place.connect()
+    const send = (from: number, to: number): void => {
+      for (let at = from; at < to; at += 20_000) client.send(sent.subarray(at, Math.min(to, at + 20_000)))
+    }
+    client.send(hello)
+    send(0, early)
+    place.turn()
+    send(early, sent.length)
+    let echoed = Buffer.alloc(0)
+    for (let rounds = 0; echoed.length < hello.length + sent.length && rounds < 1_000; rounds++) {
+      place.turn()
+      place.answer()
+      echoed = Buffer.concat([echoed, client.receive()])
+    }
+    t.ok(echoed.equals(Buffer.concat([hello, sent])), `${early} bytes with the hello`)
+  }
+})
+
 void test('those that give up while their events wait leave nothing to the next ones in their places', async (t) => {
   const place = startPlace(t)
   for (let rounds = 0; rounds < 5; rounds++) {
