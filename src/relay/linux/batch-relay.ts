@@ -7,6 +7,7 @@ import type { BatchRing } from './batch-ring.ts'
 import type { ByteRelay } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import { allocate, type NativeMemory } from './libc.ts'
+import { NumberList } from './number-list.ts'
 import type { PendingBytes } from './pending-bytes.ts'
 
 /** Directions for which reading and writing together pays. */
@@ -31,7 +32,7 @@ export class BatchRelay {
   readonly #ring: BatchRing | undefined
   readonly #memory: NativeMemory | undefined
   /** Tokens that are to be pumped. */
-  readonly #tokens: number[] = []
+  readonly #tokens = new NumberList()
   /** Of the batch in hand: the token, or -1 when it is done with; and what was read from it, or an errno below 0. */
   readonly #reading = new Int32Array(batchMax)
   readonly #received = new Int32Array(batchMax)
@@ -57,11 +58,14 @@ export class BatchRelay {
     const ring = this.#ring
     const memory = this.#memory
     if (ring === undefined || memory === undefined || tokens.length < batchMin) {
-      for (const token of tokens) if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+      for (let index = 0; index < tokens.length; index++) {
+        const token = tokens.at(index)
+        if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
+      }
     } else {
       for (let from = 0; from < tokens.length; from += batchMax) this.#pumpTogether(ring, memory, from, Math.min(tokens.length, from + batchMax))
     }
-    tokens.length = 0
+    tokens.clear()
   }
 
   #pumpTogether(ring: BatchRing, memory: NativeMemory, from: number, to: number): void {
@@ -74,7 +78,7 @@ export class BatchRelay {
       if (token !== -1 && table.state[token >> 1] === slotState.relaying) this.#goOn(token, this.#received[index] ?? 0)
     }
     for (let index = from; index < to; index++) {
-      const token = this.#tokens[index] ?? 0
+      const token = this.#tokens.at(index)
       if (table.state[token >> 1] === slotState.relaying && table.has(token, tokenBit.spliced)) this.#bytes.pump(token)
     }
   }
@@ -84,7 +88,7 @@ export class BatchRelay {
     const table = this.#table
     let count = 0
     for (let index = from; index < to; index++) {
-      const token = this.#tokens[index] ?? 0
+      const token = this.#tokens.at(index)
       if (table.state[token >> 1] !== slotState.relaying || (table.pending[token] ?? 0) !== 0) continue
       ring.addRecv(table.fdOf(token), address + count * batchReadBytes, batchReadBytes)
       this.#reading[count++] = token

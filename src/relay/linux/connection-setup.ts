@@ -5,6 +5,7 @@
 //
 // Reads, dials and sends wait for `perform`, which does all of a kind before those of the next (core/limit/setup-slice.ts).
 
+import { Buffer } from 'node:buffer'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionEffect, DialFailure, DownstreamEnd, StopReason, UpstreamEnd } from '../../core/connection-events.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
@@ -16,6 +17,7 @@ import type { BatchRelay } from './batch-relay.ts'
 import type { ByteRelay } from './byte-relay.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
 import * as libc from './libc.ts'
+import { NumberList } from './number-list.ts'
 import type { Clock, PendingBytes } from './pending-bytes.ts'
 import type { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
@@ -50,21 +52,6 @@ export interface SetupParts {
   readonly ended: (slot: number, record: ConnectionRecord) => void
 }
 
-/** It is stale when the slot has another machine, or its machine another attempt. */
-interface Asked {
-  readonly slot: number
-  readonly machine: Connection
-  readonly attempt: number
-}
-
-interface AskedDial extends Asked {
-  readonly endpoint: Endpoint
-}
-
-interface AskedSend extends Asked {
-  readonly bytes: Uint8Array
-}
-
 export class ConnectionSetup {
   readonly #parts: SetupParts
   readonly #buffers = libc.allocate(readsTogetherMax * readBytesMax)
@@ -76,9 +63,12 @@ export class ConnectionSetup {
   /** By slot: it counts among those before their hello. */
   readonly #beforeHello: Uint8Array
   /** Slots whose client may have something to read. */
-  readonly #reads: number[] = []
-  readonly #sends: AskedSend[] = []
-  readonly #dials: AskedDial[] = []
+  readonly #reads = new NumberList()
+  /** Slots whose endpoint is to be dialled. */
+  readonly #dials = new NumberList()
+  /** Slots whose upstream side is to be sent something, and what; undefined: that is dropped. */
+  readonly #sends = new NumberList()
+  readonly #sendBytes: (Uint8Array | undefined)[] = []
 
   constructor(parts: SetupParts) {
     this.#parts = parts
@@ -167,13 +157,13 @@ export class ConnectionSetup {
       this.#sendAll()
       this.#readTogether(from, Math.min(this.#reads.length, from + readsTogetherMax))
     }
-    this.#reads.length = 0
+    this.#reads.clear()
   }
 
   #readTogether(from: number, to: number): void {
     const { table } = this.#parts
     for (let index = from; index < to; index++) {
-      const slot = this.#reads[index] ?? 0
+      const slot = this.#reads.at(index)
       const place = index - from
       if (!this.#mayRead(slot)) {
         this.#received[place] = notRead
@@ -185,7 +175,7 @@ export class ConnectionSetup {
       table.clear(2 * slot, tokenBit.readable)
     }
     for (let index = from; index < to; index++) {
-      const slot = this.#reads[index] ?? 0
+      const slot = this.#reads.at(index)
       const machine = this.#machines[slot]
       if (machine === undefined) continue
       this.#read(slot, machine, index - from)
@@ -272,9 +262,12 @@ export class ConnectionSetup {
         case 'resume-downstream':
           table.clear(2 * slot, tokenBit.paused)
           break
-        case 'dial': this.#dial(slot, machine, effect.endpoint, effect.attempt); break
+        case 'dial': this.#dial(slot, effect.endpoint, effect.attempt); break
         case 'drop-upstream': this.#dropUpstream(slot); break
-        case 'send-upstream': this.#sends.push({ slot, machine, attempt: table.attempts[slot] ?? 0, bytes: effect.bytes }); break
+        case 'send-upstream':
+          this.#sendBytes[this.#sends.length] = effect.bytes
+          this.#sends.push(slot)
+          break
         case 'relay': this.#relay(slot, machine); break
         case 'finish-downstream': this.#parts.relayed.finish(slot, 'upstream'); break
         case 'finish-upstream': this.#finishUpstream(slot); break
@@ -289,34 +282,39 @@ export class ConnectionSetup {
     }
   }
 
-  #dial(slot: number, machine: Connection, endpoint: Endpoint, attempt: number): void {
+  #dial(slot: number, endpoint: Endpoint, attempt: number): void {
     const { table, cells } = this.#parts
     cells[relayCell.dials] = (cells[relayCell.dials] ?? 0) + 1
     table.attempts[slot] = attempt
     table.endpoints[slot] = endpoint
-    this.#dials.push({ slot, machine, attempt, endpoint })
+    this.#dials.push(slot)
   }
 
-  #isCurrent({ slot, machine, attempt }: Asked): boolean {
-    return this.#machines[slot] === machine && this.#parts.table.attempts[slot] === attempt
-  }
+  // A slot that is released meanwhile is nobody else's before all of this has been done.
 
   #sendAll(): void {
-    for (const send of this.#sends) if (this.#isCurrent(send)) this.#parts.pending.write(2 * send.slot, send.bytes)
-    this.#sends.length = 0
+    for (let index = 0; index < this.#sends.length; index++) {
+      const slot = this.#sends.at(index)
+      const bytes = this.#sendBytes[index]
+      this.#sendBytes[index] = undefined
+      if (bytes !== undefined && this.#machines[slot] !== undefined) this.#parts.pending.write(2 * slot, bytes)
+    }
+    this.#sends.clear()
   }
 
   #dialAll(): void {
-    // One that fails at once may have its next attempt added behind.
-    for (const dial of this.#dials) if (this.#isCurrent(dial)) this.#beginDial(dial)
-    this.#dials.length = 0
-  }
-
-  #beginDial({ slot, machine, attempt, endpoint }: AskedDial): void {
     const { table, resolve } = this.#parts
-    const length = this.#peer.encode(endpoint)
-    if (length !== undefined) this.#connect(slot, machine, length)
-    else resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
+    // One that fails at once may have its next attempt added behind.
+    for (let index = 0; index < this.#dials.length; index++) {
+      const slot = this.#dials.at(index)
+      const machine = this.#machines[slot]
+      const endpoint = table.endpoints[slot]
+      if (machine === undefined || endpoint === undefined || table.fdOf(2 * slot + 1) !== -1) continue
+      const length = this.#peer.encode(endpoint)
+      if (length !== undefined) this.#connect(slot, machine, length)
+      else resolve({ slot, connection: table.number[slot] ?? 0, attempt: table.attempts[slot] ?? 0 }, endpoint.address)
+    }
+    this.#dials.clear()
   }
 
   /** To the address in `#peer`. */
@@ -371,6 +369,7 @@ export class ConnectionSetup {
   #dropUpstream(slot: number): void {
     const { table, pending, closer } = this.#parts
     const token = 2 * slot + 1
+    for (let index = 0; index < this.#sends.length; index++) if (this.#sends.at(index) === slot) this.#sendBytes[index] = undefined
     pending.discard(2 * slot)
     closer.abort(token)
     table.bits[token] = 0

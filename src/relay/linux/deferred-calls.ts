@@ -6,6 +6,7 @@
 
 import type { BatchRing } from './batch-ring.ts'
 import * as libc from './libc.ts'
+import { NumberList } from './number-list.ts'
 
 /** From so many on one call for all of them pays. */
 const togetherMin = 3
@@ -23,9 +24,9 @@ export class DeferredCalls {
   readonly #epoll: libc.Epoll
   readonly #ring: BatchRing | undefined
   readonly #events: libc.EpollEvents
-  readonly #registerFds: number[] = []
-  readonly #registerTokens: number[] = []
-  readonly #closeFds: number[] = []
+  readonly #registerFds = new NumberList()
+  readonly #registerTokens = new NumberList()
+  readonly #closeFds = new NumberList()
 
   constructor({ epoll, ring, failed }: DeferredCallsParts) {
     this.#epoll = epoll
@@ -46,8 +47,8 @@ export class DeferredCalls {
       this.#epoll.remove(fd)
       return
     }
-    this.#registerFds.splice(index, 1)
-    this.#registerTokens.splice(index, 1)
+    this.#registerFds.remove(index)
+    this.#registerTokens.remove(index)
   }
 
   close(fd: number): void {
@@ -66,24 +67,24 @@ export class DeferredCalls {
     const ring = this.#ring
     if (ring === undefined || fds.length < togetherMin) {
       for (let index = 0; index < fds.length; index++) {
-        if (this.#epoll.add(fds[index] ?? -1, events, tokens[index] ?? 0) === -1) this.#tell(tokens[index] ?? 0, libc.errno())
+        if (this.#epoll.add(fds.at(index), events, tokens.at(index)) === -1) this.#tell(tokens.at(index), libc.errno())
       }
     } else {
       for (let from = 0; from < fds.length; from += ring.capacity) this.#registerTogether(ring, events, from, Math.min(fds.length, from + ring.capacity))
     }
-    fds.length = 0
-    tokens.length = 0
+    fds.clear()
+    tokens.clear()
   }
 
   #registerTogether(ring: BatchRing, events: number, from: number, to: number): void {
     for (let index = from; index < to; index++) {
-      const event = this.#events.set(index - from, events, this.#registerTokens[index] ?? 0)
-      ring.addEpollCtl(this.#epoll.fd, libc.EPOLL_CTL_ADD, this.#registerFds[index] ?? -1, event)
+      const event = this.#events.set(index - from, events, this.#registerTokens.at(index))
+      ring.addEpollCtl(this.#epoll.fd, libc.EPOLL_CTL_ADD, this.#registerFds.at(index), event)
     }
     ring.submit()
     for (let index = 0; index < to - from; index++) {
       const result = ring.results[index] ?? 0
-      if (result < 0) this.#tell(this.#registerTokens[from + index] ?? 0, -result)
+      if (result < 0) this.#tell(this.#registerTokens.at(from + index), -result)
     }
   }
 
@@ -95,13 +96,13 @@ export class DeferredCalls {
     const fds = this.#closeFds
     const ring = this.#ring
     if (ring === undefined || fds.length < togetherMin) {
-      for (const fd of fds) libc.close(fd)
+      for (let index = 0; index < fds.length; index++) libc.close(fds.at(index))
     } else {
       for (let from = 0; from < fds.length; from += ring.capacity) {
-        for (let index = from; index < Math.min(fds.length, from + ring.capacity); index++) ring.addClose(fds[index] ?? -1)
+        for (let index = from; index < Math.min(fds.length, from + ring.capacity); index++) ring.addClose(fds.at(index))
         ring.submit()
       }
     }
-    fds.length = 0
+    fds.clear()
   }
 }

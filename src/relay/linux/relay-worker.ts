@@ -6,6 +6,7 @@
 //               │              └ relayed ─▶ WorkerConnections, first
 //               └─ eventfd ────▶ messages of the main thread
 
+import { performance } from 'node:perf_hooks'
 import { receiveMessageOnPort } from 'node:worker_threads'
 import { noActiveCounts, SharedActiveCounts } from '../../core/balance/active-counts.ts'
 import { allReady, SharedEndpointStates } from '../../core/balance/endpoint-states.ts'
