@@ -1,23 +1,25 @@
-// Log lines of a thread on their way to the main thread, many at a time: handing one over costs both sides more than
-// writing it. They wait as bytes: a line is a tree of the pieces that it was put together of, and hundreds of these would live
-// until they are handed over, and be copied by the collector.
+// Log lines on their way to another thread, or to a descriptor, many at a time: handing one over costs more than writing it.
+// They wait as bytes: a line is a tree of the pieces that it was put together of, and hundreds of these would live until they
+// are handed over, and be copied by the collector.
 
-import type { LineStream } from './log.ts'
+import type { LineBytes, LineStream } from './log.ts'
 
 export interface LineBatchOptions {
   /** Handed over at once when it has so many. */
   readonly bytesMax: number
   /** From the first `flushIfDue` that finds a line to the one that hands it over. */
   readonly ageMsMax: number
-  readonly flushed: (text: string, lines: number) => void
+  /** The bytes have their whole buffer to themselves, so it can be transferred. */
+  readonly flushed: (bytes: LineBytes, lines: number) => void
 }
 
 /** UTF-8, of one UTF-16 unit. */
 const bytesPerUnitMax = 3
+const encoder = new TextEncoder()
 
 export class LineBatch implements LineStream {
   readonly #options: LineBatchOptions
-  readonly #buffer: Buffer
+  readonly #buffer: Buffer<ArrayBuffer>
   #byteLength = 0
   #lines = 0
   #dueMs = Infinity
@@ -27,12 +29,17 @@ export class LineBatch implements LineStream {
     this.#buffer = Buffer.allocUnsafeSlow(bytesPerUnitMax * options.bytesMax)
   }
 
-  /** Whole lines, with their ends. */
-  write(text: string, lines = 1): void {
+  /** Lines that are bytes already are a batch by themselves, after those that wait. */
+  write(text: string | LineBytes, lines = 1): void {
+    if (typeof text !== 'string') {
+      this.flush()
+      this.#options.flushed(text, lines)
+      return
+    }
     if (this.#byteLength + bytesPerUnitMax * text.length > this.#buffer.length) {
       this.flush()
       if (bytesPerUnitMax * text.length > this.#buffer.length) {
-        this.#options.flushed(text, lines)
+        this.#options.flushed(encoder.encode(text), lines)
         return
       }
     }
@@ -56,11 +63,12 @@ export class LineBatch implements LineStream {
 
   flush(): void {
     if (this.#lines === 0) return
-    const text = this.#buffer.toString('utf8', 0, this.#byteLength)
+    // `allocUnsafeSlow`: it begins where its own buffer does.
+    const bytes = new Uint8Array(this.#buffer.buffer.slice(0, this.#byteLength))
     const lines = this.#lines
     this.#byteLength = 0
     this.#lines = 0
     this.#dueMs = Infinity
-    this.#options.flushed(text, lines)
+    this.#options.flushed(bytes, lines)
   }
 }

@@ -1,19 +1,23 @@
 // Log lines on their way to a descriptor, one write at a time, so that whoever reads it can't stop the process.
 //
-//   line ─▶ waiting (bounded; what does not fit is counted) ─▶ batch ─▶ write ─▶ told of what was dropped, once it is empty
-//                                                                └─ fails: the batch stays, tried again a little later
+//   bytes ──────────────▶ waiting (bounded; what does not fit is counted) ─▶ batch ─▶ write ─▶ told of what was dropped, once
+//   line ─▶ put together ─┘                                                    │               it is empty
+//                                                                              └─ fails: the batch stays, tried again a little later
 //
 // pino's own asynchronous destination waits for ever at exit, and at each `fatal`, while a disk is full.
 
 import { write, writeSync } from 'node:fs'
 import { codeOf } from '../core/error-code.ts'
+import { LineBatch } from './line-batch.ts'
+import type { LineBytes, LineStream } from './log.ts'
 
-/** Given to the system at once. */
+/** Of lines that come one at a time; others are given to the system as they came. */
 const batchBytesMax = 64 * 1024
 const retryMs = 250
 /** For the lines that are left at exit, while the descriptor takes none. */
 const exitMsMax = 1_000
 const exitRetryMs = 10
+const none = new Uint8Array(0)
 
 export interface LogQueueOptions {
   readonly fd: number
@@ -25,11 +29,14 @@ export interface LogQueueOptions {
   readonly failed: (error: Error) => void
 }
 
-export class LogQueue {
+export class LogQueue implements LineStream {
   readonly #options: LogQueueOptions
-  #waiting: string[] = []
+  readonly #waiting: LineBytes[] = []
+  /** What has come since. */
+  readonly #last = new LineBatch({ bytesMax: batchBytesMax, ageMsMax: Infinity, flushed: (bytes) => this.#waiting.push(bytes) })
+  /** Of both. */
   #waitingBytes = 0
-  #batch: Buffer = Buffer.alloc(0)
+  #batch: LineBytes = none
   #state: 'idle' | 'writing' | 'retrying' | 'closed' = 'idle'
   #failing = false
   #droppedLines = 0
@@ -39,14 +46,14 @@ export class LogQueue {
   }
 
   /** Whole lines, with their ends; kept or dropped together. */
-  write(text: string, lines = 1): void {
+  write(text: string | LineBytes, lines = 1): void {
     if (this.#state === 'closed') return
-    const bytes = Buffer.byteLength(text)
+    const bytes = typeof text === 'string' ? Buffer.byteLength(text) : text.byteLength
     if (this.#waitingBytes + this.#batch.byteLength + bytes > this.#options.bytesMax) {
       this.#droppedLines += lines
       return
     }
-    this.#waiting.push(text)
+    this.#last.write(text, lines)
     this.#waitingBytes += bytes
     if (this.#state === 'idle') this.#next()
   }
@@ -54,7 +61,8 @@ export class LogQueue {
   /** What is left, before the process ends. Gives up on what can't be written. */
   flushAtExit(): void {
     // What is being written belongs to the system already: it ends before the process does.
-    let rest = Buffer.concat([...(this.#state === 'writing' ? [] : [this.#batch]), Buffer.from(this.#waiting.join(''))])
+    this.#last.flush()
+    let rest = Buffer.concat([...(this.#state === 'writing' ? [] : [this.#batch]), ...this.#waiting])
     this.#state = 'closed'
     const pause = new Int32Array(new SharedArrayBuffer(4))
     for (let waitedMs = 0; rest.byteLength > 0 && waitedMs < exitMsMax; waitedMs += exitRetryMs) {
@@ -80,17 +88,9 @@ export class LogQueue {
     if (lines > 0) this.#options.dropped(lines)
   }
 
-  #takeBatch(): Buffer {
-    let count = 0
-    let bytes = 0
-    for (const text of this.#waiting) {
-      bytes += Buffer.byteLength(text)
-      if (count > 0 && bytes > batchBytesMax) break
-      count += 1
-    }
-    const text = this.#waiting.splice(0, count).join('')
-    // What a line holds is nearly always ASCII, and Latin-1 is copied, ten times as fast as UTF-8 is encoded.
-    const batch = Buffer.from(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8')
+  #takeBatch(): LineBytes {
+    if (this.#waiting.length === 0) this.#last.flush()
+    const batch = this.#waiting.shift() ?? none
     this.#waitingBytes -= batch.byteLength
     return batch
   }

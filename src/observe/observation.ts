@@ -76,8 +76,8 @@ export class Observation implements RelayObserver {
   }
 
   /** @param worker the one of `workers` that has posted this */
-  takeLines(worker: WorkerObserverData, { text, lines }: LinesMessage): void {
-    this.#logger.stream.write(text, lines)
+  takeLines(worker: WorkerObserverData, { bytes, lines }: LinesMessage): void {
+    this.#logger.stream.write(bytes, lines)
     add(worker.cells, connectionCell.batchesTaken, 1)
   }
 

@@ -11,7 +11,7 @@ import type { RelayObserver, SourceDropped } from '../core/relay-observer.ts'
 import { add, connectionCell, type ConnectionCells } from './connection-cells.ts'
 import { ConnectionObserver, type ThreadData } from './connection-observer.ts'
 import { LineBatch } from './line-batch.ts'
-import { createLogger } from './log.ts'
+import { createLogger, type LineBytes } from './log.ts'
 
 export const workerLogLimits = {
   /** Some 600 lines: what a message costs the two threads hardly depends on its size. */
@@ -29,19 +29,20 @@ export interface WorkerObserverData extends ThreadData {
 /** What the worker posts; `Observation.takeLines` wants it. */
 export interface LinesMessage {
   readonly kind: 'lines'
-  /** In the log's format. */
-  readonly text: string
+  readonly bytes: LineBytes
   readonly lines: number
 }
 
+type Post = (message: LinesMessage, transferred: ArrayBuffer[]) => void
+
 export class WorkerObserver implements RelayObserver {
   readonly #cells: ConnectionCells
-  readonly #post: (message: LinesMessage) => void
+  readonly #post: Post
   readonly #batch: LineBatch
   readonly #observer: ConnectionObserver
   #batchesPosted: number
 
-  constructor(data: WorkerObserverData, post: (message: LinesMessage) => void, { batchBytesMax = workerLogLimits.batchBytesMax } = {}) {
+  constructor(data: WorkerObserverData, post: Post, { batchBytesMax = workerLogLimits.batchBytesMax } = {}) {
     this.#cells = data.cells
     this.#post = post
     // What a predecessor on these cells had posted is lost or taken by now.
@@ -49,7 +50,7 @@ export class WorkerObserver implements RelayObserver {
     this.#batch = new LineBatch({
       bytesMax: batchBytesMax,
       ageMsMax: workerLogLimits.batchAgeMsMax,
-      flushed: (text, lines) => this.#flushed(text, lines),
+      flushed: (bytes, lines) => this.#flushed(bytes, lines),
     })
     this.#observer = new ConnectionObserver(data, createLogger({ level: data.level, stream: this.#batch }))
   }
@@ -90,12 +91,12 @@ export class WorkerObserver implements RelayObserver {
     return this.#cells[connectionCell.batchesTaken] ?? 0
   }
 
-  #flushed(text: string, lines: number): void {
+  #flushed(bytes: LineBytes, lines: number): void {
     if (this.#batchesPosted - this.#batchesTaken >= workerLogLimits.batchesWaitingMax) {
       add(this.#cells, connectionCell.linesDropped, lines)
       return
     }
     this.#batchesPosted += 1
-    this.#post({ kind: 'lines', text, lines })
+    this.#post({ kind: 'lines', bytes, lines }, [bytes.buffer])
   }
 }

@@ -9,6 +9,7 @@ import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
+import { keptLines } from '../support/kept-lines.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../support/sockets.ts'
 
 /** An API server that can come and go, on one port. */
@@ -61,7 +62,7 @@ const health = '{ kind: tcp, interval: 1s, timeout: 3s, fall: 2, rise: 1, slowSt
 /** @param tenants endpoints by name */
 async function start(t: Test, tenants: Readonly<Record<string, readonly string[]>>, { driver = 'auto', kind = health, answer = '5s', ejection = '{}' } = {}): Promise<Started> {
   const file = join(t.testdir(), 'sluice.yaml')
-  const lines: Readonly<Record<string, unknown>>[] = []
+  const { lines, stream } = keptLines()
   const textOf = (its: typeof tenants): string => `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver} }
 defaults: { health: ${kind}, ejection: ${ejection}, timeouts: { drainGrace: 0s, answer: ${answer} } }
@@ -70,7 +71,7 @@ ${Object.entries(its).map(([name, endpoints]) => `  - { name: ${name}, hostnames
 admin: { address: 127.0.0.1:0 }
 `
   writeFileSync(file, textOf(tenants))
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+  const logger = createLogger({ stream })
   const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
   t.teardown(async () => await gateway.stop())
   return {

@@ -9,6 +9,7 @@ import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { freePort } from '../support/free-port.ts'
+import { keptLines } from '../support/kept-lines.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 
 interface Started {
@@ -20,13 +21,13 @@ interface Started {
 
 async function start(t: Test, text: string): Promise<Started> {
   const file = join(t.testdir(), 'sluice.yaml')
-  const lines: Readonly<Record<string, unknown>>[] = []
+  const { lines, stream } = keptLines()
   const write = (next: string): void => {
     writeFileSync(`${file}.new`, next)
     renameSync(`${file}.new`, file)
   }
   write(text)
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+  const logger = createLogger({ stream })
   const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
   t.teardown(async () => await gateway.stop())
   return { gateway, file, lines, write }

@@ -4,6 +4,7 @@ import { registerHooks } from 'node:module'
 import { test, type Test } from 'tap'
 import { createRelay, type Relay } from '../../src/gateway/relay-driver.ts'
 import { createLogger } from '../../src/observe/log.ts'
+import { keptLines } from '../support/kept-lines.ts'
 
 registerHooks({
   resolve: (specifier, context, next) => {
@@ -13,8 +14,8 @@ registerHooks({
 })
 
 async function relayWith(t: Test, driver: 'auto' | 'linux' | 'node', kernelLane: 'off' | 'auto' | 'always' = 'off'): Promise<Relay & { readonly lines: readonly Record<string, unknown>[] }> {
-  const lines: Record<string, unknown>[] = []
-  const logger = createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } })
+  const { lines, stream } = keptLines()
+  const logger = createLogger({ stream })
   const relay = await createRelay({ driver, workers: 1, warmUpMs: 0, kernelLane, busyPollUs: 0 }, { logger, version: '0', sources: { snapshot: () => ({ version: 1, publishedAtMs: 0, tenants: 0, hostnames: 0 }) } })
   t.teardown(async () => {
     await relay.driver.stop()

@@ -5,6 +5,7 @@ import { refusedRecord, type ConnectionRecord } from '../../src/core/connection-
 import { terminations, terminationOf, type TerminationReason } from '../../src/core/termination.ts'
 import { AccessLog, accessLogLimits } from '../../src/observe/access-log.ts'
 import { createLogger } from '../../src/observe/log.ts'
+import { keptLines } from '../support/kept-lines.ts'
 
 const client = { address: '192.0.2.7', port: 40_000 }
 const record: ConnectionRecord = {
@@ -21,9 +22,9 @@ interface AccessLogUnderTest {
 }
 
 function accessLog({ share, level }: { readonly share?: number, readonly level?: string } = {}): AccessLogUnderTest {
-  const lines: AccessLogUnderTest['lines'] = []
+  const { lines, stream } = keptLines<AccessLogUnderTest['lines'][number]>()
   const suppressed: TerminationReason[] = []
-  const logger = createLogger({ level, stream: { write: (line) => lines.push(JSON.parse(line)) } })
+  const logger = createLogger({ level, stream })
   return { lines, suppressed, log: new AccessLog({ logger, suppressed: (reason) => suppressed.push(reason), ...(share === undefined ? {} : { share }) }) }
 }
 

@@ -4,13 +4,14 @@ import { Registry } from 'prom-client'
 import { test } from 'tap'
 import { EndpointMetrics, type EndpointTransition } from '../../src/observe/endpoint-metrics.ts'
 import { createLogger } from '../../src/observe/log.ts'
+import { keptLines } from '../support/kept-lines.ts'
 
 const figures = { ready: 5, draining: 1, down: 2, startingSlowly: 3, ejected: 8, targets: 4, tenantsInPanic: 1 }
 
 function observed(): { readonly metrics: EndpointMetrics; readonly lines: Readonly<Record<string, unknown>>[]; readonly text: () => Promise<string> } {
   const registry = new Registry()
-  const lines: Readonly<Record<string, unknown>>[] = []
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+  const { lines, stream } = keptLines()
+  const logger = createLogger({ stream })
   return { metrics: new EndpointMetrics({ registry, logger, figures: () => figures, checks: () => ({ unchecked: 6, waiting: 7 }) }), lines, text: async () => await registry.metrics() }
 }
 

@@ -1,9 +1,14 @@
 import { test } from 'tap'
 import { LineBatch } from '../../src/observe/line-batch.ts'
+import type { LineBytes } from '../../src/observe/log.ts'
 
 function batchOf() {
   const flushed: [text: string, lines: number][] = []
-  return { flushed, batch: new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: (...batch) => flushed.push(batch) }) }
+  const take = (bytes: LineBytes, lines: number): void => {
+    if (bytes.byteLength !== bytes.buffer.byteLength) throw new Error('not the only one in its buffer')
+    flushed.push([new TextDecoder().decode(bytes), lines])
+  }
+  return { flushed, batch: new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: take }) }
 }
 
 void test('lines wait for one another until they are many', async (t) => {
@@ -39,4 +44,16 @@ void test('a line of any text comes out as it went in, and one that is longer th
   const long = `${'€'.repeat(11)}\n`
   batch.write(long)
   t.same(flushed.slice(1), [['one\n', 1], [long, 1]])
+})
+
+void test('bytes go on as they are, after the lines that came before', async (t) => {
+  const taken: LineBytes[] = []
+  const batch = new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: (bytes) => taken.push(bytes) })
+  const bytes = new TextEncoder().encode('2\n3\n')
+  batch.write('one\n')
+  batch.write(bytes, 2)
+  t.equal(taken.length, 2)
+  t.same(taken[0], new TextEncoder().encode('one\n'))
+  t.equal(taken[1], bytes, 'themselves')
+  t.equal(batch.flushIfDue(0), Infinity, 'nothing waits')
 })

@@ -42,7 +42,7 @@ void test('a reader that stalls does not stop the process; what did not fit is t
 void test('lines that come many at a time are kept or dropped together, and counted as lines', async (t) => {
   const batches = 1_000
   const { stdin, stdout, stderr } = program(t, `
-    for (let n = 0; n < ${batches}; n++) logger.stream.write((JSON.stringify({ n, pad: 'x'.repeat(1000) }) + '\\n').repeat(20), 20)
+    for (let n = 0; n < ${batches}; n++) logger.stream.write(new TextEncoder().encode((JSON.stringify({ n, pad: 'x'.repeat(1000) }) + '\\n').repeat(20)), 20)
     setTimeout(() => process.stderr.write('alive'), 100)
     process.stdin.resume()
   `, 'pipe')
@@ -53,6 +53,26 @@ void test('lines that come many at a time are kept or dropped together, and coun
   const last = written.pop()
   t.ok(written.every(({ n }, index) => n === Math.floor(index / 20)), 'in order, the first ones')
   t.equal(written.length + (last?.dropped ?? 0), batches * 20)
+})
+
+void test('lines and batches are written in the order in which they came, at exit as well', async (t) => {
+  const batches = 1_000
+  for (const end of ['', 'process.exit(0)']) {
+    const child = program(t, `
+      for (let n = 0; n < ${batches}; n++) {
+        logger.info({ n, name: 'é€😀' }, 'alone')
+        if (n % 40 === 3) logger.info({ n, pad: 'é'.repeat(100_000) }, 'alone')
+        logger.stream.write(new TextEncoder().encode((JSON.stringify({ n, msg: '€' }) + '\\n').repeat(2)), 2)
+      }
+      ${end}
+    `, 'pipe')
+    if (child.stdout === null) throw new Error('bug: no pipe')
+    child.stdin?.end()
+    const written = (await text(child.stdout)).trimEnd().split('\n').map((line): { n: number; msg: string; name?: string } => JSON.parse(line))
+    const expected = Array.from({ length: batches }, (_, n) => [[n, 'alone'], ...(n % 40 === 3 ? [[n, 'alone']] : []), [n, '€'], [n, '€']]).flat()
+    t.same(written.map(({ n, msg }) => [n, msg]), expected, end)
+    t.equal(written[0]?.name, 'é€😀')
+  }
 })
 
 void test('a full disk is told on standard error, and neither a fatal line nor the exit waits for it', { skip: existsSync('/dev/full') ? false : 'no /dev/full' }, async (t) => {

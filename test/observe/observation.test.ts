@@ -4,6 +4,7 @@ import { test } from 'tap'
 import type { ConnectionRecord } from '../../src/core/connection-record.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { Observation } from '../../src/observe/observation.ts'
+import { keptLines } from '../support/kept-lines.ts'
 
 const client = { address: '192.0.2.7', port: 40_000 }
 const record: ConnectionRecord = {
@@ -17,9 +18,9 @@ interface Line {
 }
 
 function observe(): { readonly observation: Observation; readonly lines: Line[] } {
-  const lines: Line[] = []
+  const { lines, stream } = keptLines<Line>()
   const observation = new Observation({
-    logger: createLogger({ stream: { write: (line: string) => lines.push(JSON.parse(line)) } }),
+    logger: createLogger({ stream }),
     version: '1.2.3',
     sources: {
       relay: () => ({

@@ -7,6 +7,7 @@ import { accessLogLimits } from '../../src/observe/access-log.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { Observation } from '../../src/observe/observation.ts'
 import { WorkerObserver, workerLogLimits, type LinesMessage } from '../../src/observe/worker-observer.ts'
+import { keptLines } from '../support/kept-lines.ts'
 import { until } from '../support/sockets.ts'
 import type { ObservingWorkerData } from '../support/observing-worker.ts'
 
@@ -25,9 +26,9 @@ interface Line {
 }
 
 function observe({ workers, level }: { readonly workers: number, readonly level?: string }) {
-  const lines: Line[] = []
+  const { lines, stream } = keptLines<Line>()
   const observation = new Observation({
-    logger: createLogger({ level, stream: { write: (text) => lines.push(...text.trimEnd().split('\n').map((line): Line => JSON.parse(line))) } }),
+    logger: createLogger({ level, stream }),
     version: '1.2.3',
     sources: {
       relay: () => ({
@@ -124,6 +125,28 @@ void test('a main thread that takes nothing bounds what waits for it; what is dr
   t.equal(waiting.length, 1, 'there is room again')
   observation.close()
   t.match(lines.at(-1), { level: 'warn', dropped: ended - taken, msg: /worker threads were dropped/ })
+})
+
+void test('lines are moved to the main thread, and the next ones have memory of their own', async (t) => {
+  const { observation, lines } = observe({ workers: 1 })
+  t.teardown(() => observation.close())
+  const [data] = observation.workers
+  if (data === undefined) throw new Error('bug: no worker')
+  const { port1, port2 } = new MessageChannel()
+  t.teardown(() => port1.close())
+  port1.on('message', (message: LinesMessage) => observation.takeLines(data, message))
+  const posted: LinesMessage[] = []
+  const observer = new WorkerObserver(data, (message, transferred) => {
+    port2.postMessage(message, transferred)
+    posted.push(message)
+  })
+  for (const id of ['c1', 'c2']) {
+    observer.connectionEnded({ ...record, id })
+    observer.flush()
+  }
+  t.same(posted.map(({ bytes }) => bytes.byteLength), [0, 0], 'nothing of it is left here')
+  await until(() => lines.length === 2)
+  t.same(lines.map(({ id }) => id), ['c1', 'c2'])
 })
 
 void test('sources that are dropped are told of, over their budget as a count', async (t) => {

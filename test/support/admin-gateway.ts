@@ -10,6 +10,7 @@ import type { Test } from 'tap'
 import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
+import { keptLines } from './kept-lines.ts'
 import { socketFolder } from './socket-folder.ts'
 import { dial, readBytes } from './sockets.ts'
 
@@ -55,13 +56,13 @@ export async function askAdmin(where: Where, method: string, path: string, body?
 export async function startAdmin(t: Test, driver: string, text: (folder: string) => string): Promise<AdminGateway> {
   const folder = await socketFolder(t)
   const file = join(folder, 'sluice.yaml')
-  const lines: Readonly<Record<string, unknown>>[] = []
+  const { lines, stream } = keptLines()
   const write = (next: string): void => {
     writeFileSync(`${file}.new`, `relay: { driver: ${driver}, workers: 2 }\n${next}`)
     renameSync(`${file}.new`, file)
   }
   write(text(folder))
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+  const logger = createLogger({ stream })
   const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
   t.teardown(async () => await gateway.stop())
   const relayed = async (tenant: string): Promise<Socket> => {

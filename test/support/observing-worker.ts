@@ -15,7 +15,7 @@ export interface ObservingWorkerData {
 }
 
 const { observer: data, port, records, failures, end }: ObservingWorkerData = workerData
-const observer = new WorkerObserver(data, (message) => port.postMessage(message))
+const observer = new WorkerObserver(data, (message, transferred) => port.postMessage(message, transferred))
 for (let index = 0; index < failures; index++) observer.driverError(new Error('too many open files'), 'accept on a:1')
 for (const record of records) observer.connectionEnded(record)
 for (let waitMs = observer.flushIfDue(performance.now()); waitMs !== Infinity; waitMs = observer.flushIfDue(performance.now())) Atomics.wait(end, 0, 0, waitMs)

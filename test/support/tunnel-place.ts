@@ -12,6 +12,7 @@ import { FileStore } from '../../src/state/file/file-store.ts'
 import { Identities } from '../../src/state/identities.ts'
 import { Agent } from '../../src/tunnel/agent/agent.ts'
 import type { ReverseOptions } from '../../src/tunnel/agent/reverse-streams.ts'
+import { keptLines } from './kept-lines.ts'
 import { startEcho, until } from './sockets.ts'
 import { streamSockets } from './stream-sockets.ts'
 
@@ -61,8 +62,8 @@ state: { directory: state }
 admin: { address: 127.0.0.1:0 }
 `)
   writeEgress('')
-  const lines: Readonly<Record<string, unknown>>[] = []
-  const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+  const { lines, stream } = keptLines()
+  const logger = createLogger({ stream })
   const configFile = join(folder, 'sluice.yaml')
   const gateway = await startGateway({ configFile, env: {}, logger })
   t.teardown(async () => await gateway.stop())

@@ -7,8 +7,8 @@ import { warmUp } from './warm-up.ts'
 import type { FromWorker, RelayWorkerData } from './worker-protocol.ts'
 
 export interface WorkerObservers {
-  /** Gets `RelayWorkerData.observer`, and a way to tell something to the main thread. */
-  readonly create: (data: unknown, post: (message: unknown) => void) => WorkerObserver
+  /** Gets `RelayWorkerData.observer`, and a way to tell something to the main thread; `transferred` is what the message takes with it. */
+  readonly create: (data: unknown, post: (message: unknown, transferred?: ArrayBuffer[]) => void) => WorkerObserver
   /** One of the same kind that tells nobody and counts in cells of its own, for connections on this table's listeners. */
   readonly rehearse: (data: unknown, listenerTable: SharedArrayBuffer) => WorkerObserver
 }
@@ -18,10 +18,10 @@ export function startRelayWorker({ create, rehearse }: WorkerObservers): void {
   if (parentPort === null) throw new Error('a relay worker is a thread of its own')
   const port = parentPort
   const data: RelayWorkerData = workerData
-  const post = (message: FromWorker): void => port.postMessage(message)
+  const post = (message: FromWorker, transferred: ArrayBuffer[] = []): void => port.postMessage(message, transferred)
   try {
     if (data.warmUpMs > 0) rehearsal(data, post, rehearse)
-    new RelayWorker(data, post, create(data.observer, (message) => post({ kind: 'observed', message }))).run()
+    new RelayWorker(data, post, create(data.observer, (message, transferred) => post({ kind: 'observed', message }, transferred))).run()
   } finally {
     libc.freeAll()
   }
