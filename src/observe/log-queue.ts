@@ -1,7 +1,7 @@
 // Log lines on their way to a descriptor, one write at a time, so that whoever reads it can't stop the process.
 //
-//   bytes ──────────────▶ waiting (bounded; what does not fit is counted) ─▶ batch ─▶ write ─▶ told of what was dropped, once
-//   line ─▶ put together ─┘                                                    │               it is empty
+//   bytes ─────────────┬▶ waiting (bounded; what does not fit is counted) ─▶ batch ─▶ write ─▶ told of what was dropped, once
+//   line ─▶ gathered ──┘                                                       │               it is empty
 //                                                                              └─ fails: the batch stays, tried again a little later
 //
 // pino's own asynchronous destination waits for ever at exit, and at each `fatal`, while a disk is full.
@@ -11,7 +11,7 @@ import { codeOf } from '../core/error-code.ts'
 import { LineBatch } from './line-batch.ts'
 import type { LineBytes, LineStream } from './log.ts'
 
-/** Of lines that come one at a time; others are given to the system as they came. */
+/** Given to the system at once, of lines that came one at a time; bytes are given as they came. */
 const batchBytesMax = 64 * 1024
 const retryMs = 250
 /** For the lines that are left at exit, while the descriptor takes none. */
@@ -32,8 +32,8 @@ export interface LogQueueOptions {
 export class LogQueue implements LineStream {
   readonly #options: LogQueueOptions
   readonly #waiting: LineBytes[] = []
-  /** What has come since. */
-  readonly #last = new LineBatch({ bytesMax: batchBytesMax, ageMsMax: Infinity, flushed: (bytes) => this.#waiting.push(bytes) })
+  /** What has come behind these. */
+  readonly #gathered = new LineBatch({ bytesMax: batchBytesMax, ageMsMax: Infinity, flushed: (bytes) => this.#waiting.push(bytes) })
   /** Of both. */
   #waitingBytes = 0
   #batch: LineBytes = none
@@ -53,15 +53,15 @@ export class LogQueue implements LineStream {
       this.#droppedLines += lines
       return
     }
-    this.#last.write(text, lines)
+    this.#gathered.write(text, lines)
     this.#waitingBytes += bytes
     if (this.#state === 'idle') this.#next()
   }
 
   /** What is left, before the process ends. Gives up on what can't be written. */
   flushAtExit(): void {
+    this.#gathered.flush()
     // What is being written belongs to the system already: it ends before the process does.
-    this.#last.flush()
     let rest = Buffer.concat([...(this.#state === 'writing' ? [] : [this.#batch]), ...this.#waiting])
     this.#state = 'closed'
     const pause = new Int32Array(new SharedArrayBuffer(4))
@@ -89,7 +89,7 @@ export class LogQueue implements LineStream {
   }
 
   #takeBatch(): LineBytes {
-    if (this.#waiting.length === 0) this.#last.flush()
+    if (this.#waiting.length === 0) this.#gathered.flush()
     const batch = this.#waiting.shift() ?? none
     this.#waitingBytes -= batch.byteLength
     return batch
@@ -99,7 +99,12 @@ export class LogQueue implements LineStream {
     if (this.#state === 'closed') return
     if (error === null) {
       this.#failing = false
-      this.#batch = this.#batch.subarray(writtenBytes)
+      if (writtenBytes < this.#batch.byteLength) this.#batch = this.#batch.subarray(writtenBytes)
+      else {
+        // Its memory is given back now: the collector lets some 50 MiB of it gather first.
+        this.#batch.buffer.transfer(0)
+        this.#batch = none
+      }
       this.#next()
       return
     }

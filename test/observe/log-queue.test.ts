@@ -75,6 +75,18 @@ void test('lines and batches are written in the order in which they came, at exi
   }
 })
 
+void test('the memory of bytes is given back once they are written', async (t) => {
+  const child = program(t, `
+    const bytes = new TextEncoder().encode('{}\\n'.repeat(100_000))
+    logger.stream.write(bytes, 100_000)
+    setInterval(() => {
+      if (bytes.buffer.detached) process.exit()
+    }, 1)
+  `, 'pipe')
+  if (child.stdout === null) throw new Error('bug: no pipe')
+  t.equal(await text(child.stdout), '{}\n'.repeat(100_000))
+})
+
 void test('a full disk is told on standard error, and neither a fatal line nor the exit waits for it', { skip: existsSync('/dev/full') ? false : 'no /dev/full' }, async (t) => {
   for (const [end, code] of [['', 0], ['process.exit(3)', 3], ['throw new Error("end")', 1]] as const) {
     const full = openSync('/dev/full', 'w')
