@@ -1,49 +1,120 @@
-// The line of one connection, built by hand: what pino would write for the same fields, at a third of its cost. It is most
+// The line of one connection, built by hand: what pino would write for the same fields, at a fraction of its cost. It is most
 // of what the end of a short connection costs a relay thread.
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
-import { formatSocketAddress } from '../core/net/socket-address.ts'
+import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { ProxyTlvs } from '../core/proxy-protocol/header.ts'
 import { terminationOf } from '../core/termination.ts'
+import { JsonLine } from './json-line.ts'
 import { logBase } from './log.ts'
 
 /** Characters of a peer's text that are shown. A hostname has at most 253. */
 export const textLengthMax = 300
 
-const base = JSON.stringify(logBase).slice(1, -1)
+const afterTime = `",${JSON.stringify(logBase).slice(1, -1)},"id":`
+const line = new JsonLine()
 
 /**
  * One line with its end. Absent fields were never reached.
  * @param nowMs Unix epoch
+ * @returns bytes that are good until the next call
  */
-export function formatAccessLine(record: ConnectionRecord, nowMs: number): string {
+export function formatAccessLine(record: ConnectionRecord, nowMs: number): Uint8Array {
   const { client, downstream, serverName, detail, tenant, node, endpoint, helloMs, connectMs } = record
-  let line = `{"level":"info","time":"${writtenAt.format(nowMs)}",${base},"id":${quoted(record.id)}`
-  line += `,"listener":${quoted(record.listener)},"client":"${formatSocketAddress(client)}"`
-  if (client !== downstream) line += `,"downstream":"${formatSocketAddress(downstream)}"`
-  if (record.proxied !== undefined) line += proxiedFields(record.proxied)
-  if (serverName !== undefined) line += `,"sni":${quotedOfPeer(serverName)}`
-  if (record.encryptedClientHello) line += ',"ech":true'
-  if (tenant !== undefined) line += `,"tenant":${quoted(tenant)}`
-  if (node !== undefined) line += `,"node":"${node}"`
-  if (endpoint !== undefined) line += `,"endpoint":${quoted(endpoint)}`
-  line += `,"attempts":${record.attempts},"outcome":"${terminationOf(record.reason).outcome}","reason":"${record.reason}"`
-  if (detail !== undefined) line += `,"detail":${quotedOfPeer(detail)}`
-  line += `,"closedBy":"${record.closedBy}","acceptedAt":"${acceptedAt.format(record.acceptedAtMs)}"`
-  if (helloMs !== undefined) line += `,"helloMs":${roundMs(helloMs)}`
-  if (connectMs !== undefined) line += `,"connectMs":${roundMs(connectMs)}`
-  line += `,"totalMs":${roundMs(record.totalMs)},"bytesFromDownstream":${record.bytesFromDownstream}`
-  return `${line},"bytesFromUpstream":${record.bytesFromUpstream},"snapshotVersion":${record.snapshotVersion},"msg":"connection"}\n`
+  line.clear()
+  line.ascii('{"level":"info","time":"')
+  writtenAt.put(nowMs)
+  line.ascii(afterTime)
+  line.quoted(record.id)
+  line.ascii(',"listener":')
+  line.quoted(record.listener)
+  line.ascii(',"client":"')
+  putAddress(client)
+  if (client !== downstream) {
+    line.ascii('","downstream":"')
+    putAddress(downstream)
+  }
+  line.ascii('"')
+  if (record.proxied !== undefined) putProxied(record.proxied)
+  if (serverName !== undefined) {
+    line.ascii(',"sni":')
+    putPeersText(serverName)
+  }
+  if (record.encryptedClientHello) line.ascii(',"ech":true')
+  if (tenant !== undefined) {
+    line.ascii(',"tenant":')
+    line.quoted(tenant)
+  }
+  if (node !== undefined) {
+    line.ascii(',"node":')
+    line.quoted(node)
+  }
+  if (endpoint !== undefined) {
+    line.ascii(',"endpoint":')
+    line.quoted(endpoint)
+  }
+  line.ascii(',"attempts":')
+  line.number(record.attempts)
+  line.ascii(',"outcome":"')
+  line.ascii(terminationOf(record.reason).outcome)
+  line.ascii('","reason":"')
+  line.ascii(record.reason)
+  if (detail === undefined) {
+    line.ascii('"')
+  } else {
+    line.ascii('","detail":')
+    putPeersText(detail)
+  }
+  line.ascii(',"closedBy":"')
+  line.ascii(record.closedBy)
+  line.ascii('","acceptedAt":"')
+  acceptedAt.put(record.acceptedAtMs)
+  line.ascii('"')
+  if (helloMs !== undefined) {
+    line.ascii(',"helloMs":')
+    putMs(helloMs)
+  }
+  if (connectMs !== undefined) {
+    line.ascii(',"connectMs":')
+    putMs(connectMs)
+  }
+  line.ascii(',"totalMs":')
+  putMs(record.totalMs)
+  line.ascii(',"bytesFromDownstream":')
+  line.number(record.bytesFromDownstream)
+  line.ascii(',"bytesFromUpstream":')
+  line.number(record.bytesFromUpstream)
+  line.ascii(',"snapshotVersion":')
+  line.number(record.snapshotVersion)
+  line.ascii(',"msg":"connection"}\n')
+  return line.bytes
+}
+
+/** As `formatSocketAddress` writes it. */
+function putAddress({ address, port }: SocketAddress): void {
+  const bracketed = address.includes(':')
+  if (bracketed) line.ascii('[')
+  line.ascii(address)
+  line.ascii(bracketed ? ']:' : ':')
+  line.number(port)
 }
 
 /** What a PROXY header told beside the addresses. */
-function proxiedFields({ authority, uniqueId, alpn, ssl }: ProxyTlvs): string {
-  const field = (name: string, text: string | undefined): string => text === undefined ? '' : `,"${name}":${quotedOfPeer(text)}`
+function putProxied({ authority, uniqueId, alpn, ssl }: ProxyTlvs): void {
+  const put = (name: string, text: string | undefined): void => {
+    if (text === undefined) return
+    line.ascii(`,"${name}":`)
+    putPeersText(text)
+  }
   const certificate = ssl?.clientCertificate === true ? `client certificate ${ssl.commonName ?? ''} ${ssl.verified ? 'verified' : 'not verified'}` : undefined
-  return field('proxyAuthority', authority)
-    + field('proxyUniqueId', uniqueId === undefined ? undefined : String.fromCharCode(...uniqueId))
-    + field('proxyAlpn', alpn)
-    + field('proxyTls', ssl?.clientSsl === true ? [ssl.version, ssl.cipher, certificate].filter((part) => part !== undefined).join(', ') : undefined)
+  put('proxyAuthority', authority)
+  put('proxyUniqueId', uniqueId === undefined ? undefined : String.fromCharCode(...uniqueId))
+  put('proxyAlpn', alpn)
+  put('proxyTls', ssl?.clientSsl === true ? [ssl.version, ssl.cipher, certificate].filter((part) => part !== undefined).join(', ') : undefined)
+}
+
+function putPeersText(text: string): void {
+  if (text.length > textLengthMax || !line.quotedIfPlain(text)) line.quoted(escapeText(text))
 }
 
 /**
@@ -52,7 +123,6 @@ function proxiedFields({ authority, uniqueId, alpn, ssl }: ProxyTlvs): string {
  * and ends in `...`.
  */
 export function escapeText(text: string): string {
-  if (text.length <= textLengthMax && plain.test(text)) return text
   const escaped = text.slice(0, textLengthMax).replace(/[^ -~]|["\\]/g, (character) => {
     const code = character.charCodeAt(0)
     return code > 0xff ? `\\u${code.toString(16).padStart(4, '0')}` : `\\x${code.toString(16).padStart(2, '0')}`
@@ -60,42 +130,41 @@ export function escapeText(text: string): string {
   return text.length > textLengthMax ? `${escaped}...` : escaped
 }
 
-/** Printable ASCII without a quote or a backslash: what JSON leaves as it is. */
-const plain = /^[ !#-[\]-~]*$/
-
-/** What JSON.stringify gives; nearly all text of a line is plain. */
-function quoted(text: string): string {
-  return plain.test(text) ? `"${text}"` : JSON.stringify(text)
-}
-
-function quotedOfPeer(text: string): string {
-  return text.length <= textLengthMax && plain.test(text) ? `"${text}"` : JSON.stringify(escapeText(text))
-}
-
-/** To the microsecond, as the number would be written: V8 writes a whole one at a tenth of the cost. */
-function roundMs(ms: number): string {
+/** To the microsecond, as the number would be written. */
+function putMs(ms: number): void {
   const us = Math.round(ms * 1_000)
-  return us >= 0 ? `${Math.floor(us / 1_000)}${thousandths[us % 1_000]}` : `${us / 1_000}`
+  if (!Number.isSafeInteger(us) || us < 0) {
+    line.ascii(String(us / 1_000))
+    return
+  }
+  line.number(Math.floor(us / 1_000))
+  let fraction = us % 1_000
+  if (fraction === 0) return
+  let digits = 3
+  while (fraction % 10 === 0) {
+    fraction /= 10
+    digits -= 1
+  }
+  line.ascii('.')
+  line.padded(fraction, digits)
 }
-
-/** '', '.001', … '.999', without zeros at their end. */
-const thousandths = Array.from({ length: 1_000 }, (_, us) => String(us / 1_000).slice(1))
 
 /** ISO 8601. Most times of one kind are in the same second, and a Date would cost as much as the rest of a line. */
 class IsoFormat {
   #second = NaN
   #untilMs = ''
 
-  format(epochMs: number): string {
+  put(epochMs: number): void {
     const second = Math.floor(epochMs / 1_000)
     if (second !== this.#second) {
       this.#second = second
       this.#untilMs = new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)
     }
-    return `${this.#untilMs}${milliseconds[Math.floor(epochMs) - second * 1_000]}Z`
+    line.ascii(this.#untilMs)
+    line.padded(Math.floor(epochMs) - second * 1_000, 3)
+    line.ascii('Z')
   }
 }
 
-const milliseconds = Array.from({ length: 1_000 }, (_, ms) => ms.toString().padStart(3, '0'))
 const writtenAt = new IsoFormat()
 const acceptedAt = new IsoFormat()

@@ -35,7 +35,7 @@ export class AccessLog {
    */
   writeRefused(reason: TerminationReason, record: () => ConnectionRecord, nowMs: number): void {
     if (!this.#budget.take(reason, nowMs)) this.#suppressed(reason)
-    else if (this.#logger.infoEnabled) this.#logger.stream.write(formatAccessLine(record(), Date.now()))
+    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record(), Date.now()))
   }
 
   /** @param nowMs from a monotonic clock */
@@ -43,6 +43,6 @@ export class AccessLog {
     const { outcome } = terminationOf(record.reason)
     const relayed = outcome === 'completed' || outcome === 'aborted'
     if (!relayed && !this.#budget.take(record.reason, nowMs)) this.#suppressed(record.reason)
-    else if (this.#logger.infoEnabled) this.#logger.stream.write(formatAccessLine(record, Date.now()))
+    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record, Date.now()))
   }
 }

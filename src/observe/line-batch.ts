@@ -29,23 +29,27 @@ export class LineBatch implements LineStream {
     this.#buffer = Buffer.allocUnsafeSlow(bytesPerUnitMax * options.bytesMax)
   }
 
-  /** Lines that are bytes already are a batch by themselves, after those that wait. */
-  write(text: string | LineBytes, lines = 1): void {
-    if (typeof text !== 'string') {
-      this.flush()
-      this.#options.flushed(text, lines)
+  write(text: string): void {
+    if (!this.#reserve(bytesPerUnitMax * text.length)) {
+      this.#options.flushed(encoder.encode(text), 1)
       return
     }
-    if (this.#byteLength + bytesPerUnitMax * text.length > this.#buffer.length) {
-      this.flush()
-      if (bytesPerUnitMax * text.length > this.#buffer.length) {
-        this.#options.flushed(encoder.encode(text), lines)
-        return
-      }
+    this.#added(this.#buffer.write(text, this.#byteLength))
+  }
+
+  append(bytes: Uint8Array): void {
+    if (!this.#reserve(bytes.byteLength)) {
+      this.#options.flushed(bytes.slice(), 1)
+      return
     }
-    this.#byteLength += this.#buffer.write(text, this.#byteLength)
-    this.#lines += lines
-    if (this.#byteLength >= this.#options.bytesMax) this.flush()
+    this.#buffer.set(bytes, this.#byteLength)
+    this.#added(bytes.byteLength)
+  }
+
+  /** They are a batch by themselves, after those that wait. */
+  give(bytes: LineBytes, lines: number): void {
+    this.flush()
+    this.#options.flushed(bytes, lines)
   }
 
   /**
@@ -70,5 +74,17 @@ export class LineBatch implements LineStream {
     this.#lines = 0
     this.#dueMs = Infinity
     this.#options.flushed(bytes, lines)
+  }
+
+  /** @returns false: it will never fit */
+  #reserve(bytesMax: number): boolean {
+    if (this.#byteLength + bytesMax > this.#buffer.length) this.flush()
+    return this.#byteLength + bytesMax <= this.#buffer.length
+  }
+
+  #added(byteLength: number): void {
+    this.#byteLength += byteLength
+    this.#lines += 1
+    if (this.#byteLength >= this.#options.bytesMax) this.flush()
   }
 }

@@ -45,17 +45,20 @@ export class LogQueue implements LineStream {
     this.#options = options
   }
 
-  /** Whole lines, with their ends; kept or dropped together. */
-  write(text: string | LineBytes, lines = 1): void {
-    if (this.#state === 'closed') return
-    const bytes = typeof text === 'string' ? Buffer.byteLength(text) : text.byteLength
-    if (this.#waitingBytes + this.#batch.byteLength + bytes > this.#options.bytesMax) {
-      this.#droppedLines += lines
-      return
-    }
-    this.#gathered.write(text, lines)
-    this.#waitingBytes += bytes
-    if (this.#state === 'idle') this.#next()
+  write(text: string): void {
+    if (this.#takes(Buffer.byteLength(text), 1)) this.#gathered.write(text)
+    this.#begin()
+  }
+
+  append(bytes: Uint8Array): void {
+    if (this.#takes(bytes.byteLength, 1)) this.#gathered.append(bytes)
+    this.#begin()
+  }
+
+  /** Kept or dropped together. */
+  give(bytes: LineBytes, lines: number): void {
+    if (this.#takes(bytes.byteLength, lines)) this.#gathered.give(bytes, lines)
+    this.#begin()
   }
 
   /** What is left, before the process ends. Gives up on what can't be written. */
@@ -73,6 +76,20 @@ export class LogQueue implements LineStream {
         Atomics.wait(pause, 0, 0, exitRetryMs)
       }
     }
+  }
+
+  #takes(byteLength: number, lines: number): boolean {
+    if (this.#state === 'closed') return false
+    if (this.#waitingBytes + this.#batch.byteLength + byteLength > this.#options.bytesMax) {
+      this.#droppedLines += lines
+      return false
+    }
+    this.#waitingBytes += byteLength
+    return true
+  }
+
+  #begin(): void {
+    if (this.#state === 'idle') this.#next()
   }
 
   #next(): void {

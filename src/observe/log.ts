@@ -15,12 +15,16 @@ export const logBase = { service: 'sluice', pid: process.pid }
 /** Lines that the reader of standard output has not taken. */
 const queueBytesMax = 8 * 1024 * 1024
 
-/** UTF-8. Whoever writes them has no more to do with them. */
+/** UTF-8. Whoever gives them has no more to do with them. */
 export type LineBytes = Uint8Array<ArrayBuffer>
 
 export interface LineStream {
-  /** @param lines whole ones that `text` holds, each with its end; @default 1 */
-  write(text: string | LineBytes, lines?: number): void
+  /** One line, with its end. */
+  write(text: string): void
+  /** One line, with its end, UTF-8; copied before it returns. */
+  append(bytes: Uint8Array): void
+  /** So many whole ones. */
+  give(bytes: LineBytes, lines: number): void
 }
 
 type Log = (fields: Readonly<Record<string, unknown>>, message: string) => void

@@ -77,7 +77,7 @@ export class Observation implements RelayObserver {
 
   /** @param worker the one of `workers` that has posted this */
   takeLines(worker: WorkerObserverData, { bytes, lines }: LinesMessage): void {
-    this.#logger.stream.write(bytes, lines)
+    this.#logger.stream.give(bytes, lines)
     add(worker.cells, connectionCell.batchesTaken, 1)
   }
 

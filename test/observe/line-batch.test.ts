@@ -14,10 +14,10 @@ function batchOf() {
 void test('lines wait for one another until they are many', async (t) => {
   const { batch, flushed } = batchOf()
   batch.write('one\n')
-  batch.write('2\n3\n', 2)
+  batch.append(new TextEncoder().encode('2\n'))
   t.same(flushed, [])
   batch.write('four\n')
-  t.same(flushed, [['one\n2\n3\nfour\n', 4]])
+  t.same(flushed, [['one\n2\nfour\n', 3]])
   batch.flush()
   t.equal(flushed.length, 1, 'nothing is left')
 })
@@ -44,6 +44,18 @@ void test('a line of any text comes out as it went in, and one that is longer th
   const long = `${'€'.repeat(11)}\n`
   batch.write(long)
   t.same(flushed.slice(1), [['one\n', 1], [long, 1]])
+  const longer = `${'x'.repeat(31)}\n`
+  batch.append(new TextEncoder().encode(longer))
+  t.same(flushed.slice(3), [[longer, 1]])
+})
+
+void test('a line of bytes is its writer’s again as soon as it has been appended', async (t) => {
+  const { batch, flushed } = batchOf()
+  const bytes = new TextEncoder().encode('one\n')
+  batch.append(bytes)
+  bytes.fill(0)
+  batch.flush()
+  t.same(flushed, [['one\n', 1]])
 })
 
 void test('bytes go on as they are, after the lines that came before', async (t) => {
@@ -51,7 +63,7 @@ void test('bytes go on as they are, after the lines that came before', async (t)
   const batch = new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: (bytes) => taken.push(bytes) })
   const bytes = new TextEncoder().encode('2\n3\n')
   batch.write('one\n')
-  batch.write(bytes, 2)
+  batch.give(bytes, 2)
   t.equal(taken.length, 2)
   t.same(taken[0], new TextEncoder().encode('one\n'))
   t.equal(taken[1], bytes, 'themselves')

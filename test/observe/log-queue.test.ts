@@ -42,7 +42,7 @@ void test('a reader that stalls does not stop the process; what did not fit is t
 void test('lines that come many at a time are kept or dropped together, and counted as lines', async (t) => {
   const batches = 1_000
   const { stdin, stdout, stderr } = program(t, `
-    for (let n = 0; n < ${batches}; n++) logger.stream.write(new TextEncoder().encode((JSON.stringify({ n, pad: 'x'.repeat(1000) }) + '\\n').repeat(20)), 20)
+    for (let n = 0; n < ${batches}; n++) logger.stream.give(new TextEncoder().encode((JSON.stringify({ n, pad: 'x'.repeat(1000) }) + '\\n').repeat(20)), 20)
     setTimeout(() => process.stderr.write('alive'), 100)
     process.stdin.resume()
   `, 'pipe')
@@ -62,7 +62,7 @@ void test('lines and batches are written in the order in which they came, at exi
       for (let n = 0; n < ${batches}; n++) {
         logger.info({ n, name: 'é€😀' }, 'alone')
         if (n % 40 === 3) logger.info({ n, pad: 'é'.repeat(100_000) }, 'alone')
-        logger.stream.write(new TextEncoder().encode((JSON.stringify({ n, msg: '€' }) + '\\n').repeat(2)), 2)
+        logger.stream.give(new TextEncoder().encode((JSON.stringify({ n, msg: '€' }) + '\\n').repeat(2)), 2)
       }
       ${end}
     `, 'pipe')
@@ -78,7 +78,7 @@ void test('lines and batches are written in the order in which they came, at exi
 void test('the memory of bytes is given back once they are written', async (t) => {
   const child = program(t, `
     const bytes = new TextEncoder().encode('{}\\n'.repeat(100_000))
-    logger.stream.write(bytes, 100_000)
+    logger.stream.give(bytes, 100_000)
     setInterval(() => {
       if (bytes.buffer.detached) process.exit()
     }, 1)

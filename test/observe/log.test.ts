@@ -2,10 +2,11 @@ import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { createLogger } from '../../src/observe/log.ts'
+import { textStream } from '../support/kept-lines.ts'
 
 void test('a line is one JSON object with level, time and message', async (t) => {
   const lines: string[] = []
-  const logger = createLogger({ level: 'info', stream: { write: (line: string) => lines.push(line) } })
+  const logger = createLogger({ level: 'info', stream: textStream((line) => lines.push(line)) })
   logger.debug({}, 'not shown')
   logger.warn({ err: new Error('broken'), name: 'a\nb' }, 'message')
   t.equal(lines.length, 1)

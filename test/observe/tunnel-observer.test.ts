@@ -9,6 +9,7 @@ import { figuresOf, rttBoundsMs, type TunnelFigures } from '../../src/core/tunne
 import { floodKinds, sessionEndReasons, sessionRefusals } from '../../src/core/tunnel/tunnel-observer.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { TunnelObserver } from '../../src/observe/tunnel-observer.ts'
+import { textStream } from '../support/kept-lines.ts'
 
 interface Observed {
   readonly observer: TunnelObserver
@@ -26,7 +27,7 @@ function observe(): Observed {
   const it: Observed = {
     registry, lines, figures: figuresOf({}), asked: 0,
     observer: new TunnelObserver({
-      registry, logger: createLogger({ stream: { write: (text: string) => lines.push(text) } }),
+      registry, logger: createLogger({ stream: textStream((text) => lines.push(text)) }),
       figures: async () => {
         it.asked += 1
         return await Promise.resolve(it.figures)
