@@ -58,6 +58,7 @@ export class LogQueue implements LineStream {
   /** Kept or dropped together. */
   give(bytes: LineBytes, lines: number): void {
     if (this.#takes(bytes.byteLength, lines)) this.#gathered.give(bytes, lines)
+    else giveBack(bytes)
     this.#begin()
   }
 
@@ -118,8 +119,7 @@ export class LogQueue implements LineStream {
       this.#failing = false
       if (writtenBytes < this.#batch.byteLength) this.#batch = this.#batch.subarray(writtenBytes)
       else {
-        // Its memory is given back now: the collector lets some 50 MiB of it gather first.
-        this.#batch.buffer.transfer(0)
+        giveBack(this.#batch)
         this.#batch = none
       }
       this.#next()
@@ -135,6 +135,11 @@ export class LogQueue implements LineStream {
       if (this.#state === 'retrying') this.#next()
     }, retryMs).unref()
   }
+}
+
+/** Their memory, now: the collector lets some 50 MiB gather first. */
+function giveBack(bytes: LineBytes): void {
+  bytes.buffer.transfer(0)
 }
 
 /** A pipe that somebody else has made non-blocking, and that is full. */

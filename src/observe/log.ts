@@ -15,7 +15,7 @@ export const logBase = { service: 'sluice', pid: process.pid }
 /** Lines that the reader of standard output has not taken. */
 const queueBytesMax = 8 * 1024 * 1024
 
-/** UTF-8. Whoever gives them has no more to do with them. */
+/** UTF-8, all of its buffer. Who gives them has no more to do with them: the buffer is detached once they are written, or dropped. */
 export type LineBytes = Uint8Array<ArrayBuffer>
 
 export interface LineStream {
