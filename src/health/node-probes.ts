@@ -12,6 +12,7 @@ import { connect, isIP, type Socket } from 'node:net'
 import { resolve } from 'node:path'
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import type { CheckTarget } from '../core/balance/endpoint-register.ts'
+import { isOwnFault } from '../core/dial-failure.ts'
 import type { HealthSpec } from '../core/health/health-spec.ts'
 import type { CheckDone, CheckResult, Prober } from '../core/health/prober.ts'
 import { encodeOwnHeader } from '../core/proxy-protocol/encode.ts'
@@ -22,9 +23,6 @@ const statusLineBytesMax = 1_024
 const contextsMax = 1_000
 /** For so long. */
 const contextMsMax = 60_000
-
-/** Of our own process or machine: the endpoint has no part in it. */
-const ownFaults: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EAGAIN'])
 
 export class NodeProbes implements Prober {
   readonly #done: CheckDone
@@ -133,7 +131,7 @@ function askReadyz(socket: TLSSocket, host: string, end: (result: CheckResult) =
 }
 
 function failureOf({ code, message }: NodeJS.ErrnoException, step: string): CheckResult {
-  if (code !== undefined && ownFaults.has(code)) return { kind: 'void', why: `${step}: ${code}` }
+  if (isOwnFault(code)) return { kind: 'void', why: `${step}: ${code}` }
   if (code === 'ECONNREFUSED') return { kind: 'failed', why: 'connection refused' }
   return { kind: 'failed', why: `${step}: ${code ?? message}` }
 }

@@ -7,6 +7,7 @@
 // held up finds what was accepted meanwhile, and does not take its own delay for the endpoint's.
 
 import type { CheckTarget } from '../../core/balance/endpoint-register.ts'
+import { isOwnFault } from '../../core/dial-failure.ts'
 import type { CheckDone, Prober } from '../../core/health/prober.ts'
 import * as libc from './libc.ts'
 import { SocketAddressCell } from './socket-address.ts'
@@ -21,9 +22,6 @@ interface Probe {
   readonly timeoutMs: number
   readonly deadlineMs: number
 }
-
-/** Of our own process or machine: the endpoint has no part in it. */
-const ownFaults: ReadonlySet<number> = new Set([libc.EMFILE, libc.ENFILE, libc.ENOBUFS, libc.ENOMEM, libc.EAGAIN, libc.EADDRNOTAVAIL])
 
 export class ConnectProbes implements Prober {
   readonly #done: CheckDone
@@ -128,6 +126,9 @@ export class ConnectProbes implements Prober {
   #tell(id: number, error: number): void {
     if (error === 0) this.#done(id, { kind: 'passed', why: 'connection accepted' })
     else if (error === libc.ECONNREFUSED) this.#done(id, { kind: 'failed', why: 'connection refused' })
-    else this.#done(id, { kind: ownFaults.has(error) ? 'void' : 'failed', why: `connect: ${libc.errnoName(error)}` })
+    else {
+      const code = libc.errnoName(error)
+      this.#done(id, { kind: isOwnFault(code) ? 'void' : 'failed', why: `connect: ${code}` })
+    }
   }
 }

@@ -6,6 +6,7 @@
 import { lookup } from 'node:dns'
 import { setTimeout as delay } from 'node:timers/promises'
 import { clearActiveOf, type ActiveCells } from '../../core/balance/active-counts.ts'
+import { isOwnFault } from '../../core/dial-failure.ts'
 import type { AdmissionTables } from '../../core/limit/admission-tables.ts'
 import { releaseThread } from '../../core/limit/holds.ts'
 import type { KernelLaneMode } from '../../core/kernel-lane-policy.ts'
@@ -273,7 +274,7 @@ export class LinuxDriver implements RelayDriver {
     // The one that asks: a successor has other connections in the same slots.
     const handle = this.#seats[worker]?.handle
     this.#lookup(hostname, { all: false }, (error, address) => {
-      const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address`, isOurs: error?.code === 'EAI_AGAIN' }
+      const answer = error === null && typeof address === 'string' ? { address } : { failure: error?.message ?? `${hostname} has no address`, isOurs: isOwnFault(error?.code) }
       handle?.tell({ kind: 'resolved', dial, answer })
     })
   }

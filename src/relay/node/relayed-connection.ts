@@ -10,7 +10,8 @@ import { connect, type LookupFunction, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
-import type { ConnectionEffect, ConnectionEvent, DialFailure, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
+import type { ConnectionEffect, ConnectionEvent, DownstreamEnd, LostHow } from '../../core/connection-events.ts'
+import { dialFailureOf } from '../../core/dial-failure.ts'
 import type { Candidate, LiveConnection } from '../../core/live/live-connection.ts'
 import type { LiveItem } from '../../core/live/live-items.ts'
 import type { HandedOver } from '../driver.ts'
@@ -181,7 +182,7 @@ export class RelayedConnection implements LiveItem {
       this.step({ kind: 'upstream-lost', attempt: this.#attempt, how: lostHow(error), nowMs })
     } else {
       this.#host.totals.dialFailures += 1
-      this.step({ kind: 'dial-failed', attempt: this.#attempt, failure: dialFailure(error), detail: error.message, nowMs })
+      this.step({ kind: 'dial-failed', attempt: this.#attempt, failure: dialFailureOf(error.code), detail: error.message, nowMs })
     }
   }
 
@@ -355,16 +356,4 @@ function received(socket: Socket): Buffer | null {
 /** ETIMEDOUT on an open connection is the keepalive's or the retransmission's end; EHOSTUNREACH and ENETUNREACH come with it. */
 function lostHow(error: NodeJS.ErrnoException): LostHow {
   return error.code === 'ETIMEDOUT' || error.code === 'EHOSTUNREACH' || error.code === 'ENETUNREACH' ? 'unresponsive' : 'reset'
-}
-
-function dialFailure(error: NodeJS.ErrnoException): DialFailure {
-  switch (error.code) {
-    case 'ECONNREFUSED': return 'refused'
-    case 'ETIMEDOUT': return 'timeout'
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-    case 'ENOTFOUND': return 'unreachable'
-    // EAI_AGAIN: our own resolver's fault.
-    default: return 'error'
-  }
 }

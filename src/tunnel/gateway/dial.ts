@@ -3,12 +3,10 @@
 import { lookup } from 'node:dns'
 import { isIP } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
+import { isOwnFault } from '../../core/dial-failure.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { SocketDial, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import { keepAliveSeconds, type DialFailure, type DialResult, type DialUnderWay } from '../dialled-stream.ts'
-
-/** Of our own process or machine: they say nothing of the endpoint. */
-const ownFaults: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM', 'EADDRNOTAVAIL', 'EAI_AGAIN', 'EAGAIN'])
 
 export interface DialOptions {
   readonly sockets: StreamSockets
@@ -79,7 +77,7 @@ export class Dial implements DialUnderWay {
   }
 
   #failed(status: DialFailure['status'], detail: string): void {
-    if (this.#endpoint !== undefined && (status === 504 || !ownFaults.has(detail))) this.#options.tenant.active.failed(this.#endpoint, this.#begun)
+    if (this.#endpoint !== undefined && !isOwnFault(detail)) this.#options.tenant.active.failed(this.#endpoint, this.#begun)
     this.#failure = { status, detail: `${this.#endpoint?.name}: ${detail}` }
     this.#leave()
     this.#next()
