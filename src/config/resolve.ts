@@ -1,7 +1,7 @@
 // From what is written to what is meant: pools to endpoints, defaults into tenants, and the mistakes that show only between
 // keys. These are looked for in whatever a file claims, also where other keys are wrong, so that all are told at once.
 
-import type { Endpoint } from '../core/balance/endpoint.ts'
+import { endpointAt, type Endpoint } from '../core/balance/endpoint.ts'
 import type { ListenerLimits, ProcessLimits, TenantLimits } from '../core/limit/limits.ts'
 import { tenantRetries } from '../core/limit/retry-budget.ts'
 import type { RateSpec } from '../core/limit/shared-pace.ts'
@@ -257,6 +257,5 @@ function endpointsOf({ pool, nodePort, endpoints }: ParsedTenant['apiServer'], p
 }
 
 function endpointOf(written: SocketAddress | { readonly address: SocketAddress; readonly weight: number }): Endpoint {
-  const [at, weight] = 'weight' in written ? [written.address, written.weight] : [written, 1]
-  return { name: formatSocketAddress(at), address: at.address, port: at.port, weight }
+  return 'weight' in written ? endpointAt(written.address, written.weight) : endpointAt(written, 1)
 }

@@ -1,3 +1,4 @@
+import { formatSocketAddress, type SocketAddress } from '../net/socket-address.ts'
 import type { LaneGrant } from '../tunnel/ticket.ts'
 
 /** One API server's address, `10.1.0.11:31443`. Weight 0 is quiesced: no new connections, old ones stay (IPVS). */
@@ -18,4 +19,9 @@ export interface Endpoint {
 export interface EndpointGrant extends LaneGrant {
   /** The gateway's clock less this machine's, in milliseconds. */
   readonly clockOffsetMs: number
+}
+
+/** As the configuration has it. */
+export function endpointAt(at: SocketAddress, weight: number): Endpoint {
+  return { name: formatSocketAddress(at), address: at.address, port: at.port, weight }
 }

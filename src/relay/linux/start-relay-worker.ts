@@ -30,7 +30,7 @@ export function startRelayWorker({ create, rehearse }: WorkerObservers): void {
 /** Nothing depends on it, so whatever fails in it is told, and that is all. */
 function rehearsal(data: RelayWorkerData, post: (message: FromWorker) => void, rehearse: WorkerObservers['rehearse']): void {
   try {
-    warmUp({ limitMs: data.warmUpMs, createObserver: (listenerTable) => rehearse(data.observer, listenerTable) })
+    warmUp({ limitMs: data.warmUpMs, like: data, createObserver: (listenerTable) => rehearse(data.observer, listenerTable) })
   } catch (error) {
     post({ kind: 'failed', error: error instanceof Error ? error : new Error(String(error)), context: 'a worker was not warmed up: its first connections take longer' })
   }

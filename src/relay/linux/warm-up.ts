@@ -8,18 +8,23 @@
 // counted or logged, and it leaves nothing open.
 //
 // What is compiled holds for what has been seen, and all of it is thrown away when the first client brings something else. So
-// there are two workers, one after the other: of what there has been one of, V8 takes that one for the only one. And their
-// data are cloned, with their fields in the order of the driver's: an object that was cloned is of another kind than one that was
-// written down here, and so is one with the same fields in another order.
+// there are two workers, one after the other: of what there has been one of, V8 takes that one for the only one. And objects are made as
+// they are for others: one that was cloned is of another kind than one that was written down here, and so is one with the same
+// fields in another order, or one more. So the workers' data have the fields of the data of the worker that rehearses, and
+// endpoints and rows come from those who make them for the gateway.
 
 import { setFlagsFromString } from 'node:v8'
 import { MessageChannel } from 'node:worker_threads'
 import { createActiveCells } from '../../core/balance/active-counts.ts'
+import { endpointAt } from '../../core/balance/endpoint.ts'
+import { EndpointRows } from '../../core/balance/endpoint-rows.ts'
 import { createAdmissionTables } from '../../core/limit/admission-tables.ts'
+import { LimitRows } from '../../core/limit/limit-rows.ts'
 import { ListenerTable } from '../../core/listener-table.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { createRelayCells } from '../../core/relay-cells.ts'
-import type { TenantSpec } from '../../core/snapshot.ts'
+import type { SnapshotChange, TenantSpec } from '../../core/snapshot.ts'
+import { createTicketSecrets } from '../tickets.ts'
 import { createDescriptors } from './descriptors.ts'
 import * as libc from './libc.ts'
 import { closeAll, openListeningSockets } from './listening-sockets.ts'
@@ -50,6 +55,8 @@ const loopback: SocketAddress = { address: '127.0.0.1', port: 0 }
 export interface WarmUpOptions {
   /** When it ends, whatever is under way: milliseconds from now. */
   readonly limitMs: number
+  /** The data of the worker that rehearses: nothing of them is touched. */
+  readonly like: RelayWorkerData
   /** Its listeners' rows are those of the table that it is given; what it is told is thrown away. */
   readonly createObserver: (listenerTable: SharedArrayBuffer) => WorkerObserver
 }
@@ -58,12 +65,12 @@ export interface WarmUpOptions {
  * Returns when the time is up.
  * @throws {SystemError} where this machine does not let us connect to ourselves
  */
-export function warmUp({ limitMs, createObserver }: WarmUpOptions): void {
+export function warmUp({ limitMs, ...rehearsal }: WarmUpOptions): void {
   const beginMs = performance.now()
   compileAfter(callsToCompile)
   try {
-    rehearseUntil({ endMs: beginMs + firstShare * limitMs, connectionsMax: firstConnections }, createObserver)
-    rehearseUntil({ endMs: beginMs + limitMs, connectionsMax: Infinity }, createObserver)
+    rehearseUntil({ endMs: beginMs + firstShare * limitMs, connectionsMax: firstConnections }, rehearsal)
+    rehearseUntil({ endMs: beginMs + limitMs, connectionsMax: Infinity }, rehearsal)
   } finally {
     compileAfter(callsToCompileOtherwise)
   }
@@ -80,26 +87,29 @@ interface ActEnd {
   readonly connectionsMax: number
 }
 
-function rehearseUntil(end: ActEnd, createObserver: WarmUpOptions['createObserver']): void {
+type Rehearsal = Omit<WarmUpOptions, 'limitMs'>
+
+function rehearseUntil(end: ActEnd, rehearsal: Rehearsal): void {
   const kept = libc.mappedAddresses()
   const closing: (() => void)[] = []
   try {
-    rehearse(end, createObserver, (close) => closing.push(close))
+    rehearse(end, rehearsal, (close) => closing.push(close))
   } finally {
     for (const close of closing.toReversed()) close()
     libc.freeAllBut(kept)
   }
 }
 
-function rehearse({ endMs, connectionsMax }: ActEnd, createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): void {
+function rehearse({ endMs, connectionsMax }: ActEnd, rehearsal: Rehearsal, atEnd: (close: () => void) => void): void {
   const listen = (): { readonly fd: number; readonly bound: SocketAddress } => {
     const { fds, bound } = openListeningSockets(loopback, { ipv6Only: false }, 1)
     atEnd(() => closeAll(fds))
     return { fd: fds[0] ?? -1, bound }
   }
   const [front, back] = [listen(), listen()]
-  const { worker, request } = createWorker(createObserver, atEnd)
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs, limitRow: 0 }], limits: {}, tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }] })
+  const { worker, request, withRows } = createWorker(rehearsal, atEnd)
+  const change: SnapshotChange = { version: 1, listeners: [{ name: listenerName, helloTimeoutMs: timeoutMs }], limits: {}, tenants: [tenantAt(back.bound)], removedTenants: 'all-others' }
+  request({ kind: 'publish', changes: [withRows(change)] })
   worker.turn(0)
   request({ kind: 'listen', listener: listenerName, fd: front.fd })
   worker.turn(0)
@@ -118,20 +128,27 @@ function rehearse({ endMs, connectionsMax }: ActEnd, createObserver: WarmUpOptio
   }
 }
 
-function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (close: () => void) => void): { readonly worker: RelayWorker; readonly request: (request: WorkerRequest) => void } {
+interface Rehearsing {
+  readonly worker: RelayWorker
+  readonly request: (request: WorkerRequest) => void
+  /** As the gateway gives them out. */
+  readonly withRows: (change: SnapshotChange) => SnapshotChange
+}
+
+function createWorker({ like, createObserver }: Rehearsal, atEnd: (close: () => void) => void): Rehearsing {
   const listenerTable = new ListenerTable()
   listenerTable.add(listenerName)
   const { port1, port2 } = new MessageChannel()
   const wakeFd = libc.check(libc.eventfd(0, libc.EFD_NONBLOCK | libc.EFD_CLOEXEC), 'eventfd')
   const one = libc.allocate(8)
   one.bytes[0] = 1
-  const data: RelayWorkerData = structuredClone({
-    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0,
-    active: createActiveCells(1),
-    admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),
-    warmUpMs: 0, idPrefix: `${listenerName}-`, cells: [createRelayCells()], slotsUsed: new Int32Array(new SharedArrayBuffer(4)),
-    listenerTable: listenerTable.buffer, observer: undefined, wakeFd, port: port2, descriptors: createDescriptors(slots),
-  } satisfies RelayWorkerData, { transfer: [port2] })
+  const active = createActiveCells(1)
+  const admission = createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] })
+  const data = clonedLike(like, {
+    worker: 0, slots, pipes: 1, connectionsMax: slots, admission, handsOver: false, tickets: createTicketSecrets(),
+    kernelLane: 'off', kernelLanePlaces: 0, busyPollUs: 0, idPrefix: `${listenerName}-`, warmUpMs: 0, wakeFd, port: port2, descriptors: createDescriptors(slots),
+    cells: [createRelayCells()], active, slotsUsed: new Int32Array(new SharedArrayBuffer(4)), listenerTable: listenerTable.buffer, observer: undefined,
+  })
   const post = (message: FromWorker): void => {
     if (message.kind === 'failed') throw message.error
     if (message.kind === 'answer' && message.error !== undefined) throw new Error(message.error)
@@ -147,15 +164,26 @@ function createWorker(createObserver: WarmUpOptions['createObserver'], atEnd: (c
     port1.postMessage({ kind: 'request', number: ++number, request: wanted } satisfies ToWorker)
     libc.write(wakeFd, one.address, 8)
   }
-  return { worker, request }
+  const [rows, limitRows] = [new EndpointRows(active), new LimitRows(admission)]
+  return { worker, request, withRows: (change) => rows.give(limitRows.assign(change)).change }
 }
 
-function tenantAt({ address, port }: SocketAddress): TenantSpec {
+/**
+ * Fields that `like` has, in its order.
+ * @param values for each that it may have: one that the driver gives and that has none here does not compile
+ */
+function clonedLike(like: RelayWorkerData, values: Required<RelayWorkerData>): RelayWorkerData {
+  const fields: Partial<Record<keyof RelayWorkerData, unknown>> = {}
+  for (const field of Object.keys(like) as (keyof RelayWorkerData)[]) fields[field] = values[field]
+  return structuredClone(fields as RelayWorkerData, { transfer: [values.port] })
+}
+
+function tenantAt(bound: SocketAddress): TenantSpec {
   return {
     name: listenerName,
     hostnames: serverNames,
     scheduler: 'wlc',
-    endpoints: [{ name: `${address}:${port}`, address, port, weight: 1, row: 0 }],
+    endpoints: [endpointAt(bound, 1)],
     connectTimeoutMs: timeoutMs,
     answerTimeoutMs: timeoutMs,
     idleTimeoutMs: timeoutMs,
@@ -163,6 +191,5 @@ function tenantAt({ address, port }: SocketAddress): TenantSpec {
     drainTimeoutMs: timeoutMs,
     attemptsMax: 1,
     retryBudget: { percent: 1, reserve: 1, floorPerSecond: 1 },
-    limitRow: 0,
   }
 }

@@ -3,11 +3,9 @@
 import { test } from '../../support/linux-only.ts'
 import { MessageChannel } from 'node:worker_threads'
 import type { Test } from 'tap'
-import { createAdmissionTables } from '../../../src/core/limit/admission-tables.ts'
 import { stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
 import { ListenerTable } from '../../../src/core/listener-table.ts'
 import { createRelayCells, relayCell } from '../../../src/core/relay-cells.ts'
-import { createDescriptors } from '../../../src/relay/linux/descriptors.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
 import { closeAll, openListeningSockets } from '../../../src/relay/linux/listening-sockets.ts'
 import { RehearsalBackend } from '../../../src/relay/linux/rehearsal-peers.ts'
@@ -16,6 +14,7 @@ import { SocketAddressCell } from '../../../src/relay/linux/socket-address.ts'
 import type { ToWorker, WorkerRequest } from '../../../src/relay/linux/worker-protocol.ts'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
 import { endpoint, tenant } from '../../support/config.ts'
+import { relayWorkerData } from '../../support/relay-worker-data.ts'
 
 const slots = 512
 const hello = Buffer.from(buildClientHello({ serverName: 'acme.example.test' }))
@@ -49,11 +48,7 @@ function startPlace(t: Test): Place {
   const { port1, port2 } = new MessageChannel()
   const wakeFd = libc.check(libc.eventfd(0, libc.EFD_NONBLOCK | libc.EFD_CLOEXEC), 'eventfd')
   const [cells, reasons] = [createRelayCells(), [] as string[]]
-  const worker = new RelayWorker({
-    worker: 0, slots, pipes: 1, connectionsMax: slots, handsOver: false, kernelLane: 'off', busyPollUs: 0, idPrefix: 'c-', wakeFd, port: port2, warmUpMs: 0,
-    descriptors: createDescriptors(slots), cells: [cells], slotsUsed: new Int32Array(new SharedArrayBuffer(4)), listenerTable: listenerTable.buffer, observer: undefined,
-    admission: createAdmissionTables({ connectionsMax: slots, listenerRows: 1, tenantRows: 1, holds: [slots], seeds: [1, 2] }),
-  }, () => undefined, { connectionEnded: ({ reason }) => reasons.push(reason), flushIfDue: () => Infinity, flush: () => undefined })
+  const worker = new RelayWorker(relayWorkerData({ slots, wakeFd, port: port2, listenerTable: listenerTable.buffer, cells: [cells] }), () => undefined, { connectionEnded: ({ reason }) => reasons.push(reason), flushIfDue: () => Infinity, flush: () => undefined })
   const backend = new RehearsalBackend(back.fd)
   const [address, buffer] = [new SocketAddressCell(), libc.allocate(64 * 1024)]
   t.teardown(() => {
