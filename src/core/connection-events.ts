@@ -12,6 +12,8 @@ export type ConnectionEvent =
   | { readonly kind: 'downstream-bytes'; readonly bytes: Uint8Array; readonly nowMs: number }
   | { readonly kind: 'downstream-fin'; readonly nowMs: number }
   | { readonly kind: 'downstream-lost'; readonly how: LostHow; readonly nowMs: number }
+  /** The endpoint is a name whose address is asked for; it has one, and is dialled. What is neither failed nor resolved in time blames our resolver. */
+  | { readonly kind: 'dial-resolving' | 'dial-resolved'; readonly attempt: number }
   | { readonly kind: 'dial-succeeded'; readonly attempt: number; readonly nowMs: number }
   | { readonly kind: 'dial-failed'; readonly attempt: number; readonly failure: DialFailure; readonly detail: string; readonly nowMs: number }
   /** The first byte has been read from the API server; the driver writes it once it has performed the effects. */

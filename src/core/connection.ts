@@ -134,6 +134,8 @@ export class Connection {
   #endpoint: Endpoint | undefined
   /** Of that endpoint, what `ActiveCounts.began` has returned. */
   #begun = 0
+  /** Its address is asked for. */
+  #isResolving = false
   /** Among the endpoint's connections. */
   #isCounted = false
 
@@ -205,6 +207,10 @@ export class Connection {
       case 'downstream-bytes': this.#onDownstreamBytes(event.bytes, event.nowMs); break
       case 'downstream-fin': this.#onDownstreamFin(event.nowMs); break
       case 'downstream-lost': this.#onDownstreamLost(event.how, event.nowMs); break
+      case 'dial-resolving':
+      case 'dial-resolved':
+        this.#isResolving = event.kind === 'dial-resolving'
+        break
       case 'dial-succeeded': this.#onDialSucceeded(event.nowMs); break
       case 'dial-failed':
         if (this.#state !== 'dialing') break
@@ -495,6 +501,7 @@ export class Connection {
   #dial(endpoint: Endpoint, tenant: TenantPolicy, nowMs: number): void {
     this.#state = 'dialing'
     this.#endpoint = endpoint
+    this.#isResolving = false
     this.#isCounted = true
     this.#begun = tenant.active.began(endpoint)
     this.#attempt += 1
@@ -667,6 +674,10 @@ export class Connection {
       case 'dialing':
         if (this.#tenant === undefined) break
         this.#effects.push({ kind: 'drop-upstream', attempt: this.#attempt })
+        if (this.#isResolving) {
+          this.#onAttemptFailed('dial-error', `no address of ${this.#endpoint?.address} within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
+          break
+        }
         this.#tellFailed()
         this.#onAttemptFailed('dial-timeout', `no connection within ${this.#tenant.connectTimeoutMs} ms`, nowMs)
         break

@@ -54,10 +54,13 @@ export class NodeProbes implements Prober {
       socket.resetAndDestroy()
       this.#done(id, result)
     }
-    let step = 'connection'
-    const timer = setTimeout(() => end({ kind: 'failed', why: `no ${step} in ${health.timeoutMs} ms` }), health.timeoutMs)
+    let step = isIP(address) === 0 ? 'address' : 'connection'
+    const timer = setTimeout(() => end({ kind: step === 'address' ? 'void' : 'failed', why: `no ${step} in ${health.timeoutMs} ms` }), health.timeoutMs)
     const failed = (error: NodeJS.ErrnoException): void => end(failureOf(error, step))
     socket.once('error', failed)
+    socket.once('lookup', () => {
+      step = 'connection'
+    })
     socket.once('connect', () => {
       if (health.kind === 'tcp') {
         end({ kind: 'passed', why: 'connection accepted' })

@@ -324,6 +324,25 @@ void test('a failed attempt goes to the next endpoint with the same bytes', asyn
   }
 })
 
+void test('while its name is being resolved time blames nobody; once it is dialled, it does', async (t) => {
+  for (const [events, expected] of [
+    [['dial-resolving'], { reason: 'dial-error', told: [] }],
+    [['dial-resolving', 'dial-resolved'], { reason: 'dial-timeout', told: ['dial 31443'] }],
+  ] as const) {
+    told.length = 0
+    const connection = dialing({ endpoints: 1 })
+    for (const kind of events) t.same(connection.step({ kind, attempt: 1 }), [])
+    connection.step({ kind: 'deadline', lastActivityMs: 0, nowMs: 3_001 })
+    t.same({ reason: reasonOf(connection), told }, expected)
+  }
+  told.length = 0
+  const connection = dialing()
+  connection.step({ kind: 'dial-resolving', attempt: 1 })
+  connection.step({ kind: 'deadline', lastActivityMs: 0, nowMs: 3_001 })
+  connection.step({ kind: 'deadline', lastActivityMs: 0, nowMs: 6_002 })
+  t.same(told, ['dial 31444'], 'the next endpoint is one of its own')
+})
+
 void test('attempts end with the endpoints or with retries.attempts, whichever comes first', async (t) => {
   for (const { endpoints, attemptsMax, expected } of [
     { endpoints: 1, attemptsMax: 3, expected: 1 }, { endpoints: 5, attemptsMax: 3, expected: 3 },
@@ -475,6 +494,7 @@ void test('any order of events: a connection ends at most once, with a reason, a
     fc.record({ kind: fc.constantFrom('downstream-fin' as const, 'downstream-finished' as const, 'drain' as const), nowMs }),
     fc.record({ kind: fc.constant('downstream-lost' as const), how, nowMs }),
     fc.record({ kind: fc.constantFrom('dial-succeeded' as const, 'upstream-answered' as const, 'upstream-fin' as const, 'upstream-finished' as const), attempt, nowMs }),
+    fc.record({ kind: fc.constantFrom('dial-resolving' as const, 'dial-resolved' as const), attempt }),
     fc.record({ kind: fc.constant('dial-failed' as const), attempt, failure: fc.constantFrom('refused', 'timeout', 'unreachable', 'error'), detail: fc.string(), nowMs }),
     fc.record({ kind: fc.constant('upstream-lost' as const), attempt, how, nowMs }),
     fc.record({ kind: fc.constant('deadline' as const), lastActivityMs: nowMs, nowMs }),

@@ -1,5 +1,8 @@
-// Run by own-resolver.test.ts where no resolver answers: endpoints that are names are not blamed for it, and one that refuses is.
+// Run by own-resolver.test.ts where names are asked of 127.0.0.1, and nobody is there, or somebody who says nothing: endpoints that are
+// names are not blamed for it, and one that refuses is.
 
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
@@ -17,55 +20,78 @@ import { streamSockets } from '../support/stream-sockets.ts'
 const name = 'api.example.test'
 const failures = 3
 
+interface Resolver {
+  readonly what: string
+  readonly start: (t: Test) => Promise<void>
+  /** What a check of the name has found. */
+  readonly why: string
+}
+
+const resolvers: readonly Resolver[] = [
+  { what: 'a resolver that can’t be asked', start: async () => undefined, why: 'connection: EAI_AGAIN' },
+  {
+    what: 'a resolver that is silent', why: 'no address in 500 ms',
+    start: async (t) => {
+      const socket = createSocket('udp4').bind(53, '127.0.0.1')
+      await once(socket, 'listening')
+      t.teardown(() => void socket.close())
+    },
+  },
+]
+
 async function relayed(t: Test, gateway: Gateway, tenantName: string): Promise<void> {
   const hello = buildClientHello({ serverName: `${tenantName}.example.test` })
   await readBytes(await dial(t, gateway.listeners[0]?.address.port ?? 0, hello), hello.length)
 }
 
-for (const driver of drivers) {
-  void test(`${driver}: neither a client’s dial nor a check that finds no address counts as a failure of the endpoint`, async (t) => {
-    const [echo, gone] = [await startEcho(t), await freePort()]
-    const file = join(t.testdir(), 'sluice.yaml')
-    writeFileSync(file, `listeners: [{ address: "127.0.0.1:0" }]
+for (const { what, start, why } of resolvers) {
+  for (const driver of drivers) {
+    void test(`${driver}: ${what} blames no endpoint, neither for a client’s dial nor for a check`, async (t) => {
+      await start(t)
+      const [echo, gone] = [await startEcho(t), await freePort()]
+      const file = join(t.testdir(), 'sluice.yaml')
+      writeFileSync(file, `listeners: [{ address: "127.0.0.1:0" }]
 relay: { driver: ${driver} }
-defaults: { health: { kind: none }, ejection: { failures: ${failures}, time: 10m }, timeouts: { drainGrace: 0s } }
+defaults: { health: { kind: none }, ejection: { failures: ${failures}, time: 10m }, timeouts: { connect: 500ms, drainGrace: 0s } }
 tenants:
   - { name: named, hostnames: [named.example.test], apiServer: { endpoints: ["${name}:6443", "127.0.0.1:${echo.port}"] } }
   - { name: refused, hostnames: [refused.example.test], apiServer: { endpoints: ["127.0.0.1:${gone}", "127.0.0.1:${echo.port}"] } }
-  - { name: checked, hostnames: [checked.example.test], health: { kind: tcp, fall: 1 }, apiServer: { endpoints: ["${name}:6444", "127.0.0.1:${gone}"] } }
+  - { name: checked, hostnames: [checked.example.test], health: { kind: tcp, interval: 1s, timeout: 500ms, fall: 1 }, apiServer: { endpoints: ["${name}:6444", "127.0.0.1:${gone}"] } }
 admin: { address: 127.0.0.1:0 }
 `)
-    const lines: Readonly<Record<string, unknown>>[] = []
-    const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
-    const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
-    t.teardown(async () => await gateway.stop())
-    const told = (what: string): unknown[] => lines.filter(({ msg }) => String(msg).startsWith(what)).map(({ endpoint: whose }) => whose)
-    // The emptiest is the one that nobody reaches: so it is tried each time.
-    for (let connections = 0; connections < 3 * failures; connections++) await relayed(t, gateway, 'named')
-    // What clients have met is told in its order: once that is known, so is all before it.
-    while (told('endpoint ejected').length === 0) await relayed(t, gateway, 'refused')
-    t.same(told('endpoint ejected'), [`127.0.0.1:${gone}`])
-    await until(() => told('endpoint down').length > 0 && gateway.endpoints.list({ address: name, port: 6444 })[0]?.health.why === 'connection: EAI_AGAIN')
-    t.same(told('endpoint down'), [`127.0.0.1:${gone}`])
-    t.match(gateway.endpoints.list({ address: name }).map(({ check, health: { state } }) => ({ check, state })), [{ check: 'none', state: 'ready' }, { check: 'tcp', state: 'ready' }])
-  })
-}
-
-void test('tunnel: nor does a stream’s dial', async (t) => {
-  const active = createActiveCells(1)
-  const endpoints = [endpoint(6443, { address: name, row: 0 }), endpoint(await freePort(), { row: 1 })]
-  const policy = snapshotOf({ tenants: [tenant('acme', endpoints)], active: new SharedActiveCounts(active, 0) }).tenants.get('acme')
-  if (policy === undefined) throw new Error('unreachable')
-  const tried: string[] = []
-  for (let dials = 0; dials < failures; dials++) {
-    await new Promise<void>((resolve) => {
-      const dialled = new Dial({ sockets: streamSockets, tenant: policy, source: '127.0.0.1', mayRetry: () => true, dialling: (to) => tried.push(to.name), first: undefined, left: () => undefined }, {
-        connected: () => t.fail('connected'),
-        failed: () => resolve(),
-      })
-      t.teardown(() => dialled.abandon())
+      const lines: Readonly<Record<string, unknown>>[] = []
+      const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+      const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
+      t.teardown(async () => await gateway.stop())
+      const told = (text: string): unknown[] => lines.filter(({ msg }) => String(msg).startsWith(text)).map(({ endpoint: whose }) => whose)
+      // The emptiest is the one that nobody reaches: so it is tried each time.
+      for (let connections = 0; connections <= failures; connections++) await relayed(t, gateway, 'named')
+      // What clients have met is told in its order: once that is known, so is all before it.
+      while (told('endpoint ejected').length === 0) await relayed(t, gateway, 'refused')
+      t.same(told('endpoint ejected'), [`127.0.0.1:${gone}`])
+      await until(() => told('endpoint down').length > 0 && gateway.endpoints.list({ address: name, port: 6444 })[0]?.health.why === why)
+      t.same(told('endpoint down'), [`127.0.0.1:${gone}`])
+      t.match(gateway.endpoints.list({ address: name }).map(({ check, health: { state } }) => ({ check, state })), [{ check: 'none', state: 'ready' }, { check: 'tcp', state: 'ready' }])
     })
   }
-  t.equal(tried.filter((each) => each === `${name}:6443`).length, failures)
-  t.same([active.failuresInARow[0], active.failuresInARow[1]], [0, failures])
-})
+
+  void test(`tunnel: ${what} blames no endpoint for a stream’s dial`, async (t) => {
+    await start(t)
+    const active = createActiveCells(1)
+    const endpoints = [endpoint(6443, { address: name, row: 0 }), endpoint(await freePort(), { row: 1 })]
+    const policy = snapshotOf({ tenants: [tenant('acme', endpoints, { connectTimeoutMs: 500 })], active: new SharedActiveCounts(active, 0) }).tenants.get('acme')
+    if (policy === undefined) throw new Error('unreachable')
+    const tried: string[] = []
+    for (let dials = 0; dials < failures; dials++) {
+      await new Promise<void>((resolve) => {
+        const dialled = new Dial({ sockets: streamSockets, tenant: policy, source: '127.0.0.1', mayRetry: () => true, dialling: (to) => tried.push(to.name), first: undefined, left: () => undefined }, {
+          connected: () => t.fail('connected'),
+          failed: () => resolve(),
+        })
+        t.teardown(() => dialled.abandon())
+      })
+    }
+    t.equal(tried.filter((each) => each === `${name}:6443`).length, failures)
+    t.same([active.failuresInARow[0], active.failuresInARow[1]], [0, failures])
+  })
+}

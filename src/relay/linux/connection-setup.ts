@@ -10,6 +10,7 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionEffect, DialFailure, DownstreamEnd, StopReason, UpstreamEnd } from '../../core/connection-events.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
+import { dialFailureOf } from '../../core/dial-failure.ts'
 import { relayCell, type RelayCells } from '../../core/relay-cells.ts'
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import type { HandedOver } from '../driver.ts'
@@ -139,6 +140,7 @@ export class ConnectionSetup {
     const endpoint = table.endpoints[slot]
     // The attempt may have timed out, and the slot may be another connection's.
     if (machine === undefined || endpoint === undefined || table.number[slot] !== connection || table.attempts[slot] !== attempt || table.fdOf(2 * slot + 1) !== -1) return
+    machine.step({ kind: 'dial-resolved', attempt })
     const failure = 'failure' in answer ? answer.failure : `${answer.address} is no IP address`
     const length = 'address' in answer ? this.#peer.encode({ address: answer.address, port: endpoint.port }) : undefined
     if (length === undefined) this.#dialFailed(slot, machine, 'failure' in answer && answer.isOurs ? 'error' : 'unreachable', failure)
@@ -311,8 +313,13 @@ export class ConnectionSetup {
       const endpoint = table.endpoints[slot]
       if (machine === undefined || endpoint === undefined || table.fdOf(2 * slot + 1) !== -1) continue
       const length = this.#peer.encode(endpoint)
-      if (length !== undefined) this.#connect(slot, machine, length)
-      else resolve({ slot, connection: table.number[slot] ?? 0, attempt: table.attempts[slot] ?? 0 }, endpoint.address)
+      if (length !== undefined) {
+        this.#connect(slot, machine, length)
+        continue
+      }
+      const attempt = table.attempts[slot] ?? 0
+      machine.step({ kind: 'dial-resolving', attempt })
+      resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
     }
     this.#dials.clear()
   }
@@ -356,7 +363,8 @@ export class ConnectionSetup {
   }
 
   #dialFailedWith(slot: number, machine: Connection, error: number, what: string): void {
-    this.#dialFailed(slot, machine, dialFailure(error), `${what}: ${libc.errnoName(error)}`)
+    const code = libc.errnoName(error)
+    this.#dialFailed(slot, machine, dialFailureOf(code), `${what}: ${code}`)
   }
 
   #dialFailed(slot: number, machine: Connection, failure: DialFailure, detail: string): void {
@@ -409,15 +417,5 @@ export class ConnectionSetup {
       default: downstream satisfies never
     }
     closer.settle(slot)
-  }
-}
-
-function dialFailure(error: number): DialFailure {
-  switch (error) {
-    case libc.ECONNREFUSED: return 'refused'
-    case libc.ETIMEDOUT: return 'timeout'
-    case libc.EHOSTUNREACH:
-    case libc.ENETUNREACH: return 'unreachable'
-    default: return 'error'
   }
 }

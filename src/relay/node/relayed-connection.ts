@@ -6,7 +6,7 @@
 // The sockets' listeners are shared functions that find their connection through a symbol on the socket: an idle
 // connection costs no closures.
 
-import { connect, type LookupFunction, type Socket } from 'node:net'
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Endpoint } from '../../core/balance/endpoint.ts'
 import type { ConnectionRecord } from '../../core/connection-record.ts'
 import type { Connection } from '../../core/connection.ts'
@@ -168,6 +168,10 @@ export class RelayedConnection implements LiveItem {
     this.step({ kind: 'downstream-lost', how: lostHow(error), nowMs: this.#host.nowMs() })
   }
 
+  upstreamLookup(): void {
+    this.machine.step({ kind: 'dial-resolved', attempt: this.#attempt })
+  }
+
   upstreamConnect(upstream: Socket): void {
     this.#host.peerWatch.watch(upstream)
     this.#upstreamConnected = true
@@ -234,6 +238,10 @@ export class RelayedConnection implements LiveItem {
     upstream[owner] = this
     this.#upstream = upstream
     upstream.on('connect', onUpstreamConnect).on('data', onUpstreamData).on('end', onUpstreamEnd)
+    if (isIP(address) === 0) {
+      this.machine.step({ kind: 'dial-resolving', attempt })
+      upstream.on('lookup', onUpstreamLookup)
+    }
     upstream.on('drain', onUpstreamDrain).on('finish', onUpstreamFinish).on('error', onUpstreamError)
   }
 
@@ -338,6 +346,7 @@ function onDownstreamError(this: OwnedSocket, error: Error): void { this[owner]?
 function onUpstreamConnect(this: OwnedSocket): void { this[owner]?.upstreamConnect(this) }
 function onUpstreamData(this: OwnedSocket, chunk: Buffer): void { this[owner]?.upstreamData(chunk) }
 function onUpstreamEnd(this: OwnedSocket): void { this[owner]?.upstreamEnd() }
+function onUpstreamLookup(this: OwnedSocket): void { this[owner]?.upstreamLookup() }
 function onUpstreamDrain(this: OwnedSocket): void { this[owner]?.upstreamDrain() }
 function onUpstreamFinish(this: OwnedSocket): void { this[owner]?.upstreamFinish() }
 function onUpstreamError(this: OwnedSocket, error: Error): void { this[owner]?.upstreamError(error) }

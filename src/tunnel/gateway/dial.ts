@@ -31,6 +31,8 @@ export class Dial implements DialUnderWay {
   #endpoint: Endpoint | undefined
   /** Of that endpoint, what `ActiveCounts.began` has returned. */
   #begun = 0
+  /** Its address is asked for. */
+  #isResolving = false
   /** Of that endpoint. */
   #dial: { abandon(): void } | undefined
   #timer: NodeJS.Timeout | undefined
@@ -64,9 +66,13 @@ export class Dial implements DialUnderWay {
     this.#endpoint = endpoint
     dialling(endpoint)
     this.#begun = active.began(endpoint)
-    this.#timer = setTimeout(() => this.#failed(504, `no answer in ${connectTimeoutMs} ms`), connectTimeoutMs)
+    this.#timer = setTimeout(() => this.#failed(504, `no ${this.#isResolving ? 'address' : 'answer'} in ${connectTimeoutMs} ms`), connectTimeoutMs)
     const result = { connected: (socket: StreamSocket) => this.#connected(socket, endpoint), failed: (code: string) => this.#failed(502, code) }
-    this.#dial = isIP(endpoint.address) === 0 ? dialName(sockets, endpoint, result) : sockets.dial({ to: endpoint, keepAliveSeconds, ...result })
+    this.#isResolving = isIP(endpoint.address) === 0
+    const resolved = (): void => {
+      this.#isResolving = false
+    }
+    this.#dial = this.#isResolving ? dialName(sockets, endpoint, { ...result, resolved }) : sockets.dial({ to: endpoint, keepAliveSeconds, ...result })
   }
 
   #connected(socket: StreamSocket, endpoint: Endpoint): void {
@@ -77,7 +83,7 @@ export class Dial implements DialUnderWay {
   }
 
   #failed(status: DialFailure['status'], detail: string): void {
-    if (this.#endpoint !== undefined && !isOwnFault(detail)) this.#options.tenant.active.failed(this.#endpoint, this.#begun)
+    if (this.#endpoint !== undefined && !this.#isResolving && !isOwnFault(detail)) this.#options.tenant.active.failed(this.#endpoint, this.#begun)
     this.#failure = { status, detail: `${this.#endpoint?.name}: ${detail}` }
     this.#leave()
     this.#next()
@@ -92,11 +98,12 @@ export class Dial implements DialUnderWay {
 }
 
 /** Its addresses one after the other; the endpoint's time bounds them all. */
-function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { connected, failed }: Pick<SocketDial, 'connected' | 'failed'>): { abandon(): void } {
+function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { resolved, connected, failed }: Pick<SocketDial, 'connected' | 'failed'> & { readonly resolved: () => void }): { abandon(): void } {
   let dial: { abandon(): void } | undefined
   let isAbandoned = false
   lookup(name, { all: true }, (error, found) => {
     if (isAbandoned) return
+    resolved()
     const next = (code: string): void => {
       const address = found.shift()?.address
       if (address === undefined) failed(code)
