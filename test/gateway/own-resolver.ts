@@ -14,6 +14,7 @@ import { buildClientHello } from '../core/tls/hello-builder.ts'
 import { drivers } from '../support/admin-gateway.ts'
 import { endpoint, snapshotOf, tenant } from '../support/config.ts'
 import { freePort } from '../support/free-port.ts'
+import { keptLines } from '../support/kept-lines.ts'
 import { dial, readBytes, startEcho, until } from '../support/sockets.ts'
 import { streamSockets } from '../support/stream-sockets.ts'
 
@@ -59,8 +60,8 @@ tenants:
   - { name: checked, hostnames: [checked.example.test], health: { kind: tcp, interval: 1s, timeout: 500ms, fall: 1 }, apiServer: { endpoints: ["${name}:6444", "127.0.0.1:${gone}"] } }
 admin: { address: 127.0.0.1:0 }
 `)
-      const lines: Readonly<Record<string, unknown>>[] = []
-      const logger = createLogger({ stream: { write: (text: string) => lines.push(...text.trimEnd().split('\n').map((line) => JSON.parse(line))) } })
+      const { lines, stream } = keptLines()
+      const logger = createLogger({ stream })
       const gateway = await startGateway({ configFile: file, env: { SLUICE_RELAY_WARM_UP: '0s' }, logger })
       t.teardown(async () => await gateway.stop())
       const told = (text: string): unknown[] => lines.filter(({ msg }) => String(msg).startsWith(text)).map(({ endpoint: whose }) => whose)
