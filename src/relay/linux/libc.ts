@@ -157,7 +157,8 @@ const MAP_SHARED_POPULATE = 0x8001
 /** sizeof(struct sockaddr_in), <netinet/in.h> */
 export const sockaddrInBytes = 16
 
-export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ECONNRESET, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
+const { ETIMEDOUT, EHOSTUNREACH, ENETUNREACH } = constants.errno
+export const { EAGAIN, EINTR, EINVAL, ENOSYS, EINPROGRESS, ECONNREFUSED, ECONNRESET, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EEXIST } = constants.errno
 
 // libuv, which node exports (uv.h, node_api.h).
 const uv_walk = call<[loop: number, each: number, argument: number]>('uv_walk', 'void', [pointer, pointer, pointer])
