@@ -14,9 +14,9 @@
 /** Of one slice; looked at between newcomers. A newcomer, with its hello and its dial, is a seventh of it on a machine of 2025. */
 const sliceMs = 0.25
 /** Of one slice, whatever the clock says. A newcomer is a step. */
-export const stepsPerSliceMax = 16
+export const stepsPerSliceMax = 12
 /** Steps of those who were accepted; the others are newcomers', each of which has two or three to go. */
-const stepsOfAcceptedMax = 12
+const stepsOfAcceptedMax = 8
 /** Performed together. */
 export const newcomersTogetherMax = 4
 
