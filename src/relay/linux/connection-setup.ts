@@ -63,6 +63,8 @@ export class ConnectionSetup {
   readonly #machines: (Connection | undefined)[] = []
   /** By slot: it counts among those before their hello. */
   readonly #beforeHello: Uint8Array
+  /** Slots whose client is not watched yet. */
+  readonly #newcomers = new NumberList()
   /** Slots whose client may have something to read. */
   readonly #reads = new NumberList()
   /** Slots whose endpoint is to be dialled. */
@@ -85,6 +87,7 @@ export class ConnectionSetup {
     this.#perform(slot, machine, machine.start({ atConnectionLimit }))
     if (machine.ended) return
     table.set(2 * slot, tokenBit.readable)
+    this.#newcomers.push(slot)
     this.#reads.push(slot)
   }
 
@@ -113,6 +116,7 @@ export class ConnectionSetup {
       this.#readAll()
       this.#dialAll()
     }
+    if (this.#newcomers.length > 0) this.#watchNewcomers()
   }
 
   due(slot: number): void {
@@ -183,9 +187,20 @@ export class ConnectionSetup {
       this.#read(slot, machine, index - from)
       if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) this.#parts.batch.add(2 * slot)
       else if (this.#mayRead(slot)) this.#reads.push(slot)
-      // After the first read: what comes later has an event of its own, and a hello that was whole needs none before.
-      if (table.state[slot] !== slotState.free && table.fdOf(2 * slot) !== -1 && !table.has(2 * slot, tokenBit.registered)) this.#parts.watch(2 * slot)
     }
+  }
+
+  /**
+   * After their first read: what comes later has an event of its own, and a hello that was whole needs none before. And behind their
+   * endpoints, so that of a client's FIN and its endpoint's answer to SYN, told of together, the answer comes first.
+   */
+  #watchNewcomers(): void {
+    const { table, watch } = this.#parts
+    for (let index = 0; index < this.#newcomers.length; index++) {
+      const slot = this.#newcomers.at(index)
+      if (table.state[slot] !== slotState.free && table.fdOf(2 * slot) !== -1 && !table.has(2 * slot, tokenBit.registered)) watch(2 * slot)
+    }
+    this.#newcomers.clear()
   }
 
   /** While the upstream side is full, or the machine has enough, TCP's window holds the client. */

@@ -85,7 +85,7 @@ const of = (taken: readonly string[], name: string): number => taken.filter((eac
 
 void test('while few come they are taken at once, and nothing waits for a time', async (t) => {
   const { acceptor, cells, connect, turn } = startPlace(t, 'a')
-  for (const count of [1, 8, 15]) {
+  for (const count of [1, 8, stepsPerSliceMax - 1]) {
     connect('a', count)
     t.equal(turn().length, count)
     t.equal(turn().length, 0)
@@ -111,24 +111,24 @@ void test('in a storm each turn has a slice of it, one behind the other without 
 
 void test('those that are better left in the queue are left there, without being asked for all the time', async (t) => {
   const place = startPlace(t, 'a')
-  place.connect('a', 14)
+  place.connect('a', stepsPerSliceMax)
   const lengths: number[] = []
   place.holdsBack = (queued) => {
     lengths.push(queued)
     return true
   }
   t.equal(place.turn().length, 0)
-  t.same(lengths, [14])
+  t.same(lengths, [stepsPerSliceMax])
   t.equal(place.acceptor.waitMs(), 1)
   t.equal(place.turn(0.5).length, 0)
-  t.same(lengths, [14])
+  t.same(lengths, [stepsPerSliceMax])
   place.turn(0.5)
   t.equal(place.turn().length, 0)
-  t.same(lengths, [14, 14])
+  t.same(lengths, [stepsPerSliceMax, stepsPerSliceMax])
   place.holdsBack = () => false
   place.turn(1)
-  t.equal(place.turn().length, 14)
-  t.equal(place.cells[relayCell.pacedAccepts], 14)
+  t.equal(place.turn().length, stepsPerSliceMax)
+  t.equal(place.cells[relayCell.pacedAccepts], stepsPerSliceMax)
 })
 
 void test('one listener that is held back holds no other', async (t) => {
@@ -182,7 +182,7 @@ void test('a storm without room pauses all listeners, and goes on by itself', as
 
 void test('without room while a listener is held back, each is watched again, once', async (t) => {
   const place = startPlace(t, 'a', 'b')
-  place.connect('a', 12)
+  place.connect('a', 11)
   place.holdsBack = (queued) => queued > 10
   place.turn()
   place.room = 0
@@ -192,7 +192,7 @@ void test('without room while a listener is held back, each is watched again, on
   place.holdsBack = () => false
   place.turn(place.acceptor.waitMs())
   const taken = place.turn()
-  t.equal(of(taken, 'a'), 12)
+  t.equal(of(taken, 'a'), 11)
   t.equal(of(taken, 'b'), 1)
 })
 
