@@ -27,6 +27,7 @@ export function relaySuite(driverName: string, createDriver: CreateDriver): void
   resetRules(compliance, createDriver)
   resetBehindPause(compliance, createDriver)
   backpressureRules(compliance, createDriver)
+  silentRules(compliance, createDriver)
   dialRules(compliance, createDriver)
   lifecycleRules(compliance, createDriver)
   balanceRules(compliance, createDriver)
@@ -453,6 +454,27 @@ function backpressureRules(compliance: Compliance, createDriver: CreateDriver): 
       t.ok(bytes.length >= sentBytes - flood.length, 'and what was sent arrives once it reads again')
     })
   }
+}
+
+function silentRules(compliance: Compliance, createDriver: CreateDriver): void {
+  // More than could be given to another endpoint.
+  const flood = randomBytes(1024 * 1024)
+  compliance('what a client sends behind its hello arrives though its API server says nothing', async (t) => {
+    const backend = await startBackend(t)
+    const { client } = await relayed(t, createDriver, backend.port)
+    client.end(flood)
+    const { bytes } = await readToEnd(await backend.socket(0))
+    t.ok(bytes.equals(Buffer.concat([hello, flood])))
+  })
+  compliance('… and what it sends later', async (t) => {
+    const backend = await startBackend(t)
+    const { client } = await relayed(t, createDriver, backend.port)
+    const upstream = await backend.socket(0)
+    await readBytes(upstream, hello.length)
+    client.end(flood)
+    const { bytes } = await readToEnd(upstream)
+    t.ok(bytes.equals(flood))
+  })
 }
 
 /** Once they have stayed the same over some looks. */

@@ -157,11 +157,14 @@ export class ConnectionSetup {
   }
 
   #readAll(): void {
+    let done = 0
     // Those that have more to read are added behind.
-    for (let from = 0; from < this.#reads.length; from += readsTogetherMax) {
+    while (done < this.#reads.length) {
       // Whether a side is full is known when it has been sent to.
       this.#sendAll()
-      this.#readTogether(from, Math.min(this.#reads.length, from + readsTogetherMax))
+      const to = Math.min(this.#reads.length, done + readsTogetherMax)
+      this.#readTogether(done, to)
+      done = to
     }
     this.#reads.clear()
   }
