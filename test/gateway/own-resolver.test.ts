@@ -7,7 +7,7 @@ import { test } from 'tap'
 /** The rest of the command runs in there; `$0` has what is seen as files of /etc. */
 const inOwnNetwork = ['--map-root-user', '--net', '--mount', 'sh', '-c', `ip link set lo up && cd "$0" && for file in *; do mount --bind $file /etc/$file || exit; done && cd "$OLDPWD" && exec "$@"`]
 const etc = {
-  'hosts': '127.0.0.1 localhost\n',
+  'hosts': '127.0.0.1 localhost\n127.0.0.1 both.example.test\n::1 both.example.test\n',
   'nsswitch.conf': 'hosts: files dns\n',
   'resolv.conf': 'nameserver 127.0.0.1\noptions timeout:2 attempts:1\n',
 }

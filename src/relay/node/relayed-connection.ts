@@ -186,7 +186,8 @@ export class RelayedConnection implements LiveItem {
       this.step({ kind: 'upstream-lost', attempt: this.#attempt, how: lostHow(error), nowMs })
     } else {
       this.#host.totals.dialFailures += 1
-      this.step({ kind: 'dial-failed', attempt: this.#attempt, failure: dialFailureOf(error.code), detail: error.message, nowMs })
+      const { code, message } = lastOf(error)
+      this.step({ kind: 'dial-failed', attempt: this.#attempt, failure: dialFailureOf(code), detail: message, nowMs })
     }
   }
 
@@ -360,6 +361,12 @@ function disown(socket: OwnedSocket): void {
 function received(socket: Socket): Buffer | null {
   const bytes: Buffer | null = socket.read()
   return bytes
+}
+
+/** Of a name's addresses, which node tries one after the other: together they have no message. */
+function lastOf(error: NodeJS.ErrnoException): NodeJS.ErrnoException {
+  const last: unknown = error instanceof AggregateError ? error.errors.at(-1) : undefined
+  return last instanceof Error ? last : error
 }
 
 /** ETIMEDOUT on an open connection is the keepalive's or the retransmission's end; EHOSTUNREACH and ENETUNREACH come with it. */
