@@ -4,12 +4,12 @@
 //
 //   client ─▶ listener │ a RelayWorker of its own: epoll, table, cells, snapshot │ ─▶ backend that echoes
 //
-// All in this thread, one after the other, on ports that the system picks and nobody is told. Nothing of it is
+// All in this thread, in turns, on ports that the system picks and nobody is told. Nothing of it is
 // counted or logged, and it leaves nothing open.
 //
 // What is compiled holds for what has been seen, and all of it is thrown away when the first client brings something else. So
-// there are two workers, one after the other: of what there has been one of, V8 takes that one for the only one. And objects are made as
-// they are for others: one that was cloned is of another kind than one that was written down here, and so is one with the same
+// there are two workers, side by side: a function of which V8 has met one alone when it looks, or one alone that still lives, it takes for the only one,
+// and their callbacks are made anew for each worker. And objects are made as they are for others: one that was cloned is of another kind than one that was written down here, and so is one with the same
 // fields in another order, or one more. So the workers' data have the fields of the data of the worker that rehearses, and
 // endpoints and rows come from those who make them for the gateway.
 
@@ -32,17 +32,15 @@ import { RehearsalBackend, RehearsalClients } from './rehearsal-peers.ts'
 import { RelayWorker, type WorkerObserver } from './relay-worker.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
 
-/** Clients at one time: enough that calls are gathered in batches, as on a busy worker. */
-const clientsTogether = 24
+const workersTogether = 2
+/** Clients of each at one time: enough that calls are gathered in batches, as on a busy worker. */
+const clientsTogether = 16
 const listenerName = 'warm-up'
 /** V8 knows numbers up to 2³¹ from larger ones, and the hashes of these names are of either kind. */
 const serverNames = ['one', 'two', 'three', 'four'].map((name) => `${name}.warm-up.invalid`)
 /** Those that are closing have slots too. */
 const slots = 8 * clientsTogether
 const timeoutMs = 60_000
-/** Of the first worker, or what it gets to in a fifth of the time: V8 has looked at each call, and compiled few. */
-const firstConnections = 100
-const firstShare = 0.2
 /**
  * Calls of a function before Maglev and TurboFan compile it. By V8's own measure something is left to compile until some 10,000
  * connections have been relayed, and a rehearsal has time for one or two thousand.
@@ -66,13 +64,17 @@ export interface WarmUpOptions {
  * @throws {SystemError} where this machine does not let us connect to ourselves
  */
 export function warmUp({ limitMs, ...rehearsal }: WarmUpOptions): void {
-  const beginMs = performance.now()
+  const endMs = performance.now() + limitMs
+  const kept = libc.mappedAddresses()
+  const closing: (() => void)[] = []
   compileAfter(callsToCompile)
   try {
-    rehearseUntil({ endMs: beginMs + firstShare * limitMs, connectionsMax: firstConnections }, rehearsal)
-    rehearseUntil({ endMs: beginMs + limitMs, connectionsMax: Infinity }, rehearsal)
+    const stages = Array.from({ length: workersTogether }, () => createStage(rehearsal, endMs, (close) => closing.push(close)))
+    while (performance.now() < endMs) for (const step of stages) step()
   } finally {
     compileAfter(callsToCompileOtherwise)
+    for (const close of closing.toReversed()) close()
+    libc.freeAllBut(kept)
   }
 }
 
@@ -82,25 +84,13 @@ function compileAfter({ maglev, turbofan }: typeof callsToCompile): void {
   setFlagsFromString(`--invocation-count-for-turbofan=${turbofan}`)
 }
 
-interface ActEnd {
-  readonly endMs: number
-  readonly connectionsMax: number
-}
-
 type Rehearsal = Omit<WarmUpOptions, 'limitMs'>
 
-function rehearseUntil(end: ActEnd, rehearsal: Rehearsal): void {
-  const kept = libc.mappedAddresses()
-  const closing: (() => void)[] = []
-  try {
-    rehearse(end, rehearsal, (close) => closing.push(close))
-  } finally {
-    for (const close of closing.toReversed()) close()
-    libc.freeAllBut(kept)
-  }
-}
-
-function rehearse({ endMs, connectionsMax }: ActEnd, rehearsal: Rehearsal, atEnd: (close: () => void) => void): void {
+/**
+ * One worker with its clients and its backend.
+ * @returns all of them go on
+ */
+function createStage(rehearsal: Rehearsal, endMs: number, atEnd: (close: () => void) => void): () => void {
   const listen = (): { readonly fd: number; readonly bound: SocketAddress } => {
     const { fds, bound } = openListeningSockets(loopback, { ipv6Only: false }, 1)
     atEnd(() => closeAll(fds))
@@ -120,7 +110,7 @@ function rehearse({ endMs, connectionsMax }: ActEnd, rehearsal: Rehearsal, atEnd
   const work = (): void => {
     do worker.turn(0); while (worker.hasMore && performance.now() < endMs)
   }
-  while (performance.now() < endMs && clients.connections < connectionsMax) {
+  return () => {
     clients.step()
     work()
     backend.step()

@@ -34,7 +34,7 @@ for (const [what, like] of [
     t.ok(records.length > 10, `${records.length} connections`)
     // Each of its two workers ends those that it is left with.
     const ended = records.filter(({ reason }) => reason !== 'gateway-stopped')
-    t.ok(records.length - ended.length <= 2 * 24, `${records.length - ended.length} were left`)
+    t.ok(records.length - ended.length <= 2 * 16, `${records.length - ended.length} were left`)
     t.same(new Set(ended.map(({ reason, tenant: name }) => `${name} ${reason}`)), new Set(['warm-up downstream-reset', 'warm-up completed']))
     t.same([openDescriptors(), mappedAddresses().size], [descriptors, mapped])
     t.ok([...like.cells, like.slotsUsed, like.active?.rowsUsed ?? [], like.admission?.process ?? [], new Uint8Array(like.descriptors)].every((cells) => cells.every((cell) => cell === 0)))
