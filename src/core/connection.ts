@@ -153,7 +153,8 @@ export class Connection {
   #reason: TerminationReason | undefined
   #detail: string | undefined
   #closedBy: ClosedBy = 'gateway'
-  #endedMs = 0
+  /** A fraction like all times, from the beginning: V8 gives the field its kind by what it holds first, and changing that changes the shape. */
+  #endedMs = Infinity
 
   constructor(origin: ConnectionOrigin, snapshot: Snapshot) {
     this.#origin = origin
