@@ -114,10 +114,11 @@ export class Admission {
    * Whether a connection is better left in its listener's queue: while the process's pace would refuse some of those that come, but
    * not once the queue is so long that the last in it would have to wait for too long.
    * @param queued in the queue, which is one thread's
+   * @param uncounted that were taken from a queue and whose tenants are not known yet: each counts as if it had been let in
    */
-  holdsBack(queued: number): boolean {
+  holdsBack(queued: number, uncounted = 0): boolean {
     const pace = this.#pace
-    if (pace === undefined || queued === 0 || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) <= pace.toleranceNs / 2n) return false
+    if (pace === undefined || queued === 0 || aheadNs({ cells: this.#tables.processDue, index: 0 }, this.#nowNs()) + BigInt(uncounted) * pace.intervalNs <= pace.toleranceNs / 2n) return false
     return BigInt(queued * this.#tables.holds.length) * pace.intervalNs < queueNsMax
   }
 

@@ -34,10 +34,10 @@ export interface AcceptorParts {
   readonly room: () => number
   /** `peer` is written over later. */
   readonly accepted: (fd: number, listener: AcceptingListener, peer: SocketAddressCell) => void
-  /** Each is to be handed on before `holdsBack` is asked of the next. */
-  readonly isPaced: () => boolean
-  /** Connections are better left in the queue of this descriptor for now. */
-  readonly holdsBack: (fd: number) => boolean
+  /** What those that were handed on ask for, their hellos first: few are without at one time. */
+  readonly perform: () => void
+  /** Connections are better left in the queue of this descriptor for now. @param taken of any queue, and not handed on yet */
+  readonly holdsBack: (fd: number, taken: number) => boolean
   readonly failed: (error: Error, context: string) => void
 }
 
@@ -102,7 +102,7 @@ export class Acceptor {
       for (let accepts = 0; accepts < acceptsAtLeaveMax && this.#acceptOne(listening); accepts++);
       this.#parts.epoll.remove(listening.fd)
     }
-    this.handOn()
+    this.settle()
     listening.dropper.close()
     this.#ready = this.#ready.filter((each) => each !== listening)
     this.#listening[index] = undefined
@@ -125,8 +125,7 @@ export class Acceptor {
   acceptNext(): boolean {
     for (let listening = this.#takeReady(); listening !== undefined; listening = this.#takeReady()) {
       listening.isReady = false
-      if (this.#parts.isPaced()) this.handOn()
-      if (this.#parts.holdsBack(listening.fd)) {
+      if (this.#parts.holdsBack(listening.fd, this.#takenCount)) {
         this.#hold(listening)
       } else if (this.#acceptOne(listening)) {
         if (listening.waits) this.#count(relayCell.pacedAccepts)
@@ -139,9 +138,9 @@ export class Acceptor {
     return false
   }
 
-  /** All that were taken since the last time. */
-  handOn(): void {
-    const { held, accepted } = this.#parts
+  /** Hands on all that were taken since the last time, and sees to them. */
+  settle(): void {
+    const { held, accepted, perform } = this.#parts
     const count = this.#takenCount
     this.#takenCount = 0
     for (let index = 0; index < count; index++) {
@@ -150,6 +149,7 @@ export class Acceptor {
       held[index] = 0
       if (taken?.from !== undefined) accepted(fd, taken.from, taken.peer)
     }
+    perform()
   }
 
   /** Mostly there is one, and taking it from the end is cheaper. */
@@ -200,7 +200,7 @@ export class Acceptor {
   /** @returns false: there is none, or nothing to take it with */
   #acceptOne(listening: Listening): boolean {
     const { name, fd, dropper } = listening
-    if (this.#takenCount === this.#taken.length) this.handOn()
+    if (this.#takenCount === this.#taken.length) this.settle()
     const taken = this.#taken[this.#takenCount]
     if (taken === undefined || this.#parts.room() <= this.#takenCount) {
       this.#pause(new Error('every slot of this worker is taken'), name)

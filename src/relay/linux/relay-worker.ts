@@ -108,18 +108,15 @@ export class RelayWorker {
       firstToken: 2 * data.slots,
       room: () => this.#connections.room,
       accepted: (fd, from, peer) => this.#connections.accept({ fd, from, peer, snapshot: this.#publisher.snapshot }),
-      isPaced: () => this.#connections.isPaced,
-      holdsBack: (fd) => this.#connections.holdsBack(fd),
+      perform: () => this.#connections.perform(),
+      holdsBack: (fd, taken) => this.#connections.holdsBack(fd, taken),
       failed: (error, context) => post({ kind: 'failed', error, context }),
     })
     this.#setupWork = {
       nowMs: () => performance.now(),
       goOn: () => this.#connections.goOn(),
       accept: () => this.#acceptor.acceptNext(),
-      perform: () => {
-        this.#acceptor.handOn()
-        this.#connections.perform()
-      },
+      perform: () => this.#acceptor.settle(),
     }
     libc.check(epoll.add(data.wakeFd, libc.EPOLLIN, wakeToken), 'epoll_ctl on the eventfd')
   }

@@ -208,14 +208,9 @@ export class WorkerConnections {
     if (this.#draining) this.#setup.drain(slot)
   }
 
-  /** What was accepted last counts before the next is taken. */
-  get isPaced(): boolean {
-    return this.#admission?.isPaced === true
-  }
-
-  /** Connections in this listening descriptor's queue are better left there for now. */
-  holdsBack(fd: number): boolean {
-    return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd))
+  /** Connections in this listening descriptor's queue are better left there for now. @param uncounted as `Admission.holdsBack` has it */
+  holdsBack(fd: number, uncounted: number): boolean {
+    return this.#admission?.isPaced === true && this.#admission.holdsBack(libc.queuedConnections(fd), uncounted)
   }
 
   /** For those that are accepted from now on. */

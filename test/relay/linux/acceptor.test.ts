@@ -22,8 +22,9 @@ interface Place {
   /** The system tells of those that have come. */
   readonly told: () => void
   room: number
-  isPaced: boolean
-  holdsBack: (queued: number) => boolean
+  /** How often those that were handed on have been seen to. */
+  performed: number
+  holdsBack: (queued: number, taken: number) => boolean
 }
 
 function startPlace(t: Test, ...names: readonly string[]): Place {
@@ -37,7 +38,7 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
     const count = epoll.wait(0)
     for (const token of Array.from({ length: count }, (_, index) => epoll.tokenAt(index))) acceptor.ready(token)
   }
-  const place = { room: Infinity, isPaced: false, holdsBack: (_queued: number) => false }
+  const place = { room: Infinity, performed: 0, holdsBack: (_queued: number, _taken: number) => false }
   const held = new Int32Array(newcomersTogetherMax)
   const acceptor = new Acceptor({
     epoll, clock, cells, held, firstToken: 100,
@@ -47,8 +48,8 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
       taken.push(name)
       place.room -= 1
     },
-    isPaced: () => place.isPaced,
-    holdsBack: (fd) => place.holdsBack(libc.queuedConnections(fd)),
+    perform: () => void (place.performed += 1),
+    holdsBack: (fd, count) => place.holdsBack(libc.queuedConnections(fd), count),
     failed: () => undefined,
   })
   for (const name of names) {
@@ -64,7 +65,7 @@ function startPlace(t: Test, ...names: readonly string[]): Place {
       clock.nowMs += afterMs
       taken.length = 0
       told()
-      runSetupSlice({ nowMs: () => clock.nowMs, goOn: () => false, accept: () => acceptor.acceptNext(), perform: () => acceptor.handOn() })
+      runSetupSlice({ nowMs: () => clock.nowMs, goOn: () => false, accept: () => acceptor.acceptNext(), perform: () => acceptor.settle() })
       acceptor.finishTurn()
       return [...taken]
     },
@@ -208,15 +209,22 @@ void test('those that are taken are held, for whoever closes them should this th
   }
   t.ok(acceptor.acceptNext(), 'there is room for as many: they are handed on, and the next one is held')
   t.equal(place.taken.length, newcomersTogetherMax)
-  acceptor.handOn()
+  acceptor.settle()
   t.equal(place.taken.length, newcomersTogetherMax + 1)
   t.ok(held.every((fd) => fd === 0))
 })
 
-void test('where each that comes counts for the next, it is handed on before that is asked about', async (t) => {
+void test('whether one is left in the queue is asked with those that were taken before it and count nowhere yet', async (t) => {
   const place = startPlace(t, 'a')
-  place.isPaced = true
-  place.holdsBack = () => place.taken.length >= 2
+  place.holdsBack = (_queued, taken) => taken >= 2
   place.connect('a', 4)
   t.equal(place.turn().length, 2)
+})
+
+void test('of a listener that leaves no more are taken at a time than are seen to together', async (t) => {
+  const place = startPlace(t, 'a')
+  place.connect('a', 3 * newcomersTogetherMax)
+  place.acceptor.remove('a')
+  t.equal(place.taken.length, 3 * newcomersTogetherMax)
+  t.ok(place.performed >= 3)
 })

@@ -4,6 +4,7 @@ import { test } from '../../support/linux-only.ts'
 import { MessageChannel } from 'node:worker_threads'
 import type { Test } from 'tap'
 import { stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
+import type { ProcessLimits } from '../../../src/core/limit/limits.ts'
 import { ListenerTable } from '../../../src/core/listener-table.ts'
 import { createRelayCells, relayCell } from '../../../src/core/relay-cells.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
@@ -33,10 +34,12 @@ interface Place {
   readonly answer: () => void
   readonly connect: () => Client
   readonly open: () => number
+  /** The worker is told, and has its turn. */
+  readonly request: (wanted: WorkerRequest) => void
   readonly reasons: string[]
 }
 
-function startPlace(t: Test): Place {
+function startPlace(t: Test, limits: ProcessLimits = {}): Place {
   const listen = (): { readonly fd: number; readonly port: number } => {
     const { fds, bound } = openListeningSockets({ address: '127.0.0.1', port: 0 }, { ipv6Only: false }, 1)
     t.teardown(() => closeAll(fds))
@@ -63,10 +66,10 @@ function startPlace(t: Test): Place {
     libc.write(wakeFd, buffer.address, 8)
     worker.turn(0)
   }
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs: 60_000, limitRow: 0 }], tenants: [tenant('acme', [endpoint(back.port)])], removedTenants: 'all-others' }] })
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs: 60_000, limitRow: 0 }], limits, tenants: [{ ...tenant('acme', [endpoint(back.port)]), limitRow: 0 }], removedTenants: 'all-others' }] })
   request({ kind: 'listen', listener: 'main', fd: front.fd })
   return {
-    reasons,
+    reasons, request,
     turn: () => worker.turn(0),
     answer: () => backend.step(),
     open: () => cells[relayCell.openConnections] ?? 0,
@@ -189,4 +192,24 @@ void test('those that give up while their events wait leave nothing to the next 
     t.equal(place.open(), 0)
     relayed(t, place).reset()
   }
+})
+
+void test('those that are accepted together keep to the process’s pace as if one came after the other: none is refused that may wait', async (t) => {
+  for (const burst of [1, 4, 8]) {
+    const place = startPlace(t, { rate: { perSecond: 200, burst } })
+    const crowd = Array.from({ length: 12 }, () => place.connect())
+    for (const client of crowd) client.send(hello)
+    for (let rounds = 0; place.open() + place.reasons.length < crowd.length && rounds < 1_000_000; rounds++) place.turn()
+    t.same(place.reasons, [], `a burst of ${burst}`)
+    t.equal(place.open(), crowd.length)
+  }
+})
+
+void test('a listener that leaves takes its whole queue along, though few at a time may be before their hello', async (t) => {
+  const place = startPlace(t, { helloConnectionsMax: 8 })
+  const crowd = Array.from({ length: 100 }, () => place.connect())
+  for (const client of crowd) client.send(hello)
+  place.request({ kind: 'unlisten', listener: 'main' })
+  t.same(place.reasons, [])
+  t.equal(place.open(), crowd.length)
 })
