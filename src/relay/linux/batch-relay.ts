@@ -47,8 +47,10 @@ export class BatchRelay {
     this.#memory = ring === undefined ? undefined : allocate(batchMax * batchReadBytes)
   }
 
-  /** To be pumped with others, when `pump` is called. */
+  /** To be pumped with others, when `pump` is called; once, however often it is asked for: two reads in one batch would pass each other's rest. */
   add(token: number): void {
+    if (this.#table.has(token, tokenBit.gathered)) return
+    this.#table.set(token, tokenBit.gathered)
     this.#tokens.push(token)
   }
 
@@ -57,6 +59,7 @@ export class BatchRelay {
     if (tokens.length === 0) return
     const ring = this.#ring
     const memory = this.#memory
+    for (let index = 0; index < tokens.length; index++) this.#table.clear(tokens.at(index), tokenBit.gathered)
     if (ring === undefined || memory === undefined || tokens.length < batchMin) {
       for (let index = 0; index < tokens.length; index++) {
         const token = tokens.at(index)

@@ -53,6 +53,8 @@ export const tokenBit = {
   resetting: 1024,
   /** Its peer was sent an alert and may take its time to read it. */
   lingering: 2048,
+  /** In the list of those that are pumped together. */
+  gathered: 4096,
 } as const
 
 const addressBytes = 16
