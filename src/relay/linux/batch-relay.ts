@@ -59,10 +59,10 @@ export class BatchRelay {
     if (tokens.length === 0) return
     const ring = this.#ring
     const memory = this.#memory
-    for (let index = 0; index < tokens.length; index++) this.#table.clear(tokens.at(index), tokenBit.gathered)
     if (ring === undefined || memory === undefined || tokens.length < batchMin) {
       for (let index = 0; index < tokens.length; index++) {
         const token = tokens.at(index)
+        this.#table.clear(token, tokenBit.gathered)
         if (this.#table.state[token >> 1] === slotState.relaying) this.#bytes.pump(token)
       }
     } else {
@@ -92,6 +92,7 @@ export class BatchRelay {
     let count = 0
     for (let index = from; index < to; index++) {
       const token = this.#tokens.at(index)
+      table.clear(token, tokenBit.gathered)
       if (table.state[token >> 1] !== slotState.relaying || (table.pending[token] ?? 0) !== 0) continue
       ring.addRecv(table.fdOf(token), address + count * batchReadBytes, batchReadBytes)
       this.#reading[count++] = token
