@@ -16,7 +16,7 @@ export type ConnectionEvent =
   | { readonly kind: 'dial-resolving' | 'dial-resolved'; readonly attempt: number }
   | { readonly kind: 'dial-succeeded'; readonly attempt: number; readonly nowMs: number }
   | { readonly kind: 'dial-failed'; readonly attempt: number; readonly failure: DialFailure; readonly detail: string; readonly nowMs: number }
-  /** The first byte has been read from the API server; the driver writes it once it has performed the effects. */
+  /** The API server has sent its first byte; the driver writes it once it has performed the effects, and may read it only then. */
   | { readonly kind: 'upstream-answered'; readonly attempt: number; readonly nowMs: number }
   | { readonly kind: 'upstream-fin'; readonly attempt: number; readonly nowMs: number }
   | { readonly kind: 'upstream-lost'; readonly attempt: number; readonly how: LostHow; readonly nowMs: number }

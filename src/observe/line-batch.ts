@@ -39,7 +39,8 @@ export class LineBatch implements LineStream {
 
   append(bytes: Uint8Array): void {
     if (!this.#reserve(bytes.byteLength)) {
-      this.#options.flushed(bytes.slice(), 1)
+      // Not `slice`, which of a Buffer is the same memory.
+      this.#options.flushed(new Uint8Array(bytes), 1)
       return
     }
     this.#buffer.set(bytes, this.#byteLength)

@@ -56,6 +56,11 @@ void test('a line of bytes is its writer’s again as soon as it has been append
   bytes.fill(0)
   batch.flush()
   t.same(flushed, [['one\n', 1]])
+  const kept: LineBytes[] = []
+  const long = Buffer.alloc(31, 'x')
+  new LineBatch({ bytesMax: 10, ageMsMax: 100, flushed: (its) => kept.push(its) }).append(long)
+  long.fill(0)
+  t.same(kept.map((its) => new TextDecoder().decode(its)), ['x'.repeat(31)], 'one that is longer than a batch, too')
 })
 
 void test('bytes go on as they are, after the lines that came before', async (t) => {

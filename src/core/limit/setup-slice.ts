@@ -11,7 +11,7 @@
 // Nothing waits while the thread has nothing else to do, and nothing is refused. Those that wait for their accept are in the
 // kernel's queue, which is bounded.
 
-/** Of one slice; looked at between newcomers. A newcomer, with its hello and its dial, is a seventh of it on a machine of 2025. */
+/** Of one slice; looked at each time that newcomers have been seen to. A newcomer, with its hello and its dial, is a seventh of it on a machine of 2025. */
 const sliceMs = 0.25
 /** Of one slice, whatever the clock says. A newcomer is a step. */
 export const stepsPerSliceMax = 12
