@@ -14,11 +14,11 @@
 /** Of one slice; looked at each time that newcomers have been seen to. A newcomer, with its hello and its dial, is a seventh of it on a machine of 2025. */
 const sliceMs = 0.25
 /** Of one slice, whatever the clock says. A newcomer is a step. */
-export const stepsPerSliceMax = 12
+export const stepsPerSliceMax = 24
 /** Steps of those who were accepted; the others are newcomers', each of which has two or three to go. */
-const stepsOfAcceptedMax = 8
+const stepsOfAcceptedMax = 16
 /** Performed together. */
-export const newcomersTogetherMax = 4
+export const newcomersTogetherMax = 8
 
 export interface SetupWork {
   readonly nowMs: () => number
