@@ -6,7 +6,7 @@
 import type { TimerWheel } from '../../core/timer-wheel.ts'
 import { alertLingerBytesMax, alertLingerMsMax, alertLingersMax, resetFlushMsMax, unsentBytesSafe } from '../closing-limits.ts'
 import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts'
-import { allocate, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
+import { allocate, isClosed, recv, setResetOnClose, SHUT_WR, shutdown, unacknowledgedBytes } from './libc.ts'
 import type { Clock, PendingBytes } from './pending-bytes.ts'
 
 const resetCheckMs = 64
@@ -55,7 +55,8 @@ export class SocketCloser {
   reset(token: number): void {
     const { table, pending } = this.#parts
     if (table.fdOf(token) === -1) return
-    if (pending.waiting(token ^ 1) || this.#isOwed(token)) table.set(token, tokenBit.resetting)
+    // Who has gone already, told of while nobody could read on, takes nothing more, and is told of no more.
+    if ((pending.waiting(token ^ 1) || this.#isOwed(token)) && !isClosed(table.fdOf(token))) table.set(token, tokenBit.resetting)
     else this.abort(token)
   }
 

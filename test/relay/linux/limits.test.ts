@@ -4,10 +4,11 @@ import { test } from '../../support/linux-only.ts'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import type { Test } from 'tap'
+import { resetFlushMsMax } from '../../../src/relay/closing-limits.ts'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
 import { endpoint, tenant } from '../../support/config.ts'
 import { startLinuxRelay } from '../../support/linux-driver.ts'
-import { dial, readBytes, startEcho, startFlood, until } from '../../support/sockets.ts'
+import { dial, readBytes, startBackend, startEcho, startFlood, until } from '../../support/sockets.ts'
 
 const hello = Buffer.from(buildClientHello({ serverName: 'acme.example.test' }))
 
@@ -82,4 +83,25 @@ void test('one that has ended and whose client does not take what it is owed is 
   t.match(relay.records.map(({ reason }) => reason), ['closed-by-operator', 'tenant-connection-limit'])
   stalled.destroy()
   await until(() => relay.admission().openOfTenants === 0)
+})
+
+// Sooner than bytes that are owed are given up.
+void test('one whose peers have both gone is nobody’s at once, whatever they were owed', { timeout: resetFlushMsMax / 2 }, async (t) => {
+  const flood = Buffer.alloc(8 * 1024 * 1024)
+  const backend = await startBackend(t, (socket) => {
+    socket.pause()
+    socket.write(flood)
+  })
+  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(backend.port)], { limits: { connectionsMax: 1 } })] })
+  const client = await dial(t, relay.port, hello)
+  client.pause()
+  client.write(flood)
+  const upstream = await backend.socket(0)
+  await until(() => relay.driver.counters().backpressurePauses >= 2)
+  upstream.resetAndDestroy()
+  // The worker has been told, and can't read on: its client takes nothing.
+  await Promise.all(relay.driver.live.map(async (worker) => await worker.scan({ query: {}, from: 0, max: 1 })))
+  client.resetAndDestroy()
+  await until(() => relay.admission().openOfTenants === 0)
+  t.equal(relay.records.length, 1)
 })
