@@ -62,20 +62,15 @@ export class JsonLine {
   /** As `String` writes it. */
   number(value: number): void {
     if (!Number.isSafeInteger(value) || value < 0) this.ascii(String(value))
-    else if (value < low) this.#digits(value, 1)
+    else if (value < low) this.padded(value, 1)
     else {
       this.number(Math.floor(value / low))
-      this.#digits(value % low, 9)
+      this.padded(value % low, 9)
     }
   }
 
-  /** Zeros before it. @param value an integer, below 10 to the power of `digits` */
-  padded(value: number, digits: number): void {
-    this.#digits(value, digits)
-  }
-
-  /** @param value below `low` */
-  #digits(value: number, digitsMin: number): void {
+  /** With zeros before it where it has fewer digits. @param value an integer, at least 0 and below `low` */
+  padded(value: number, digitsMin: number): void {
     let digits = digitsMin
     for (let limit = 10 ** digitsMin; value >= limit; limit *= 10) digits += 1
     this.#reserve(digits)

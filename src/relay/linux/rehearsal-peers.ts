@@ -50,11 +50,6 @@ export class RehearsalClients {
     this.#clients = Array.from({ length: count }, () => ({ fd: -1, awaitedBytes: 0, messages: 0, endsWithFin: false }))
   }
 
-  /** So far. */
-  get connections(): number {
-    return this.#connections
-  }
-
   /** @throws {SystemError} */
   step(): void {
     for (const client of this.#clients) {

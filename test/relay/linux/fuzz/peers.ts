@@ -87,6 +87,18 @@ abstract class Peer {
     return Math.max(0, libc.send(this.fd, buffer.address, bytes.length, libc.MSG_NOSIGNAL))
   }
 
+  /** @param from where what it says begins */
+  protected goOn(from: number, weights: Readonly<Record<'say' | 'finish' | 'reset' | 'nothing', number>>): void {
+    switch (this.random.weighted(weights)) {
+      case 'say':
+        if (!this.hasFinished) this.saidBytes += this.give(this.nextPiece(from))
+        break
+      case 'finish': this.finish(); break
+      case 'reset': this.close({ reset: true }); break
+      default: break
+    }
+  }
+
   /** A piece of the text, from where it stopped. @returns its bytes */
   protected nextPiece(from: number): Buffer {
     const byteLength = Math.min(this.random.size(pieceBytes.min, pieceBytes.max), saidBytesMax - this.saidBytes)
@@ -135,18 +147,8 @@ export class FuzzClient extends Peer {
 
   act(): void {
     if (!this.isOpen) return
-    if (!this.hasGreeted) {
-      this.#greet()
-      return
-    }
-    switch (this.random.weighted({ say: 50, finish: 6, reset: 3, nothing: 41 })) {
-      case 'say':
-        if (!this.hasFinished) this.saidBytes += this.give(this.nextPiece(this.from))
-        break
-      case 'finish': this.finish(); break
-      case 'reset': this.close({ reset: true }); break
-      default: break
-    }
+    if (this.hasGreeted) this.goOn(this.from, { say: 50, finish: 6, reset: 3, nothing: 41 })
+    else this.#greet()
   }
 
   #greet(): void {
@@ -186,18 +188,8 @@ export class FuzzServer extends Peer {
     if (!this.isOpen) return
     this.#listen(clients)
     const client = this.#client
-    if (client === undefined) {
-      if (this.random.chance(0.02)) this.close({ reset: this.random.chance(0.5) })
-      return
-    }
-    switch (this.random.weighted({ say: 40, finish: 8, reset: 3, nothing: 49 })) {
-      case 'say':
-        if (!this.hasFinished) this.saidBytes += this.give(this.nextPiece(serverFrom(client)))
-        break
-      case 'finish': this.finish(); break
-      case 'reset': this.close({ reset: true }); break
-      default: break
-    }
+    if (client !== undefined) this.goOn(serverFrom(client), { say: 40, finish: 8, reset: 3, nothing: 49 })
+    else if (this.random.chance(0.02)) this.close({ reset: this.random.chance(0.5) })
   }
 
   #listen(clients: readonly FuzzClient[]): void {
