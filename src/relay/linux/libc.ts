@@ -109,6 +109,7 @@ export const TCP_KEEPIDLE = 4
 export const TCP_KEEPINTVL = 5
 export const TCP_KEEPCNT = 6
 export const TCP_DEFER_ACCEPT = 9
+export const TCP_QUICKACK = 12
 const TCP_INFO = 11
 const TCP_REPAIR = 19
 const TCP_REPAIR_QUEUE = 20

@@ -6,6 +6,8 @@ import type { Test } from 'tap'
 import { encodeFatalAlert } from '../../../src/core/tls/alert.ts'
 import { buildClientHello } from '../../core/tls/hello-builder.ts'
 import { changeOf, endpoint, listener, listenerName, tenant } from '../../support/config.ts'
+import * as libc from '../../../src/relay/linux/libc.ts'
+import { closeAll, openListeningSockets } from '../../../src/relay/linux/listening-sockets.ts'
 import { openDescriptors, startLinuxRelay } from '../../support/linux-driver.ts'
 import { dial, readBytes, readToEnd, startBackend, startEcho, until } from '../../support/sockets.ts'
 
@@ -44,6 +46,29 @@ void test('connections are spread over workers, and each has an id of its own', 
   for (const client of clients) client.end()
   await relay.record(clients.length - 1)
   t.same(new Set(relay.records.map(({ id }) => workerOf(id))), new Set(['0.0', '1.0', '2.0']))
+})
+
+void test('an API server that accepts a connection has its hello: the handshake’s last ACK came with it', async (t) => {
+  const { fds, bound } = openListeningSockets({ address: '127.0.0.1', port: 0 }, { ipv6Only: false }, 1)
+  t.teardown(() => closeAll(fds))
+  const [listening = -1] = fds
+  // Else the system itself would wait for the hello.
+  libc.check(libc.setIntOption(listening, libc.IPPROTO_TCP, libc.TCP_DEFER_ACCEPT, 0), 'setsockopt')
+  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(bound.port)])] })
+  const received = libc.allocate(hello.length)
+  t.teardown(() => libc.free(received))
+  let withHello = 0
+  for (let connection = 0; connection < 20; connection++) {
+    const client = await dial(t, relay.port, hello)
+    // At once, not when an event loop comes to it.
+    let accepted = -1
+    for (const endMs = performance.now() + 1_000; accepted === -1 && performance.now() < endMs;) accepted = libc.accept4(listening, 0, 0, libc.SOCK_NONBLOCK)
+    if (libc.recv(accepted, received.address, hello.length, 0) === hello.length) withHello += 1
+    libc.close(accepted)
+    client.destroy()
+  }
+  // The ACK goes alone where a worker is held up for 200 ms, and a look may come between the two.
+  t.ok(withHello > 10, `${withHello} of 20`)
 })
 
 void test('a change that is published is every worker’s, and connections of before keep theirs', async (t) => {
