@@ -52,7 +52,8 @@ export interface ConnectionAdmission {
 }
 
 export interface ConnectionOrigin {
-  readonly id: string
+  /** Asked for where it is told. */
+  readonly id: () => string
   /** Among its thread's: 1, 2, … */
   readonly number: number
   readonly listener: ListenerPolicy
@@ -247,9 +248,9 @@ export class Connection {
 
   /** What is known of it while it lives. */
   live(): Omit<LiveConnection, 'slot' | 'bytesFromDownstream' | 'bytesFromUpstream'> {
-    const { id, listener, acceptedAtMs } = this.#origin
+    const { listener, acceptedAtMs } = this.#origin
     return {
-      id,
+      id: this.id,
       kind: 'connection',
       phase: this.#phase(),
       listener: listener.name,
@@ -272,7 +273,7 @@ export class Connection {
   }
 
   get id(): string {
-    return this.#origin.id
+    return this.#origin.id()
   }
 
   get client(): SocketAddress {
@@ -292,9 +293,9 @@ export class Connection {
   /** The access-log line's content; only once it has ended. */
   record(moved: { readonly bytesFromDownstream: number; readonly bytesFromUpstream: number }): ConnectionRecord {
     if (this.#reason === undefined) throw new Error('bug: a record was asked of a connection that has not ended')
-    const { id, listener, downstream, acceptedAtMs, nowMs } = this.#origin
+    const { listener, downstream, acceptedAtMs, nowMs } = this.#origin
     return {
-      id,
+      id: this.id,
       reason: this.#reason,
       ...(this.#detail === undefined ? {} : { detail: this.#detail }),
       closedBy: this.#closedBy,
@@ -561,7 +562,7 @@ export class Connection {
     if (ticket === undefined && sent === undefined) return hello
     const ends = { source: this.#client, destination: this.#clientDestination ?? this.#origin.local() }
     const header = sent !== undefined && ticket === undefined
-      ? sentProxyHeader(sent, { ...ends, authority: this.#authority(), uniqueId: this.#proxied?.uniqueId ?? new TextEncoder().encode(this.#origin.id) })
+      ? sentProxyHeader(sent, { ...ends, authority: this.#authority(), uniqueId: this.#proxied?.uniqueId ?? new TextEncoder().encode(this.id) })
       : encodeProxyHeader({ version: 'v2', ...ends, ...(ticket === undefined ? {} : { ticket }) })
     const bytes = new Uint8Array(header.byteLength + hello.byteLength)
     bytes.set(header)

@@ -4,15 +4,41 @@
 import type { ConnectionRecord } from '../core/connection-record.ts'
 import type { SocketAddress } from '../core/net/socket-address.ts'
 import type { ProxyTlvs } from '../core/proxy-protocol/header.ts'
-import { terminationOf } from '../core/termination.ts'
-import { JsonLine } from './json-line.ts'
+import { terminations, type TerminationReason } from '../core/termination.ts'
+import { JsonLine, Literal } from './json-line.ts'
 import { logBase } from './log.ts'
 
 /** Characters of a peer's text that are shown. A hostname has at most 253. */
 export const textLengthMax = 300
 
-const afterTime = `",${JSON.stringify(logBase).slice(1, -1)},"id":`
 const line = new JsonLine()
+
+/** Between the fields, in their order. */
+const text = {
+  listener: new Literal(',"listener":'),
+  client: new Literal(',"client":"'),
+  downstream: new Literal('","downstream":"'),
+  serverName: new Literal(',"sni":'),
+  encryptedClientHello: new Literal(',"ech":true'),
+  tenant: new Literal(',"tenant":'),
+  node: new Literal(',"node":'),
+  endpoint: new Literal(',"endpoint":'),
+  attempts: new Literal(',"attempts":'),
+  detail: new Literal(',"detail":'),
+  closedBy: {
+    downstream: new Literal(',"closedBy":"downstream","acceptedAt":"'),
+    upstream: new Literal(',"closedBy":"upstream","acceptedAt":"'),
+    gateway: new Literal(',"closedBy":"gateway","acceptedAt":"'),
+  },
+  helloMs: new Literal(',"helloMs":'),
+  connectMs: new Literal(',"connectMs":'),
+  totalMs: new Literal(',"totalMs":'),
+  bytesFromDownstream: new Literal(',"bytesFromDownstream":'),
+  bytesFromUpstream: new Literal(',"bytesFromUpstream":'),
+  snapshotVersion: new Literal(',"snapshotVersion":'),
+  end: new Literal(',"msg":"connection"}\n'),
+}
+const reasons = new Map(Object.entries(terminations).map(([reason, { outcome }]) => [reason, new Literal(`,"outcome":"${outcome}","reason":"${reason}"`)]))
 
 /**
  * One line with its end. Absent fields were never reached.
@@ -22,72 +48,68 @@ const line = new JsonLine()
 export function formatAccessLine(record: ConnectionRecord, nowMs: number): Uint8Array {
   const { client, downstream, serverName, detail, tenant, node, endpoint, helloMs, connectMs } = record
   line.clear()
-  line.ascii('{"level":"info","time":"')
   writtenAt.put(nowMs)
-  line.ascii(afterTime)
   line.quoted(record.id)
-  line.ascii(',"listener":')
+  line.literal(text.listener)
   line.quoted(record.listener)
-  line.ascii(',"client":"')
+  line.literal(text.client)
   putAddress(client)
   if (client !== downstream) {
-    line.ascii('","downstream":"')
+    line.literal(text.downstream)
     putAddress(downstream)
   }
   line.ascii('"')
   if (record.proxied !== undefined) putProxied(record.proxied)
   if (serverName !== undefined) {
-    line.ascii(',"sni":')
+    line.literal(text.serverName)
     putPeersText(serverName)
   }
-  if (record.encryptedClientHello) line.ascii(',"ech":true')
+  if (record.encryptedClientHello) line.literal(text.encryptedClientHello)
   if (tenant !== undefined) {
-    line.ascii(',"tenant":')
+    line.literal(text.tenant)
     line.quoted(tenant)
   }
   if (node !== undefined) {
-    line.ascii(',"node":')
+    line.literal(text.node)
     line.quoted(node)
   }
   if (endpoint !== undefined) {
-    line.ascii(',"endpoint":')
+    line.literal(text.endpoint)
     line.quoted(endpoint)
   }
-  line.ascii(',"attempts":')
+  line.literal(text.attempts)
   line.number(record.attempts)
-  line.ascii(',"outcome":"')
-  line.ascii(terminationOf(record.reason).outcome)
-  line.ascii('","reason":"')
-  line.ascii(record.reason)
-  if (detail === undefined) {
-    line.ascii('"')
-  } else {
-    line.ascii('","detail":')
+  line.literal(reasonText(record.reason))
+  if (detail !== undefined) {
+    line.literal(text.detail)
     putPeersText(detail)
   }
-  line.ascii(',"closedBy":"')
-  line.ascii(record.closedBy)
-  line.ascii('","acceptedAt":"')
+  line.literal(text.closedBy[record.closedBy])
   acceptedAt.put(record.acceptedAtMs)
-  line.ascii('"')
   if (helloMs !== undefined) {
-    line.ascii(',"helloMs":')
+    line.literal(text.helloMs)
     putMs(helloMs)
   }
   if (connectMs !== undefined) {
-    line.ascii(',"connectMs":')
+    line.literal(text.connectMs)
     putMs(connectMs)
   }
-  line.ascii(',"totalMs":')
+  line.literal(text.totalMs)
   putMs(record.totalMs)
-  line.ascii(',"bytesFromDownstream":')
+  line.literal(text.bytesFromDownstream)
   line.number(record.bytesFromDownstream)
-  line.ascii(',"bytesFromUpstream":')
+  line.literal(text.bytesFromUpstream)
   line.number(record.bytesFromUpstream)
-  line.ascii(',"snapshotVersion":')
+  line.literal(text.snapshotVersion)
   line.number(record.snapshotVersion)
-  line.ascii(',"msg":"connection"}\n')
+  line.literal(text.end)
   return line.bytes
+}
+
+function reasonText(reason: TerminationReason): Literal {
+  const found = reasons.get(reason)
+  if (found === undefined) throw new Error(`bug: ${reason} is no reason`)
+  return found
 }
 
 /** As `formatSocketAddress` writes it. */
@@ -151,20 +173,28 @@ function putMs(ms: number): void {
 
 /** ISO 8601. Most times of one kind are in the same second, and a Date would cost as much as the rest of a line. */
 class IsoFormat {
+  readonly #before: string
+  readonly #after: Literal
   #second = NaN
-  #untilMs = ''
+  #untilMs = new Literal('')
+
+  /** @param after begins with the Z of UTC */
+  constructor(before: string, after: string) {
+    this.#before = before
+    this.#after = new Literal(after)
+  }
 
   put(epochMs: number): void {
     const second = Math.floor(epochMs / 1_000)
     if (second !== this.#second) {
       this.#second = second
-      this.#untilMs = new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)
+      this.#untilMs = new Literal(this.#before + new Date(second * 1_000).toISOString().slice(0, -'000Z'.length))
     }
-    line.ascii(this.#untilMs)
+    line.literal(this.#untilMs)
     line.padded(Math.floor(epochMs) - second * 1_000, 3)
-    line.ascii('Z')
+    line.literal(this.#after)
   }
 }
 
-const writtenAt = new IsoFormat()
-const acceptedAt = new IsoFormat()
+const writtenAt = new IsoFormat('{"level":"info","time":"', `Z",${JSON.stringify(logBase).slice(1, -1)},"id":`)
+const acceptedAt = new IsoFormat('', 'Z"')

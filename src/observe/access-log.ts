@@ -7,6 +7,7 @@ import { terminationOf, type TerminationReason } from '../core/termination.ts'
 import { formatAccessLine } from './access-line.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
+import { WallClock } from './wall-clock.ts'
 
 /** Lines of connections that were refused or failed, for each reason, over all threads. */
 export const accessLogLimits = { linesPerSecond: 100, linesBurst: 200 }
@@ -22,6 +23,7 @@ export class AccessLog {
   readonly #logger: Logger
   readonly #suppressed: (reason: TerminationReason) => void
   readonly #budget: LineBudget<TerminationReason>
+  readonly #clock = new WallClock()
 
   constructor({ logger, share = 1, suppressed }: AccessLogOptions) {
     this.#logger = logger
@@ -35,7 +37,7 @@ export class AccessLog {
    */
   writeRefused(reason: TerminationReason, record: () => ConnectionRecord, nowMs: number): void {
     if (!this.#budget.take(reason, nowMs)) this.#suppressed(reason)
-    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record(), Date.now()))
+    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record(), this.#clock.epochMs(nowMs)))
   }
 
   /** @param nowMs from a monotonic clock */
@@ -43,6 +45,6 @@ export class AccessLog {
     const { outcome } = terminationOf(record.reason)
     const relayed = outcome === 'completed' || outcome === 'aborted'
     if (!relayed && !this.#budget.take(record.reason, nowMs)) this.#suppressed(record.reason)
-    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record, Date.now()))
+    else if (this.#logger.infoEnabled) this.#logger.stream.append(formatAccessLine(record, this.#clock.epochMs(nowMs)))
   }
 }

@@ -1,5 +1,6 @@
 // A line of JSON that is put together as bytes, in memory that is used again for the next one: as text it would be a tree of
-// some forty pieces, each of them garbage, which is flattened and encoded once it is whole.
+// some forty pieces, each of them garbage, which is flattened and encoded once it is whole. What is the same in every line is
+// copied eight bytes at a time.
 
 const quote = 0x22
 const backslash = 0x5c
@@ -8,11 +9,35 @@ const [firstPrintable, lastPrintable] = [0x20, 0x7e]
 /** UTF-8, of one UTF-16 unit. */
 const bytesPerUnitMax = 3
 /** Digits that 32-bit arithmetic does at once. */
-const low = 1e9
+const lowDigits = 9
+/** By digits: the least number that has one more. */
+const powers = Array.from({ length: lowDigits + 1 }, (_, digits) => 10 ** digits)
+const low = 10 ** lowDigits
+/** Read and written in the same order. */
+const littleEndian = true
 const encoder = new TextEncoder()
+
+/** Text that stands in many lines. */
+export class Literal {
+  readonly byteLength: number
+  /** Eight bytes each, with zeros behind the last. No ASCII is a NaN, so none is another number where it is written. */
+  readonly words: Float64Array
+
+  /** @param text of ASCII */
+  constructor(text: string) {
+    const bytes = new Uint8Array(Math.ceil(text.length / wordBytes) * wordBytes)
+    encoder.encodeInto(text, bytes)
+    const view = new DataView(bytes.buffer)
+    this.byteLength = text.length
+    this.words = Float64Array.from({ length: bytes.length / wordBytes }, (_, index) => view.getFloat64(index * wordBytes, littleEndian))
+  }
+}
+
+const wordBytes = 8
 
 export class JsonLine {
   #bytes = new Uint8Array(2_048)
+  #view = new DataView(this.#bytes.buffer)
   #length = 0
 
   clear(): void {
@@ -22,6 +47,14 @@ export class JsonLine {
   /** @returns what was put in since `clear`; good until the next call */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length)
+  }
+
+  literal({ words, byteLength }: Literal): void {
+    this.#reserve(byteLength + wordBytes)
+    const target = this.#view
+    const at = this.#length
+    for (let index = 0; index < words.length; index++) target.setFloat64(at + index * wordBytes, words[index] ?? 0, littleEndian)
+    this.#length = at + byteLength
   }
 
   /** @param text of ASCII */
@@ -65,14 +98,14 @@ export class JsonLine {
     else if (value < low) this.padded(value, 1)
     else {
       this.number(Math.floor(value / low))
-      this.padded(value % low, 9)
+      this.padded(value % low, lowDigits)
     }
   }
 
   /** With zeros before it where it has fewer digits. @param value an integer, at least 0 and below `low` */
   padded(value: number, digitsMin: number): void {
     let digits = digitsMin
-    for (let limit = 10 ** digitsMin; value >= limit; limit *= 10) digits += 1
+    while (value >= (powers[digits] ?? Infinity)) digits += 1
     this.#reserve(digits)
     const target = this.#bytes
     let rest = value | 0
@@ -89,5 +122,6 @@ export class JsonLine {
     const bytes = new Uint8Array(2 * (this.#length + byteLength))
     bytes.set(this.#bytes)
     this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer)
   }
 }

@@ -72,7 +72,7 @@ function machine(options: MachineOptions = {}): Connection {
   if (policy === undefined) throw new Error('no listener')
   const acme = snapshot.tenants.get('acme')
   const its = options.withoutHello === true && acme !== undefined ? { ...policy, withoutHello: true, defaultTenant: acme } : policy
-  return new Connection({ id: 'c1', number: 0, listener: its, handsOver: options.handsOver ?? true, judgeTicket: options.judgeTicket, admission: options.admission, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 }, snapshot)
+  return new Connection({ id: () => 'c1', number: 0, listener: its, handsOver: options.handsOver ?? true, judgeTicket: options.judgeTicket, admission: options.admission, downstream: client, local: () => local, acceptedAtMs: 0, nowMs: 0 }, snapshot)
 }
 
 function kinds(effects: readonly ConnectionEffect[]): string[] {

@@ -32,6 +32,7 @@ export function normalizeHostname(raw: string): NormalizedHostname {
 function normalizeLabels(name: string): NormalizedHostname {
   let labelStart = 0
   let lastLabelIsNumber = true
+  let isLower = true
   for (let index = 0; index <= name.length; index++) {
     const code = index === name.length ? dot : name.charCodeAt(index)
     if (code === dot) {
@@ -41,11 +42,14 @@ function normalizeLabels(name: string): NormalizedHostname {
       labelStart = index + 1
     } else if (!isHostnameCharacter(code)) {
       return invalid(`byte 0x${code.toString(16).padStart(2, '0')} at offset ${index} is not allowed in a hostname`)
+    } else if (isUpper(code)) {
+      isLower = false
     }
   }
   // RFC 1123 §2.1 and the URL standard: what ends in a number can only be an IPv4 address, or is nothing.
   if (lastLabelIsNumber) return parseIpAddress(name) === undefined ? invalid('the last label is a number') : { kind: 'ip-literal' }
-  return { kind: 'hostname', hostname: name.toLowerCase() }
+  // A text that is looked up again has its hash.
+  return { kind: 'hostname', hostname: isLower ? name : name.toLowerCase() }
 }
 
 const dot = 0x2e
@@ -66,9 +70,13 @@ function isNumber(name: string, start: number, end: number): boolean {
   return true
 }
 
+function isUpper(code: number): boolean {
+  return code >= 0x41 && code <= 0x5a
+}
+
 /** Letters, digits, hyphen, underscore. */
 function isHostnameCharacter(code: number): boolean {
-  return (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || (code >= 0x30 && code <= 0x39) || code === hyphen || code === 0x5f
+  return (code >= 0x61 && code <= 0x7a) || isUpper(code) || (code >= 0x30 && code <= 0x39) || code === hyphen || code === 0x5f
 }
 
 export type ParsedPattern =

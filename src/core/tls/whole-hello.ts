@@ -2,7 +2,8 @@
 // exactly that, or has anything wrong with it, is `ClientHelloReader`'s to judge; what is read here it reads in the same way.
 
 import { extension, extensionBodyBytesMax, extensionsMax, handshakeTypeClientHello, helloBytesMax, randomBytes, sessionIdBytesMax, type ClientHello } from './client-hello.ts'
-import { alpnProtocolsMax, latin1, nameTypeHostName, uint16 } from './hello-extensions.ts'
+import { alpnProtocolsMax, nameTypeHostName, uint16 } from './hello-extensions.ts'
+import { NameCache } from './name-cache.ts'
 import { contentTypeHandshake, recordBytesMax, versionMajor } from './record-header.ts'
 
 const recordHeaderBytes = 5
@@ -10,6 +11,7 @@ const messageHeaderBytes = 4
 
 /** Of the hello in hand: types over 31 that it has had. Those below are bits of a number. */
 const otherTypes = new Uint16Array(extensionsMax)
+const names = new NameCache()
 
 /** @returns what a route needs of it; undefined: ask `ClientHelloReader` */
 export function readWholeHello(bytes: Uint8Array): Pick<ClientHello, 'serverName' | 'encryptedClientHello'> | undefined {
@@ -62,7 +64,7 @@ function readExtensions(bytes: Uint8Array, start: number, end: number): Pick<Cli
     switch (type) {
       case extension.serverName:
         if (!isServerName(bytes, bodyAt, bodyEnd)) return undefined
-        serverName = latin1(bytes, bodyAt + 5, bodyEnd)
+        serverName = names.text(bytes, bodyAt + 5, bodyEnd)
         break
       case extension.alpn:
         if (!isAlpn(bytes, bodyAt, bodyEnd)) return undefined

@@ -15,6 +15,11 @@ export interface Clock {
   nowMs: number
 }
 
+export interface WallClock extends Clock {
+  /** The same moment, Unix epoch. */
+  epochMs: number
+}
+
 export interface PendingBytesParts {
   readonly table: ConnectionTable
   readonly cells: RelayCells

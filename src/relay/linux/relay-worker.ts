@@ -24,7 +24,7 @@ import { LaneUnavailableError } from './kernel-lane/bpf.ts'
 import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
 import { selfTest } from './kernel-lane/self-test.ts'
 import * as libc from './libc.ts'
-import type { Clock } from './pending-bytes.ts'
+import type { WallClock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
 import { WorkerConnections } from './worker-connections.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
@@ -54,7 +54,7 @@ export class RelayWorker {
   readonly #data: RelayWorkerData
   readonly #post: (message: FromWorker) => void
   readonly #observer: WorkerObserver
-  readonly #clock: Clock = { nowMs: performance.now() }
+  readonly #clock: WallClock = { nowMs: performance.now(), epochMs: Date.now() }
   readonly #epoll = new libc.Epoll(eventsPerWait)
   /** What waits for events. */
   readonly #waiter: Pick<libc.Epoll, 'wait'>
@@ -150,6 +150,7 @@ export class RelayWorker {
     const count = this.#waiter.wait(this.#waitMs(waitMsMax))
     const nowMs = performance.now()
     this.#clock.nowMs = nowMs
+    this.#clock.epochMs = Date.now()
     let woken = false
     for (let index = 0; index < count; index++) {
       const token = this.#epoll.tokenAt(index)

@@ -17,13 +17,13 @@ import type { KernelLane } from './kernel-lane/kernel-lane.ts'
 import type { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import { SHUT_WR, shutdown } from './libc.ts'
 import type { PeerWatch } from './peer-watch.ts'
-import type { Clock } from './pending-bytes.ts'
+import type { WallClock } from './pending-bytes.ts'
 import type { SocketCloser } from './socket-closer.ts'
 
 export interface RelayedParts {
   readonly table: ConnectionTable
   readonly wheel: TimerWheel
-  readonly clock: Clock
+  readonly clock: WallClock
   readonly bytes: ByteRelay
   readonly batch: BatchRelay
   readonly closer: SocketCloser
@@ -150,7 +150,7 @@ export class RelayedConnections implements RelayEvents {
       client: table.clients.get(slot) ?? table.downstreamAddress(slot),
       ...(node === undefined ? {} : { node }),
       endpoint: table.endpoints[slot]?.name ?? '',
-      acceptedAtMs: Date.now() - (clock.nowMs - (table.acceptedMs[slot] ?? 0)),
+      acceptedAtMs: clock.epochMs - (clock.nowMs - (table.acceptedMs[slot] ?? 0)),
       bytesFromDownstream: table.readBytes[2 * slot] ?? 0,
       bytesFromUpstream: table.readBytes[2 * slot + 1] ?? 0,
     }
@@ -218,7 +218,7 @@ export class RelayedConnections implements RelayEvents {
       endpoint: endpoint?.name ?? '',
       attempts: table.attempts[slot] ?? 0,
       snapshotVersion: table.snapshotVersion[slot] ?? 0,
-      acceptedAtMs: Date.now() - totalMs,
+      acceptedAtMs: clock.epochMs - totalMs,
       helloMs: table.helloMs[slot] ?? 0,
       connectMs: table.connectMs[slot] ?? 0,
       totalMs,

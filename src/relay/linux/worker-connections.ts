@@ -37,7 +37,7 @@ import { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import type { LaneMaps } from './kernel-lane/lane-maps.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
-import { PendingBytes, type Clock } from './pending-bytes.ts'
+import { PendingBytes, type WallClock } from './pending-bytes.ts'
 import { PipePool } from './pipe-pool.ts'
 import { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
@@ -58,7 +58,7 @@ const endEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR
 export interface WorkerConnectionsParts {
   readonly data: RelayWorkerData
   readonly cells: RelayCells
-  readonly clock: Clock
+  readonly clock: WallClock
   readonly epoll: libc.Epoll
   readonly descriptors: WorkerDescriptors
   readonly ring: BatchRing | undefined
@@ -179,11 +179,12 @@ export class WorkerConnections {
     const slot = table.take()
     const row = this.#listenerTable.rowOf(name)
     this.#connections += 1
-    const { nowMs } = this.#parts.clock
+    const number = this.#connections
+    const { nowMs, epochMs } = this.#parts.clock
     table.setFd(2 * slot, fd)
     table.setDownstreamAddress(slot, peer)
     table.acceptedMs[slot] = nowMs
-    table.number[slot] = this.#connections
+    table.number[slot] = number
     table.setListener(slot, name, row)
     table.hold[slot] = hold
     const atConnectionLimit = admitted === 'connection-limit' || this.#slotsUsedByAll() >= data.connectionsMax
@@ -192,8 +193,8 @@ export class WorkerConnections {
     this.#add(relayCell.openConnectionsBeforeHello, 1)
     this.#add(relayCell.openByListener + row, 1)
     const machine = new Connection({
-      id: this.#idOf(this.#connections),
-      number: this.#connections,
+      id: () => this.#idOf(number),
+      number,
       listener,
       handsOver: data.handsOver,
       makeTicket: ticketFor,
@@ -201,7 +202,7 @@ export class WorkerConnections {
       judgeTicket: this.#tickets?.judge,
       downstream: peer.decode(),
       local: () => this.#localAddress(fd),
-      acceptedAtMs: Date.now(),
+      acceptedAtMs: epochMs,
       nowMs,
     }, snapshot)
     this.#setup.begin(slot, machine, { atConnectionLimit })
@@ -427,7 +428,7 @@ export class WorkerConnections {
     libc.close(fd)
     this.#connections += 1
     this.#parts.refused(refusal, () => refusedRecord({
-      ...refusal, id: this.#idOf(this.#connections), downstream: peer.decode(), snapshotVersion: snapshot.version, acceptedAtMs: Date.now(),
+      ...refusal, id: this.#idOf(this.#connections), downstream: peer.decode(), snapshotVersion: snapshot.version, acceptedAtMs: this.#parts.clock.epochMs,
     }))
   }
 

@@ -211,8 +211,9 @@ export class NodeDriver implements RelayDriver {
     const hold = typeof admitted === 'number' ? admitted : noHold
     this.#host.peerWatch.watch(socket)
     const nowMs = this.#host.nowMs()
+    const id = this.#newConnectionId()
     const machine = new Connection({
-      id: this.#newConnectionId(),
+      id: () => id,
       number: ++this.#accepts,
       listener,
       handsOver: this.#handsOver,

@@ -97,7 +97,7 @@ function checkWhole(wire: Buffer, expected: ReferenceResult): void {
 /** @returns whether a tenant was dialled: then its name was in the hello */
 function checkConnection(wire: Buffer, expected: ReferenceResult, random: RandomInteger): boolean {
   const client = { address: '192.0.2.7', port: 40_000 }
-  const connection = new Connection({ id: 'c1', number: 1, listener, downstream: client, local: () => client, acceptedAtMs: 0, nowMs: 0 }, snapshot)
+  const connection = new Connection({ id: () => 'c1', number: 1, listener, downstream: client, local: () => client, acceptedAtMs: 0, nowMs: 0 }, snapshot)
   connection.start({ atConnectionLimit: false })
   const dialedPorts: number[] = []
   for (const bytes of cut(wire, random)) {
