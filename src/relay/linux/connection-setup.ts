@@ -69,6 +69,8 @@ export class ConnectionSetup {
   readonly #reads = new NumberList()
   /** Slots whose endpoint is to be dialled. */
   readonly #dials = new NumberList()
+  /** Slots whose handshake may be over already. */
+  readonly #greets = new NumberList()
   /** Slots whose upstream side is to be sent something, and what; undefined: that is dropped. */
   readonly #sends = new NumberList()
   readonly #sendBytes: (Uint8Array | undefined)[] = []
@@ -101,7 +103,7 @@ export class ConnectionSetup {
       this.#reads.push(slot)
       return
     }
-    if (table.has(token, tokenBit.connecting)) this.#connected(slot, machine, ending)
+    if (table.has(token, tokenBit.connecting)) this.#connected(slot, machine, ending ? libc.getIntOption(table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) : 0)
     else if (writable && this.#parts.pending.waiting(token ^ 1) && this.#parts.pending.writePending(token ^ 1)) this.#reads.push(slot)
     if (table.state[slot] !== slotState.setup || !table.has(token, tokenBit.readable)) return
     // Without an end behind them there are bytes, and nothing takes them away: who relays reads them, with others'.
@@ -111,7 +113,7 @@ export class ConnectionSetup {
 
   /** What events, deadlines and newcomers have asked for since the last time. */
   perform(): void {
-    while (this.#sends.length > 0 || this.#reads.length > 0 || this.#dials.length > 0) {
+    while (this.#sends.length > 0 || this.#reads.length > 0 || this.#dials.length > 0 || this.#greets.length > 0) {
       this.#sendAll()
       this.#readAll()
       this.#dialAll()
@@ -323,6 +325,11 @@ export class ConnectionSetup {
   }
 
   #dialAll(): void {
+    this.#startDials()
+    this.#greetAll()
+  }
+
+  #startDials(): void {
     const { table, resolve } = this.#parts
     // One that fails at once may have its next attempt added behind.
     for (let index = 0; index < this.#dials.length; index++) {
@@ -340,6 +347,24 @@ export class ConnectionSetup {
       resolve({ slot, connection: table.number[slot] ?? 0, attempt }, endpoint.address)
     }
     this.#dials.clear()
+  }
+
+  /**
+   * On the loopback interface a handshake is over when connect returns, though it says EINPROGRESS; an event would tell a turn later.
+   * Sending nothing says EAGAIN where it is not over after all, and takes the socket's error where it has failed.
+   */
+  #greetAll(): void {
+    const { table, watch } = this.#parts
+    for (let index = 0; index < this.#greets.length; index++) {
+      const slot = this.#greets.at(index)
+      const token = 2 * slot + 1
+      const machine = this.#machines[slot]
+      if (machine === undefined || !table.has(token, tokenBit.connecting)) continue
+      watch(token)
+      const error = libc.send(table.fdOf(token), this.#buffers.address, 0, libc.MSG_NOSIGNAL) === 0 ? 0 : libc.errno()
+      if (error !== libc.EAGAIN) this.#connected(slot, machine, error)
+    }
+    this.#greets.clear()
   }
 
   /** To the address in `#peer`. */
@@ -363,15 +388,14 @@ export class ConnectionSetup {
       return
     }
     table.set(token, tokenBit.connecting)
-    watch(token)
+    if (this.#peer.isLoopback) this.#greets.push(slot)
+    else watch(token)
   }
 
-  /** Writable for the first time, or failed. */
-  #connected(slot: number, machine: Connection, failed: boolean): void {
+  /** @param error 0: it takes bytes */
+  #connected(slot: number, machine: Connection, error: number): void {
     const { table, clock } = this.#parts
-    const token = 2 * slot + 1
-    const error = failed ? libc.getIntOption(table.fdOf(token), libc.SOL_SOCKET, libc.SO_ERROR) : 0
-    table.clear(token, tokenBit.connecting)
+    table.clear(2 * slot + 1, tokenBit.connecting)
     if (error !== 0) {
       const name = table.endpoints[slot]?.name ?? ''
       this.#dropUpstream(slot)

@@ -67,6 +67,14 @@ export class SocketAddressCell {
     return this.#view.getUint16(2)
   }
 
+  /** 127.0.0.0/8 (RFC 1122 §3.2.1.3) and ::1 (RFC 4291 §2.5.3): never beyond this host. */
+  get isLoopback(): boolean {
+    const bytes = this.#bytes
+    if (this.#view.getUint16(0, true) !== AF_INET6) return bytes[4] === 127
+    for (let index = 0; index < ipv6Bytes - 1; index++) if (bytes[ipv6At + index] !== 0) return false
+    return bytes[ipv6At + ipv6Bytes - 1] === 1
+  }
+
   /** The address in 16 bytes, an IPv4 one as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2). */
   copyTo(target: Uint8Array, at: number): void {
     if (this.#view.getUint16(0, true) === AF_INET6) {

@@ -223,8 +223,8 @@ export class WorkerConnections {
   ready(token: number, events: number): void {
     const table = this.#table
     const state = table.state[token >> 1]
-    // A client's socket is told of as writable when it has been registered, and it is owed nothing.
-    if (state === slotState.setup && events === libc.EPOLLOUT && (token & 1) === 0 && table.pending[token ^ 1] === 0) return
+    // A socket is told of as writable when it has been registered, and who is not being dialled and is owed nothing has no use for it.
+    if (state === slotState.setup && events === libc.EPOLLOUT && !table.has(token, tokenBit.connecting) && table.pending[token ^ 1] === 0) return
     if (state === slotState.setup || (state === slotState.relaying && (events & endEvents) !== 0)) this.#waiting.add(token, events)
     else this.#handle(token, events)
   }

@@ -54,21 +54,22 @@ void test('an API server that accepts a connection has its hello: the handshakeâ
   const [listening = -1] = fds
   // Else the system itself would wait for the hello.
   libc.check(libc.setIntOption(listening, libc.IPPROTO_TCP, libc.TCP_DEFER_ACCEPT, 0), 'setsockopt')
-  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(bound.port)])] })
+  // The second one leads to this host too, but is none of its loopback addresses.
+  const relay = await startLinuxRelay(t, { workers: 1, tenants: [tenant('acme', [endpoint(bound.port)]), tenant('other', [endpoint(bound.port, { address: '0.0.0.0' })])] })
   const received = libc.allocate(hello.length)
   t.teardown(() => libc.free(received))
   let withHello = 0
   for (let connection = 0; connection < 20; connection++) {
-    const client = await dial(t, relay.port, hello)
+    const client = await dial(t, relay.port, helloFor(connection < 10 ? 'acme' : 'other'))
     // At once, not when an event loop comes to it.
     let accepted = -1
     for (const endMs = performance.now() + 1_000; accepted === -1 && performance.now() < endMs;) accepted = libc.accept4(listening, 0, 0, libc.SOCK_NONBLOCK)
-    if (libc.recv(accepted, received.address, hello.length, 0) === hello.length) withHello += 1
+    if (libc.recv(accepted, received.address, hello.length, 0) > 0) withHello += 1
     libc.close(accepted)
     client.destroy()
   }
   // The ACK goes alone where a worker is held up for 200 ms, and a look may come between the two.
-  t.ok(withHello > 10, `${withHello} of 20`)
+  t.ok(withHello > 15, `${withHello} of 20`)
 })
 
 void test('a change that is published is every workerâ€™s, and connections of before keep theirs', async (t) => {

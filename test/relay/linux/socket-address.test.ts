@@ -22,6 +22,18 @@ void test('IPv4 that is mapped into IPv6 is IPv4; what is no literal has no leng
   for (const address of ['localhost', '', '192.0.2', '192.0.2.256', 'fe80::1%eth0', '[::1]']) t.equal(cell.encode({ address, port: 1 }), undefined, address)
 })
 
+void test('a loopback address is known as one', async (t) => {
+  const cell = new SocketAddressCell()
+  for (const address of ['127.0.0.1', '127.255.255.254', '::1', '::ffff:127.0.0.1']) {
+    cell.encode({ address, port: 1 })
+    t.ok(cell.isLoopback, address)
+  }
+  for (const address of ['126.0.0.1', '128.0.0.1', '10.127.0.1', '::', '::2', '::1:1', '100::1', '7f00::1']) {
+    cell.encode({ address, port: 1 })
+    t.notOk(cell.isLoopback, address)
+  }
+})
+
 void test('the system reads what was encoded, and writes what is decoded', async (t) => {
   const cell = new SocketAddressCell()
   for (const address of ['127.0.0.1', '127.1.2.3', '::1']) {

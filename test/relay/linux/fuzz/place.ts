@@ -130,7 +130,9 @@ export class FuzzPlace {
 
   #change(): SnapshotChange {
     const random = this.#random
-    const [answering, refusing, unreachable, named] = [endpoint(this.backend.port), endpoint(refusingPort()), endpoint(9, { address: '255.255.255.255' }), { ...endpoint(this.backend.port), name: endpointsName, address: endpointsName }]
+    // The unspecified address leads to this host too, but what comes of its dials is told by events.
+    const address = random.chance(0.5) ? '127.0.0.1' : '0.0.0.0'
+    const [answering, refusing, unreachable, named] = [endpoint(this.backend.port, { address }), endpoint(refusingPort(), { address }), endpoint(9, { address: '255.255.255.255' }), { ...endpoint(this.backend.port), name: endpointsName, address: endpointsName }]
     const timeouts = { connectTimeoutMs: random.chance(0.3) ? 3 : 3_000, answerTimeoutMs: random.chance(0.3) ? 4 : 5_000 }
     const change = changeOf({
       tenants: [
