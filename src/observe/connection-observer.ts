@@ -5,6 +5,7 @@
 //
 // It is made of data that can be cloned, so each thread makes its own; observation.ts puts them together.
 
+import { performance } from 'node:perf_hooks'
 import type { ConnectionRecord, RefusedAtAccept } from '../core/connection-record.ts'
 import { ListenerTable } from '../core/listener-table.ts'
 import type { RelayObserver, SourceDropped } from '../core/relay-observer.ts'
