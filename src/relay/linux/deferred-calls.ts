@@ -61,9 +61,12 @@ export class DeferredCalls {
     if (this.#closeFds.length > 0) this.#closeAll()
   }
 
-  /** Where closing pays already. What follows a hello wakes nobody: who has been woken for one hears of a RST in passing. */
-  performIfMany(events: number): void {
-    if (this.#closeFds.length >= togetherMin) this.perform(events)
+  /**
+   * If any is to be closed; to be called once hellos have been sent: who has been woken for one hears of a RST in passing, and need not be
+   * woken for it.
+   */
+  performCloses(events: number): void {
+    if (this.#closeFds.length > 0) this.perform(events)
   }
 
   #registerAll(events: number): void {

@@ -1,5 +1,6 @@
 // What a worker thread's module calls, and all that it does: the module is whose observers it makes.
 
+import { Buffer } from 'node:buffer'
 import { parentPort, workerData } from 'node:worker_threads'
 import * as libc from './libc.ts'
 import { RelayWorker, type WorkerObserver } from './relay-worker.ts'
@@ -13,11 +14,18 @@ export interface WorkerObservers {
   readonly rehearse: (data: unknown, listenerTable: SharedArrayBuffer) => WorkerObserver
 }
 
+/**
+ * Memory that hellos are copied into, some forty of them; node's own 8 KiB are used up by four, and making such memory and collecting
+ * it costs more than a copy. A connection that is being set up may hold the memory of others that are not any more.
+ */
+const helloPoolBytes = 64 * 1024
+
 /** Relays until it is told to stop; only then returns. */
 export function startRelayWorker({ create, rehearse }: WorkerObservers): void {
   if (parentPort === null) throw new Error('a relay worker is a thread of its own')
   const port = parentPort
   const data: RelayWorkerData = workerData
+  Buffer.poolSize = helloPoolBytes
   const post = (message: FromWorker, transferred: ArrayBuffer[] = []): void => port.postMessage(message, transferred)
   try {
     if (data.warmUpMs > 0) rehearsal(data, post, rehearse)

@@ -244,7 +244,7 @@ export class WorkerConnections {
     this.#setup.perform()
     // Those whose set-up has ended with what the client has sent.
     this.#batch.pump()
-    this.#deferred.performIfMany(connectionEvents)
+    this.#deferred.performCloses(connectionEvents)
   }
 
   /** Once the events of a wait are handed out: what they ask for is done, and what is due. */
