@@ -36,8 +36,8 @@ const workersTogether = 2
 /** Clients of each at one time: enough that calls are gathered in batches, as on a busy worker. */
 const clientsTogether = 16
 const listenerName = 'warm-up'
-/** V8 knows numbers up to 2³¹ from larger ones, and the hashes of these names are of either kind. */
-const serverNames = ['one', 'two', 'three', 'four'].map((name) => `${name}.warm-up.invalid`)
+/** V8 knows numbers up to 2³¹ from larger ones, and the hashes of these names are of either kind; and a name that is new is seen often enough. */
+const serverNames = Array.from({ length: 64 }, (_, index) => `tenant-${index}.warm-up.invalid`)
 /** Those that are closing have slots too. */
 const slots = 8 * clientsTogether
 const timeoutMs = 60_000
@@ -49,6 +49,8 @@ const callsToCompile = { maglev: 100, turbofan: 300 }
 /** V8's own (flag-definitions.h). */
 const callsToCompileOtherwise = { maglev: 400, turbofan: 3_000 }
 const loopback: SocketAddress = { address: '127.0.0.1', port: 0 }
+/** Both lead here; what comes of dials to the first is known at once, of those to the second events tell, as of most in earnest. */
+const addresses = [loopback.address, '0.0.0.0']
 
 export interface WarmUpOptions {
   /** When it ends, whatever is under way: milliseconds from now. */
@@ -173,7 +175,7 @@ function tenantAt(bound: SocketAddress): TenantSpec {
     name: listenerName,
     hostnames: serverNames,
     scheduler: 'wlc',
-    endpoints: [endpointAt(bound, 1)],
+    endpoints: addresses.map((address) => endpointAt({ ...bound, address }, 1)),
     connectTimeoutMs: timeoutMs,
     answerTimeoutMs: timeoutMs,
     idleTimeoutMs: timeoutMs,
