@@ -3,6 +3,8 @@
 // Text is parsed strictly: what two programs could read differently, such as 010.0.0.1, is refused. An IPv4-mapped IPv6
 // address (::ffff:192.0.2.1) is the IPv4 address everywhere, so that a rule for one holds for the other.
 
+import { ipv4Text } from './ipv4-text.ts'
+
 export interface IpAddress {
   readonly family: 4 | 6
   /** 4 or 16, in network order. */
@@ -38,7 +40,7 @@ export function formatIpAddress({ family, bytes }: IpAddress): string {
  * @param bytes an address in 16 bytes from `at`, an IPv4 one as IPv4-mapped IPv6
  */
 export function formatIpAddressAt(bytes: Uint8Array, at: number): string {
-  return isMappedAt(bytes, at) ? `${bytes[at + 12]}.${bytes[at + 13]}.${bytes[at + 14]}.${bytes[at + 15]}` : formatIpv6(bytes.subarray(at, at + 16))
+  return isMappedAt(bytes, at) ? ipv4Text(bytes, at + 12) : formatIpv6(bytes.subarray(at, at + 16))
 }
 
 /** The one text for an address that `parseIpAddress` takes; undefined for what it does not. */

@@ -5,6 +5,7 @@
 //   sockaddr_un   family:16            │ path, and a zero behind it (unix(7))
 
 import { formatIpAddress, ipAddressOf, parseIpAddress, writeIpv4 } from '../../core/net/ip-address.ts'
+import { ipv4Text } from '../../core/net/ipv4-text.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { AF_INET, AF_INET6, AF_UNIX, allocate, type NativeMemory, sockaddrInBytes } from './libc.ts'
 
@@ -91,7 +92,7 @@ export class SocketAddressCell {
     const family = this.#view.getUint16(0, true)
     const port = this.#view.getUint16(2)
     const bytes = this.#bytes
-    if (family === AF_INET) return { address: `${bytes[4]}.${bytes[5]}.${bytes[6]}.${bytes[7]}`, port }
+    if (family === AF_INET) return { address: ipv4Text(bytes, 4), port }
     if (family === AF_INET6) return { address: formatIpAddress(ipAddressOf(bytes.slice(8, 24))), port }
     return unknownAddress
   }

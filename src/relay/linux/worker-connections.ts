@@ -91,6 +91,9 @@ export class WorkerConnections {
   readonly #listenerTable: ListenerTable
   readonly #local = new SocketAddressCell()
   readonly #event = { readable: false, writable: false, ending: false }
+  /** By worker. */
+  readonly #slotsUsed: Int32Array
+  readonly #worker: number
   #connections = 0
   #draining = false
 
@@ -105,6 +108,8 @@ export class WorkerConnections {
     const pending = new PendingBytes({ table, cells, clock, pipes, queue })
     const watch = (token: number): void => this.#watch(token)
     const ended = (slot: number, record: ConnectionRecord): void => this.#ended(slot, record)
+    this.#slotsUsed = data.slotsUsed
+    this.#worker = data.worker
     this.#table = table
     this.#tickets = data.tickets === undefined ? undefined : new TicketJudge(data.tickets)
     this.#admission = data.admission === undefined ? undefined : new Admission({ tables: data.admission, thread: data.worker, nowNs: () => process.hrtime.bigint() })
@@ -449,12 +454,12 @@ export class WorkerConnections {
 
   /** For the limit over all workers. */
   #countSlots(): void {
-    this.#parts.data.slotsUsed[this.#parts.data.worker] = this.#table.size
+    this.#slotsUsed[this.#worker] = this.#table.size
   }
 
   #slotsUsedByAll(): number {
     let used = 0
-    for (const each of this.#parts.data.slotsUsed) used += each
+    for (let worker = 0; worker < this.#slotsUsed.length; worker++) used += this.#slotsUsed[worker] ?? 0
     return used
   }
 
