@@ -20,15 +20,12 @@ import { slotState, tokenBit, type ConnectionTable } from './connection-table.ts
 import * as libc from './libc.ts'
 import { NumberList } from './number-list.ts'
 import type { Clock, PendingBytes } from './pending-bytes.ts'
+import { readBytesMax, ReadPlaces, readsTogetherMax } from './read-places.ts'
 import type { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
 import type { SocketCloser } from './socket-closer.ts'
 import type { Dial } from './worker-protocol.ts'
 
-/** With what is kept for a further attempt (`replayBytesMax`) it must fit a block. */
-const readBytesMax = 16 * 1024
-/** All are read before the first is looked at. */
-const readsTogetherMax = 8
 /** Among what reads have brought: there was none. No errno is so large. */
 const notRead = -(2 ** 31)
 
@@ -55,9 +52,12 @@ export interface SetupParts {
 
 export class ConnectionSetup {
   readonly #parts: SetupParts
-  readonly #buffers = libc.allocate(readsTogetherMax * readBytesMax)
-  /** By buffer: bytes, or an errno below 0. */
+  readonly #places: ReadPlaces
+  /** Of the reads in hand: where each went, and what it brought: bytes, or an errno below 0. */
+  readonly #reading = new Uint8Array(readsTogetherMax)
   readonly #received = new Int32Array(readsTogetherMax)
+  /** What a read of an endpoint brings, which is written at once. */
+  readonly #answer = libc.allocate(readBytesMax)
   readonly #peer = new SocketAddressCell()
   /** By slot. */
   readonly #machines: (Connection | undefined)[] = []
@@ -77,6 +77,7 @@ export class ConnectionSetup {
 
   constructor(parts: SetupParts) {
     this.#parts = parts
+    this.#places = new ReadPlaces(parts.table.capacity)
     this.#beforeHello = new Uint8Array(parts.table.capacity)
   }
 
@@ -175,21 +176,24 @@ export class ConnectionSetup {
     const { table } = this.#parts
     for (let index = from; index < to; index++) {
       const slot = this.#reads.at(index)
-      const place = index - from
       if (!this.#mayRead(slot)) {
-        this.#received[place] = notRead
+        this.#received[index - from] = notRead
         continue
       }
-      const received = libc.recv(table.fdOf(2 * slot), this.#buffers.address + place * readBytesMax, readBytesMax, 0)
-      this.#received[place] = received === -1 ? -libc.errno() : received
+      const place = this.#places.take()
+      const received = libc.recv(table.fdOf(2 * slot), this.#places.addressOf(place), readBytesMax, 0)
+      this.#reading[index - from] = place
+      this.#received[index - from] = received === -1 ? -libc.errno() : received
       // Who stands here twice is read once, until it is known what that brought.
       table.clear(2 * slot, tokenBit.readable)
     }
     for (let index = from; index < to; index++) {
       const slot = this.#reads.at(index)
+      const received = this.#received[index - from] ?? notRead
+      if (received === notRead) continue
       const machine = this.#machines[slot]
-      if (machine === undefined) continue
-      this.#read(slot, machine, index - from)
+      const place = this.#reading[index - from] ?? 0
+      if (machine === undefined || !this.#read(slot, machine, place, received)) this.#places.giveBack(place)
       if (table.state[slot] === slotState.relaying && table.has(2 * slot, tokenBit.readable)) this.#parts.batch.add(2 * slot)
       else if (this.#mayRead(slot)) this.#reads.push(slot)
     }
@@ -215,27 +219,29 @@ export class ConnectionSetup {
     return table.state[slot] === slotState.setup && table.has(token, tokenBit.readable) && !table.has(token, tokenBit.paused) && !pending.waiting(token)
   }
 
-  #read(slot: number, machine: Connection, place: number): void {
+  /** @returns whether the slot keeps the place */
+  #read(slot: number, machine: Connection, place: number, received: number): boolean {
     const { table, bytes, clock } = this.#parts
     const token = 2 * slot
-    const received = this.#received[place] ?? notRead
-    if (received === notRead || received === -libc.EAGAIN) return
+    if (received === -libc.EAGAIN) return false
     if (received === -libc.EINTR) {
       table.set(token, tokenBit.readable)
-      return
+      return false
     }
     if (received > 0) {
       bytes.countRead(token, received)
       if (received === readBytesMax || table.has(token, tokenBit.ending)) table.set(token, tokenBit.readable)
-      // The machine keeps what it is given, and the buffer is everybody's.
-      const copy = Buffer.from(this.#buffers.bytes.subarray(place * readBytesMax, place * readBytesMax + received))
-      this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: copy, nowMs: clock.nowMs }))
-      return
+      const read = this.#places.read(place, received)
+      // What a PROXY header tells lives as long as its connection.
+      const keeps = !machine.readsProxyHeader && this.#places.keep(slot, place, read)
+      this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: keeps ? read : Buffer.from(read), nowMs: clock.nowMs }))
+      return keeps
     }
     if (received === 0) table.set(token, tokenBit.eof)
     this.#perform(slot, machine, received === 0
       ? machine.step({ kind: 'downstream-fin', nowMs: clock.nowMs })
       : machine.step({ kind: 'downstream-lost', how: libc.isUnresponsive(-received) ? 'unresponsive' : 'reset', nowMs: clock.nowMs }))
+    return false
   }
 
   #answered(slot: number, machine: Connection): void {
@@ -250,13 +256,13 @@ export class ConnectionSetup {
   #readUpstream(slot: number, machine: Connection): void {
     const { table, bytes, pending, batch, clock } = this.#parts
     const token = 2 * slot + 1
-    const received = libc.recv(table.fdOf(token), this.#buffers.address, readBytesMax, 0)
+    const received = libc.recv(table.fdOf(token), this.#answer.address, readBytesMax, 0)
     const attempt = table.attempts[slot] ?? 0
     if (received > 0) {
       bytes.countRead(token, received)
       this.#perform(slot, machine, machine.step({ kind: 'upstream-answered', attempt, nowMs: clock.nowMs }))
       if (table.state[slot] !== slotState.relaying) return
-      pending.write(token, this.#buffers.bytes.subarray(0, received))
+      pending.write(token, this.#answer.bytes.subarray(0, received), this.#answer.address)
       batch.add(token)
       if (table.has(2 * slot, tokenBit.readable)) batch.add(2 * slot)
       return
@@ -319,7 +325,7 @@ export class ConnectionSetup {
       const slot = this.#sends.at(index)
       const bytes = this.#sendBytes[index]
       this.#sendBytes[index] = undefined
-      if (bytes !== undefined && this.#machines[slot] !== undefined) this.#parts.pending.write(2 * slot, bytes)
+      if (bytes !== undefined && this.#machines[slot] !== undefined) this.#parts.pending.write(2 * slot, bytes, this.#places.addressIfKept(slot, bytes))
     }
     this.#sends.clear()
   }
@@ -361,7 +367,7 @@ export class ConnectionSetup {
       const machine = this.#machines[slot]
       if (machine === undefined || !table.has(token, tokenBit.connecting)) continue
       watch(token)
-      const error = libc.send(table.fdOf(token), this.#buffers.address, 0, libc.MSG_NOSIGNAL) === 0 ? 0 : libc.errno()
+      const error = libc.send(table.fdOf(token), this.#answer.address, 0, libc.MSG_NOSIGNAL) === 0 ? 0 : libc.errno()
       if (error !== libc.EAGAIN) this.#connected(slot, machine, error)
     }
     this.#greets.clear()
@@ -433,6 +439,7 @@ export class ConnectionSetup {
     // What it was sent before goes first, and is its machine's still.
     this.#sendAll()
     this.#machines[slot] = undefined
+    this.#places.release(slot)
     table.clear(2 * slot, tokenBit.paused)
     relayed.begin(slot, machine.relayedFacts())
   }
@@ -460,6 +467,7 @@ export class ConnectionSetup {
       case 'hand-over': handOver(slot, { record, head: downstream.bytes }); break
       default: downstream satisfies never
     }
+    this.#places.release(slot)
     closer.settle(slot)
   }
 }

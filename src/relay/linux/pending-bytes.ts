@@ -79,14 +79,15 @@ export class PendingBytes {
   /**
    * Bytes that did not come through the relay's loop, for the other side of `token`; behind what waits already.
    * @param bytes with what waits, at most `blockBytes`
+   * @param address where they are; 0: not in native memory
    */
-  write(token: number, bytes: Uint8Array): void {
+  write(token: number, bytes: Uint8Array, address = 0): void {
     const peer = token ^ 1
     if (this.#table.has(peer, tokenBit.broken)) return
     let sent = 0
     if ((this.#table.pending[token] ?? 0) === 0) {
-      this.#buffer.bytes.set(bytes)
-      sent = send(this.#table.fdOf(peer), this.#buffer.address, bytes.byteLength, MSG_NOSIGNAL)
+      if (address === 0) this.#buffer.bytes.set(bytes)
+      sent = send(this.#table.fdOf(peer), address === 0 ? this.#buffer.address : address, bytes.byteLength, MSG_NOSIGNAL)
       if (sent === bytes.byteLength || (sent === -1 && this.#sendFailed(peer, errno()))) return
     }
     this.#append(token, bytes.subarray(Math.max(0, sent)))

@@ -449,7 +449,8 @@ export class WorkerConnections {
     const fd = this.#table.fdOf(2 * slot)
     this.#deferred.unregister(fd)
     this.#table.setFd(2 * slot, -1)
-    this.#parts.post({ kind: 'handed-over', fd, connection })
+    // Not the worker's memory; and a copy that is sent takes with it all the memory that it is a part of.
+    this.#parts.post({ kind: 'handed-over', fd, connection: { ...connection, head: new Uint8Array(connection.head) } })
   }
 
   /** For the limit over all workers. */
