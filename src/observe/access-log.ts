@@ -4,10 +4,10 @@
 
 import type { ConnectionRecord } from '../core/connection-record.ts'
 import { terminationOf, type TerminationReason } from '../core/termination.ts'
+import { WallClock } from '../core/wall-clock.ts'
 import { formatAccessLine } from './access-line.ts'
 import { LineBudget } from './line-budget.ts'
 import type { Logger } from './log.ts'
-import { WallClock } from './wall-clock.ts'
 
 /** Lines of connections that were refused or failed, for each reason, over all threads. */
 export const accessLogLimits = { linesPerSecond: 100, linesBurst: 200 }
@@ -23,7 +23,7 @@ export class AccessLog {
   readonly #logger: Logger
   readonly #suppressed: (reason: TerminationReason) => void
   readonly #budget: LineBudget<TerminationReason>
-  readonly #clock = new WallClock()
+  readonly #clock = new WallClock(Date.now)
 
   constructor({ logger, share = 1, suppressed }: AccessLogOptions) {
     this.#logger = logger

@@ -15,7 +15,7 @@ export interface Clock {
   nowMs: number
 }
 
-export interface WallClock extends Clock {
+export interface EpochClock extends Clock {
   /** The same moment, Unix epoch. */
   epochMs: number
 }

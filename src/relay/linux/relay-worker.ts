@@ -15,6 +15,7 @@ import type { ConnectionRecord, RefusedAtAccept } from '../../core/connection-re
 import type { SourceDropped } from '../../core/relay-observer.ts'
 import { sourceDropOf } from '../../core/limit/source-drops.ts'
 import { runSetupSlice, type SetupWork } from '../../core/limit/setup-slice.ts'
+import { WallClock } from '../../core/wall-clock.ts'
 import { Acceptor } from './acceptor.ts'
 import { batchMax } from './batch-relay.ts'
 import { BatchRing } from './batch-ring.ts'
@@ -24,7 +25,7 @@ import { LaneUnavailableError } from './kernel-lane/bpf.ts'
 import { LaneMaps, lanePlacesFor } from './kernel-lane/lane-maps.ts'
 import { selfTest } from './kernel-lane/self-test.ts'
 import * as libc from './libc.ts'
-import type { WallClock } from './pending-bytes.ts'
+import type { EpochClock } from './pending-bytes.ts'
 import { SnapshotPublisher } from './snapshot-publisher.ts'
 import { WorkerConnections } from './worker-connections.ts'
 import type { FromWorker, RelayWorkerData, ToWorker, WorkerRequest } from './worker-protocol.ts'
@@ -54,7 +55,8 @@ export class RelayWorker {
   readonly #data: RelayWorkerData
   readonly #post: (message: FromWorker) => void
   readonly #observer: WorkerObserver
-  readonly #clock: WallClock = { nowMs: performance.now(), epochMs: Date.now() }
+  readonly #wallClock = new WallClock(Date.now)
+  readonly #clock: EpochClock = { nowMs: performance.now(), epochMs: Date.now() }
   readonly #epoll = new libc.Epoll(eventsPerWait)
   /** What waits for events. */
   readonly #waiter: Pick<libc.Epoll, 'wait'>
@@ -150,7 +152,7 @@ export class RelayWorker {
     const count = this.#waiter.wait(this.#waitMs(waitMsMax))
     const nowMs = performance.now()
     this.#clock.nowMs = nowMs
-    this.#clock.epochMs = Date.now()
+    this.#clock.epochMs = this.#wallClock.epochMs(nowMs)
     let woken = false
     for (let index = 0; index < count; index++) {
       const token = this.#epoll.tokenAt(index)

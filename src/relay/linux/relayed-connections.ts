@@ -17,13 +17,13 @@ import type { KernelLane } from './kernel-lane/kernel-lane.ts'
 import type { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import { SHUT_WR, shutdown } from './libc.ts'
 import type { PeerWatch } from './peer-watch.ts'
-import type { WallClock } from './pending-bytes.ts'
+import type { EpochClock } from './pending-bytes.ts'
 import type { SocketCloser } from './socket-closer.ts'
 
 export interface RelayedParts {
   readonly table: ConnectionTable
   readonly wheel: TimerWheel
-  readonly clock: WallClock
+  readonly clock: EpochClock
   readonly bytes: ByteRelay
   readonly batch: BatchRelay
   readonly closer: SocketCloser

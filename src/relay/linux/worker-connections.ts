@@ -37,7 +37,7 @@ import { LaneCandidates } from './kernel-lane/lane-candidates.ts'
 import type { LaneMaps } from './kernel-lane/lane-maps.ts'
 import * as libc from './libc.ts'
 import { PeerWatch } from './peer-watch.ts'
-import { PendingBytes, type WallClock } from './pending-bytes.ts'
+import { PendingBytes, type EpochClock } from './pending-bytes.ts'
 import { PipePool } from './pipe-pool.ts'
 import { RelayedConnections } from './relayed-connections.ts'
 import { SocketAddressCell } from './socket-address.ts'
@@ -58,7 +58,7 @@ const endEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR
 export interface WorkerConnectionsParts {
   readonly data: RelayWorkerData
   readonly cells: RelayCells
-  readonly clock: WallClock
+  readonly clock: EpochClock
   readonly epoll: libc.Epoll
   readonly descriptors: WorkerDescriptors
   readonly ring: BatchRing | undefined

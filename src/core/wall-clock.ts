@@ -4,13 +4,19 @@
 const driftMsMax = 1_000
 
 export class WallClock {
+  readonly #epochNow: () => number
   #offsetMs = 0
   #setAgainMs = -Infinity
 
-  /** @param nowMs of `performance.now` */
+  /** @param epochNow `Date.now` */
+  constructor(epochNow: () => number) {
+    this.#epochNow = epochNow
+  }
+
+  /** @param nowMs now, on a monotonic clock */
   epochMs(nowMs: number): number {
     if (nowMs >= this.#setAgainMs) {
-      this.#offsetMs = Date.now() - nowMs
+      this.#offsetMs = this.#epochNow() - nowMs
       this.#setAgainMs = nowMs + driftMsMax
     }
     return nowMs + this.#offsetMs
