@@ -15,8 +15,9 @@ export interface WorkerObservers {
 }
 
 /**
- * Memory that hellos are copied into, some forty of them; node's own 8 KiB are used up by four, and making such memory and collecting
- * it costs more than a copy. A connection that is being set up may hold the memory of others that are not any more.
+ * Memory that hellos are copied into which can't stay where they were read, some forty of them; node's own 8 KiB are used up by four,
+ * and making such memory and collecting it costs more than a copy. A connection that is being set up may hold the memory of others
+ * that are not any more.
  */
 const helloPoolBytes = 64 * 1024
 
