@@ -174,10 +174,6 @@ export class Connection {
     return this.#state === 'new' || this.#state === 'proxy-header' || this.#state === 'hello' || this.#state === 'ticket'
   }
 
-  get readsProxyHeader(): boolean {
-    return this.#state === 'proxy-header'
-  }
-
   /** Key id of the node whose agent's ticket brought it; undefined while none was found good. */
   get node(): string | undefined {
     return this.#node

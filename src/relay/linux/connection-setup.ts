@@ -232,8 +232,7 @@ export class ConnectionSetup {
       bytes.countRead(token, received)
       if (received === readBytesMax || table.has(token, tokenBit.ending)) table.set(token, tokenBit.readable)
       const read = this.#places.read(place, received)
-      // What a PROXY header tells lives as long as its connection.
-      const keeps = !machine.readsProxyHeader && this.#places.keep(slot, place, read)
+      const keeps = this.#places.keep(slot, place, read)
       this.#perform(slot, machine, machine.step({ kind: 'downstream-bytes', bytes: keeps ? read : Buffer.from(read), nowMs: clock.nowMs }))
       return keeps
     }

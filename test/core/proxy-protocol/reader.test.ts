@@ -90,8 +90,8 @@ void test('an answer stands, whatever is pushed after it', async (t) => {
   t.equal(complete.push(buildV2({ versionAndCommand: 0x20 })), answer)
 })
 
-void test('pieces that the caller overwrites do no harm', async (t) => {
-  const bytes = buildV2({ tlvs: [tlv(0x02, 'acme.example.test')] })
+void test('pieces that the caller overwrites do no harm, nor does it when the last one is overwritten', async (t) => {
+  const bytes = buildV2({ tlvs: [tlv(0x02, 'acme.example.test'), tlv(0x05, 'an id'), tlv(0xe5, 'a ticket')] })
   const reader = new ProxyHeaderReader()
   const piece = new Uint8Array(10)
   let progress: ProxyHeaderProgress = { kind: 'incomplete' }
@@ -100,5 +100,7 @@ void test('pieces that the caller overwrites do no harm', async (t) => {
     piece.set(bytes.subarray(at, at + piece.byteLength))
     progress = reader.push(piece.subarray(0, Math.min(piece.byteLength, bytes.byteLength - at)))
   }
-  t.match(progress, { kind: 'complete', header: { source: { address: '192.0.2.7' }, tlvs: { authority: 'acme.example.test' } } })
+  piece.fill(0)
+  const tlvs = { authority: 'acme.example.test', uniqueId: new TextEncoder().encode('an id'), ticket: new TextEncoder().encode('a ticket') }
+  t.match(progress, { kind: 'complete', header: { source: { address: '192.0.2.7' }, tlvs } })
 })
