@@ -1,8 +1,9 @@
-// Calls whose result nothing waits for, performed together before the worker waits: registering with epoll, and closing. A
-// connection needs two of each, and on a busy worker one system call then serves many connections.
+// Calls whose result nothing waits for, performed together: registering with epoll before the worker waits, and closing, behind
+// each round of set-ups and before it waits. A connection needs two of each, and on a busy worker one system call then serves many
+// connections.
 //
-// Registrations go before closes, so that a descriptor that is both is registered while it is still the same one; and no
-// descriptor's number comes back before all events that name it have been handled.
+// Registrations go before closes, so that a descriptor that is both is registered while it is still the same one. Its number may come
+// back in the same turn: events of a wait name tokens, and those that wait still go with their descriptor (`ConnectionTable.setFd`).
 
 import type { BatchRing } from './batch-ring.ts'
 import * as libc from './libc.ts'

@@ -16,7 +16,7 @@ export interface CloserParts {
   readonly wheel: TimerWheel
   readonly clock: Clock
   readonly pending: PendingBytes
-  /** Before the worker waits again. */
+  /** At the latest before the worker waits again. */
   readonly closeDescriptor: (fd: number) => void
   /** Its events must be told of from now on. */
   readonly watch: (token: number) => void
