@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { JsonLine } from '../../src/observe/json-line.ts'
+import { JsonLine, Literal } from '../../src/observe/json-line.ts'
 
 function put(fill: (line: JsonLine) => void): string {
   const line = new JsonLine()
@@ -25,6 +25,20 @@ void test('text is quoted as JSON.stringify quotes it, and only plain text is le
   fc.assert(fc.property(fc.string({ unit: 'grapheme', maxLength: 5 }), (text) => {
     const isPlain = /^[ -~]*$/.test(text) && !/["\\]/.test(text)
     shouldEqual(put((line) => line.quotedIfPlain(text)), isPlain ? `"${text}"` : '')
+  }))
+})
+
+void test('a literal stands where it is put, and nothing of it behind its end, wherever the memory for the line ends', async () => {
+  const ascii = fc.string({ unit: fc.integer({ min: 0, max: 0x7f }).map((code) => String.fromCharCode(code)), maxLength: 40 })
+  fc.assert(fc.property(fc.array(ascii, { maxLength: 5 }), fc.integer({ min: 1_900, max: 2_100 }), (texts, before) => {
+    const expected = 'x'.repeat(before) + texts.join('-')
+    shouldEqual(put((line) => {
+      line.ascii('x'.repeat(before))
+      for (const [index, text] of texts.entries()) {
+        if (index > 0) line.ascii('-')
+        line.literal(new Literal(text))
+      }
+    }), expected)
   }))
 })
 
