@@ -145,6 +145,12 @@ export class FuzzClient extends Peer {
     return this.#headSaid === this.#head.length
   }
 
+  /** @param head what was read of it, from its greeting on; it may end anywhere */
+  hasBegunWith(head: Uint8Array): boolean {
+    const [greeted, said] = [head.subarray(0, this.greeting.length), head.subarray(this.greeting.length)]
+    return this.greeting.subarray(0, greeted.length).equals(greeted) && said.length <= this.saidBytes && text.subarray(this.from, this.from + said.length).equals(said)
+  }
+
   act(): void {
     if (!this.isOpen) return
     if (this.hasGreeted) this.goOn(this.from, { say: 50, finish: 6, reset: 3, nothing: 41 })

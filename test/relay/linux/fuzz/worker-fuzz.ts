@@ -32,6 +32,7 @@ export function fuzzRound(random: Random, kernelLane: 'off' | 'always', totals: 
     default: break
   }
   place.close()
+  round.checkHeads()
   round.closeAll()
   totals.rounds += 1
   totals.connections += round.clients.length
@@ -60,7 +61,7 @@ class Round {
   step(left: number): void {
     const random = this.#random
     const place = this.#place
-    if (random.chance(0.35)) for (let each = random.integer(0, random.chance(0.1) ? 30 : 5); each > 0; each--) this.#connect()
+    if (random.chance(0.35)) for (let each = random.integer(0, random.chance(0.1) ? 80 : 5); each > 0; each--) this.#connect()
     for (const client of this.clients) if (random.chance(0.35)) client.act()
     if (random.chance(0.7)) this.#accept()
     for (const server of this.#servers) if (random.chance(0.4)) server.act(this.clients)
@@ -95,6 +96,13 @@ class Round {
       }
       place.answerNames({ all: true })
       place.turn(1)
+    }
+  }
+
+  /** Long after they were read, and others where they were. */
+  checkHeads(): void {
+    for (const head of this.#place.heads) {
+      if (!this.clients.some((client) => client.hasBegunWith(head))) throw new FuzzFault(`${head.length} bytes were handed over that no client has begun with`)
     }
   }
 
