@@ -174,6 +174,11 @@ export class Connection {
     return this.#state === 'new' || this.#state === 'proxy-header' || this.#state === 'hello' || this.#state === 'ticket'
   }
 
+  /** An endpoint has something to be sent as soon as it is reached. */
+  get hasFirstBytes(): boolean {
+    return this.#replayBytes() > 0
+  }
+
   /** Key id of the node whose agent's ticket brought it; undefined while none was found good. */
   get node(): string | undefined {
     return this.#node

@@ -5,7 +5,7 @@ const driftMsMax = 1_000
 
 export class WallClock {
   readonly #epochNow: () => number
-  #offsetMs = 0
+  #offsetMs = -Infinity
   #setAgainMs = -Infinity
 
   /** @param epochNow `Date.now` */
@@ -16,7 +16,9 @@ export class WallClock {
   /** @param nowMs now, on a monotonic clock */
   epochMs(nowMs: number): number {
     if (nowMs >= this.#setAgainMs) {
-      this.#offsetMs = this.#epochNow() - nowMs
+      const offsetMs = this.#epochNow() - nowMs
+      // The epoch's time comes without its fraction: of two that differ by no more the later one is nearer.
+      if (offsetMs > this.#offsetMs || offsetMs <= this.#offsetMs - 1) this.#offsetMs = offsetMs
       this.#setAgainMs = nowMs + driftMsMax
     }
     return nowMs + this.#offsetMs

@@ -527,6 +527,7 @@ void test('any order of events: a connection ends at most once, with a reason, a
 void test('on a listener without hello the endpoint is dialled at once, and asked when the client speaks', async (t) => {
   const connection = machine({ withoutHello: true })
   t.same(kinds(connection.start({ atConnectionLimit: false })), ['dial', 'deadline'])
+  t.notOk(connection.hasFirstBytes, 'its endpoint may have to speak first')
   t.same(kinds(connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })), ['send-upstream', 'deadline'])
   t.same(connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1_000 }), [{ kind: 'send-upstream', bytes: Buffer.from('anything') }, { kind: 'deadline', atMs: 1_000 + answerTimeoutMs }])
   t.same(kinds(connection.step({ kind: 'upstream-answered', attempt: 1, nowMs: 1_001 })), ['relay'])
@@ -537,6 +538,7 @@ void test('on a listener without hello silence is no answer: the next endpoint i
   const connection = machine({ withoutHello: true })
   connection.start({ atConnectionLimit: false })
   connection.step({ kind: 'downstream-bytes', bytes: Buffer.from('anything'), nowMs: 1 })
+  t.ok(connection.hasFirstBytes)
   connection.step({ kind: 'dial-succeeded', attempt: 1, nowMs: 2 })
   t.same(kinds(connection.step({ kind: 'deadline', lastActivityMs: 2, nowMs: 2 + answerTimeoutMs })), ['drop-upstream', 'dial', 'deadline'])
   connection.step({ kind: 'dial-succeeded', attempt: 2, nowMs: 6_000 })

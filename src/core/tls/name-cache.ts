@@ -8,12 +8,15 @@ import { latin1 } from './hello-extensions.ts'
 
 /** Names that are kept. A power of two. */
 export const namesMax = 1_024
+/** A hostname has no more; what is longer is not kept. */
+export const nameBytesMax = 255
 
 export class NameCache {
   readonly #names: string[] = Array.from({ length: namesMax }, () => '')
 
   /** @returns the same as `latin1` */
   text(bytes: Uint8Array, start: number, end: number): string {
+    if (end - start > nameBytesMax) return latin1(bytes, start, end)
     const place = hash(bytes, start, end) % namesMax
     const known = this.#names[place] ?? ''
     if (isSame(known, bytes, start, end)) return known

@@ -384,7 +384,7 @@ export class ConnectionSetup {
     }
     libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
     // The handshake's last ACK goes with the hello (tcp_rcv_synsent_state_process in net/ipv4/tcp_input.c): a packet less, and an API server is woken once.
-    libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_QUICKACK, 0)
+    if (machine.hasFirstBytes) libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_QUICKACK, 0)
     table.setFd(token, fd)
     if (libc.connect(fd, this.#peer.address, length) === -1 && libc.errno() !== libc.EINPROGRESS) {
       const error = libc.errno()

@@ -1,7 +1,7 @@
 import { test } from 'tap'
 import fc from 'fast-check'
 import { latin1 } from '../../../src/core/tls/hello-extensions.ts'
-import { NameCache, namesMax } from '../../../src/core/tls/name-cache.ts'
+import { nameBytesMax, NameCache, namesMax } from '../../../src/core/tls/name-cache.ts'
 
 const encoder = new TextEncoder()
 
@@ -25,6 +25,14 @@ void test('more names than it keeps are told apart', async (t) => {
     for (const [index, bytes] of names.entries()) if (cache.text(bytes, 0, bytes.length) !== `tenant-${index}.example.test`) t.fail(`tenant-${index}`)
   }
   t.pass()
+})
+
+void test('a text that is too long for a name is not kept, and is the same', async (t) => {
+  const cache = new NameCache()
+  for (const byteLength of [nameBytesMax, nameBytesMax + 1]) {
+    const bytes = new Uint8Array(byteLength).fill(0x61)
+    for (let round = 0; round < 2; round++) t.equal(cache.text(bytes, 0, byteLength), 'a'.repeat(byteLength))
+  }
 })
 
 void test('the empty name is the empty text', async (t) => {
