@@ -1,15 +1,30 @@
-// A TCP port of 127.0.0.1 that is free now. For programs that cannot be told port 0 and asked afterwards: another process
-// may take the port in between, which the lab would report as a process that did not get ready.
+// A TCP port of 127.0.0.1 that is free now, for programs that cannot be told port 0 and asked afterwards. It is none of those
+// that systems give to outgoing connections (Linux from 32768 on) or Kubernetes to Services: other programs make thousands of
+// the former, and one may have the port before it is used.
 
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
+const [firstPort, lastPort] = [15_000, 29_999]
+const attemptsMax = 100
+
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const port = randomInt(firstPort, lastPort + 1)
+    if (await isFree(port)) return port
+  }
+  throw new Error(`no free port from ${firstPort} to ${lastPort} in ${attemptsMax} attempts`)
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+  } catch {
+    return false
+  }
   server.close()
   await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port')
-  return address.port
+  return true
 }
