@@ -1,12 +1,10 @@
 // One column of the comparison: a relay with its backends, or the backends by themselves.
 
 import { mkdirSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import type { BackendPorts, BackendRole } from './load/backend-protocol.ts'
+import { freePort } from './free-port.ts'
 import type { Installation, PeerFacts } from './peers/peer.ts'
 import { RelayProcess } from './peers/relay-process.ts'
-import { firstEphemeralPort } from './proc.ts'
 import { routesOf } from './routes.ts'
 
 export interface TargetOptions {
@@ -80,25 +78,4 @@ export class Target {
   portFor(role: BackendRole): number {
     return this.isDirect ? this.#options.backendPorts[role] : this.#listenPort
   }
-}
-
-const firstPort = 20_000
-let nextPort = firstPort + process.pid % 5_000
-
-/** Outside the range of outgoing connections: none of the thousands of a measurement can take it before the relay does. */
-export async function freePort(): Promise<number> {
-  const lastPort = firstEphemeralPort() - 1
-  for (let tries = 0; tries < lastPort - firstPort; tries += 1) {
-    nextPort = nextPort >= lastPort ? firstPort : nextPort + 1
-    const server = createServer()
-    const error = await new Promise<Error | undefined>((resolve) => {
-      server.once('error', resolve)
-      server.listen({ port: nextPort, host: '127.0.0.1' }, () => resolve(undefined))
-    })
-    if (error !== undefined) continue
-    server.close()
-    await once(server, 'close')
-    return nextPort
-  }
-  throw new Error(`no port is free from ${firstPort} to ${lastPort}`)
 }

@@ -9,7 +9,7 @@ import { connectFault, connectHead } from '../load/target-address.ts'
 import { greetingOf, type greetings } from '../load/greeting.ts'
 import type { LoadTarget } from '../load/load.ts'
 import { RelayProcess, RelayStartError } from '../peers/relay-process.ts'
-import { freePort } from '../target.ts'
+import { freePort } from '../free-port.ts'
 import { DelayRelay } from './delay.ts'
 import type { TunnelFacts, TunnelInstallation } from './peers/tunnel-peer.ts'
 

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { createCa } from '../../src/cli/demo/certificates.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { sluice, type Process } from '../support/sluice-process.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 

@@ -8,7 +8,7 @@ import { test, type Test } from 'tap'
 import { startGateway, type Gateway } from '../../src/gateway/gateway.ts'
 import { createLogger } from '../../src/observe/log.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { keptLines } from '../support/kept-lines.ts'
 import { dial, readBytes, readToEnd, startEcho, until } from '../support/sockets.ts'
 

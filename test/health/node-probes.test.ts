@@ -11,7 +11,7 @@ import type { HealthSpec } from '../../src/core/health/health-spec.ts'
 import type { CheckResult } from '../../src/core/health/prober.ts'
 import { ProxyHeaderReader } from '../../src/core/proxy-protocol/reader.ts'
 import { NodeProbes } from '../../src/health/node-probes.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { startBackend, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'
 

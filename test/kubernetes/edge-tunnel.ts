@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap'
 import { tunnelHostname } from '../../src/cli/demo/tunnel.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { LabProcess } from '../support/lab-process.ts'
 import { namespace, Ticker, watchTicker, type Edge } from './edge.ts'
 import { createToken, startAgent } from './tunnel-agent.ts'

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { createCa, type CertificateAuthority, type IssuedCertificate } from '../../src/cli/demo/certificates.ts'
 import { httpsRequest, type HttpsResponse } from './https-request.ts'
 import { LabProcess } from '../support/lab-process.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 
 const serverName = 'localhost'
 const readyTimeoutMs = 60_000

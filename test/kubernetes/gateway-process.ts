@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { tunnelConfig } from '../../src/cli/demo/tunnel.ts'
 import type { RelayConfig } from '../../src/config/config.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 
 const mainFile = fileURLToPath(new URL('../../src/sluice.js', import.meta.url))

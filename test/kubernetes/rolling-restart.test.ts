@@ -11,7 +11,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test, type Test } from 'tap'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { ApiServer } from './api-server.ts'
 import { labBinaries, type LabBinaries } from './binaries.ts'
 import { adminRequest, configMapPath, namespace } from './edge.ts'

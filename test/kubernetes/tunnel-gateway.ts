@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { SocketAddress } from '../../src/core/net/socket-address.ts'
 import { formatSocketAddress } from '../../src/core/net/socket-address.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { LabProcess, type ExitStatus } from '../support/lab-process.ts'
 import type { ApiServer } from './api-server.ts'
 

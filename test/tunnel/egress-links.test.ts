@@ -14,7 +14,7 @@ import { provePeer, type OwnIdentity } from '../../src/tunnel/egress/peer-identi
 import { ThreadLink } from '../../src/tunnel/egress/thread-link.ts'
 import { openTcp, openTls } from '../../src/tunnel/open-connection.ts'
 import { changeOf, endpoint, tenant } from '../support/config.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 import { socketFolder } from '../support/socket-folder.ts'
 import { readBytes, readToEnd, startBackend, startFlood, until } from '../support/sockets.ts'
 import { unresponsivePort } from '../support/unresponsive-port.ts'

@@ -9,7 +9,7 @@ import { test, type Test } from 'tap'
 import type { SocketHandler, SocketListener, StreamSocket, StreamSockets } from '../../src/core/tunnel/stream-sockets.ts'
 import { createNodeSockets } from '../../src/tunnel/node-sockets.ts'
 import { dial as dialNode, readBytes, readToEnd, startBackend, startEcho, startFlood, until } from '../support/sockets.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort } from '../../bench/free-port.ts'
 
 const drivers: readonly (readonly [name: string, sockets: StreamSockets])[] = [
   ['node', createNodeSockets()],

@@ -7,7 +7,7 @@ import type { CheckTarget } from '../../../src/core/balance/endpoint-register.ts
 import type { CheckResult } from '../../../src/core/health/prober.ts'
 import { ConnectProbes } from '../../../src/relay/linux/connect-probes.ts'
 import { startBackend, until } from '../../support/sockets.ts'
-import { freePort } from '../../support/free-port.ts'
+import { freePort } from '../../../bench/free-port.ts'
 import { unresponsivePort } from '../../support/unresponsive-port.ts'
 
 function targetAt(id: number, port: number, { address = '127.0.0.1', timeoutMs = 3_000 } = {}): CheckTarget {
