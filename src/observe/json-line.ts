@@ -13,6 +13,7 @@ const lowDigits = 9
 /** By digits: the least number that has one more. */
 const powers = Array.from({ length: lowDigits + 1 }, (_, digits) => 10 ** digits)
 const low = 10 ** lowDigits
+const wordBytes = 8
 /** Read and written in the same order. */
 const littleEndian = true
 const encoder = new TextEncoder()
@@ -32,8 +33,6 @@ export class Literal {
     this.words = Float64Array.from({ length: bytes.length / wordBytes }, (_, index) => view.getFloat64(index * wordBytes, littleEndian))
   }
 }
-
-const wordBytes = 8
 
 export class JsonLine {
   #bytes = new Uint8Array(2_048)

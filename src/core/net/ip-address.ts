@@ -32,7 +32,7 @@ export function ipAddressOf(bytes: Uint8Array): IpAddress {
 
 /** IPv4 dotted, IPv6 as RFC 5952 has it. */
 export function formatIpAddress({ family, bytes }: IpAddress): string {
-  return family === 4 ? bytes.join('.') : formatIpv6(bytes)
+  return family === 4 ? ipv4Text(bytes, 0) : formatIpv6(bytes)
 }
 
 /**

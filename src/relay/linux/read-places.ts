@@ -12,16 +12,17 @@ export const readBytesMax = 16 * 1024
 export const readsTogetherMax = 8
 /** Hellos that stay where they were read. */
 const keptMax = 24
+const placesMax = keptMax + readsTogetherMax
 
 export class ReadPlaces {
-  readonly #memory = libc.allocate((keptMax + readsTogetherMax) * readBytesMax)
+  readonly #memory = libc.allocate(placesMax * readBytesMax)
   /** The one that was given back last is taken first: it is warm, and the others' memory is never touched on a worker with little to do. */
-  readonly #free = Uint8Array.from({ length: keptMax + readsTogetherMax }, (_, place) => keptMax + readsTogetherMax - 1 - place)
-  #frees = keptMax + readsTogetherMax
+  readonly #free = Uint8Array.from({ length: placesMax }, (_, place) => placesMax - 1 - place)
+  #frees = placesMax
   /** By slot: the place plus one, or 0. */
   readonly #kept: Uint8Array
   /** By place: what a slot keeps there. */
-  readonly #bytes: (Uint8Array | undefined)[] = Array.from({ length: keptMax + readsTogetherMax }, () => undefined)
+  readonly #bytes: (Uint8Array | undefined)[] = Array.from({ length: placesMax }, () => undefined)
 
   constructor(slots: number) {
     this.#kept = new Uint8Array(slots)

@@ -4,7 +4,7 @@
 //   sockaddr_in6  family:16            │ port:16               │ flowinfo:32 │ address:128 │ scope:32 host order
 //   sockaddr_un   family:16            │ path, and a zero behind it (unix(7))
 
-import { formatIpAddress, ipAddressOf, parseIpAddress, writeIpv4 } from '../../core/net/ip-address.ts'
+import { formatIpAddressAt, parseIpAddress, writeIpv4 } from '../../core/net/ip-address.ts'
 import { ipv4Text } from '../../core/net/ipv4-text.ts'
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import { AF_INET, AF_INET6, AF_UNIX, allocate, type NativeMemory, sockaddrInBytes } from './libc.ts'
@@ -93,7 +93,7 @@ export class SocketAddressCell {
     const port = this.#view.getUint16(2)
     const bytes = this.#bytes
     if (family === AF_INET) return { address: ipv4Text(bytes, 4), port }
-    if (family === AF_INET6) return { address: formatIpAddress(ipAddressOf(bytes.slice(8, 24))), port }
+    if (family === AF_INET6) return { address: formatIpAddressAt(bytes, ipv6At), port }
     return unknownAddress
   }
 }
