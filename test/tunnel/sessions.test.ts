@@ -209,6 +209,32 @@ void test('a connection that does not become a session in time is closed, wherev
   t.equal((await readBytes(client, 10)).toString(), 'still here')
 })
 
+void test('a gateway that stops has asked its last: who answers, as the store does, may go once it has stopped', async (t) => {
+  const lab = await tunnelLab(t)
+  const gateway = await lab.gateway()
+  const agent = await lab.agent({ gateways: [gateway.url] })
+  const admit = lab.identities.admit.bind(lab.identities)
+  let [asked, isAnswered] = [false, false]
+  let answer = (): void => undefined
+  const held = new Promise<void>((resolve) => {
+    answer = resolve
+  })
+  lab.identities.admit = async (claim) => {
+    asked = true
+    await held
+    const admission = await admit(claim)
+    isAnswered = true
+    return admission
+  }
+  await until(() => asked)
+  // The agent does not wait for its answer.
+  await agent.agent.stop()
+  await until(() => gateway.sockets.size === 0)
+  const stopped = gateway.close().then(() => isAnswered)
+  setTimeout(answer, 100)
+  t.equal(await stopped, true)
+})
+
 void test('a session that is cut comes back by itself, and its streams are reset', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway()

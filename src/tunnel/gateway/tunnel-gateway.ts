@@ -117,6 +117,8 @@ export class TunnelGateway {
   readonly #handshakes: Handshakes
   /** All that were handed over and are open: sessions, and those that want to be. */
   readonly #sockets = new Set<Socket>()
+  /** That `admit` and `isRevoked` have not answered; the agent may have left since. */
+  #asked = 0
   #snapshot: Snapshot | undefined
   #phase: 'open' | 'draining' | 'stopped' = 'open'
   #whenEmpty: (() => void)[] = []
@@ -228,12 +230,12 @@ export class TunnelGateway {
     clearInterval(timer)
   }
 
-  /** Ends everything; who does not close in time is cut. */
+  /** Ends everything; who does not close in time is cut. Once it resolves, `admit` and `isRevoked` are asked no more, and have answered where they answer in time. */
   async stop(): Promise<void> {
     this.#phase = 'stopped'
     for (const session of this.#sessions.all) session.close('the gateway stops')
     const deadlineMs = performance.now() + stopMsMax
-    while (this.#sockets.size > 0 && performance.now() < deadlineMs) await delay(20)
+    while ((this.#sockets.size > 0 || this.#asked > 0) && performance.now() < deadlineMs) await delay(20)
     for (const socket of this.#sockets) socket.destroy()
     this.#server.close()
   }
@@ -280,7 +282,7 @@ export class TunnelGateway {
         ?? provenClaim(request.headers, (bytes, label, context) => socket.exportKeyingMaterial(bytes, label, context))
       const announcement = announcementIn(request.headers)
       if ('malformed' in announcement) return refuse('400 Bad Request', 'malformed', { detail: announcement.malformed })
-      const admission = claim.kind === 'refused' ? claim : await admit(claim)
+      const admission = claim.kind === 'refused' ? claim : await this.#answer(admit(claim))
       if (admission.kind === 'refused') {
         const { reason, detail } = admission
         return reason === 'too-many-nodes' ? refuse('503 Service Unavailable', reason, { headers: 'Retry-After: 60\r\n', detail }) : refuse('401 Unauthorized', reason, { detail })
@@ -297,6 +299,15 @@ export class TunnelGateway {
     } catch (error) {
       observer.failed(error, `an agent’s session could not begin (${remote})`)
       socket.destroy()
+    }
+  }
+
+  async #answer<Answer>(asked: Promise<Answer>): Promise<Answer> {
+    this.#asked += 1
+    try {
+      return await asked
+    } finally {
+      this.#asked -= 1
     }
   }
 
@@ -328,7 +339,7 @@ export class TunnelGateway {
     if (this.#gateways.length > 0) session.tell({ gateways: this.#gateways })
     this.#offerLane(session)
     if (this.#phase !== 'open') this.#sendAway(session)
-    this.#options.isRevoked(facts.keyId).then((revoked) => {
+    this.#answer(this.#options.isRevoked(facts.keyId)).then((revoked) => {
       if (revoked) this.revoke(facts.keyId)
       return undefined
     }, (error: unknown) => {
