@@ -9,9 +9,6 @@ import type { StreamSocket } from '../core/tunnel/stream-sockets.ts'
 import type { DialledRecord, RelayEnd } from '../core/tunnel/tunnel-observer.ts'
 import { livePhase, SocketRelay, type RelayOwner, type RelayStage } from './socket-relay.ts'
 
-/** Of silence, before who was dialled is asked whether it is there. */
-export const keepAliveSeconds = 5
-
 export interface DialFailure {
   readonly status: Exclude<ConnectStatus, 200>
   /** In words: what was dialled, and what the system said. */

@@ -78,8 +78,8 @@ export class NodeSocket implements StreamSocket {
 /** @param watchPeer is given each TCP socket, to end it when its peer has vanished */
 export function createNodeSockets(watchPeer?: (socket: Socket) => void): StreamSockets {
   return {
-    dial: ({ to, keepAliveSeconds, connected, failed }: SocketDial) => {
-      const socket = connect({ host: to.address, port: to.port, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, allowHalfOpen: true })
+    dial: ({ to, connected, failed }: SocketDial) => {
+      const socket = connect({ host: to.address, port: to.port, noDelay: true, allowHalfOpen: true })
       let isOver = false
       const leave = (): void => {
         isOver = true
@@ -105,8 +105,8 @@ export function createNodeSockets(watchPeer?: (socket: Socket) => void): StreamS
       }
     },
 
-    listen: async ({ at, backlog, keepAliveSeconds, openMax = Infinity, accepted, dropped, failed }: SocketListen): Promise<SocketListener> => {
-      const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1_000, pauseOnConnect: true }, (socket) => {
+    listen: async ({ at, backlog, openMax = Infinity, accepted, dropped, failed }: SocketListen): Promise<SocketListener> => {
+      const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
         if ('address' in at) watchPeer?.(socket)
         accepted(new NodeSocket(socket))
       })

@@ -70,13 +70,13 @@ function hear(t: Test, socket: StreamSocket): Opened {
 
 async function opened(t: Test, sockets: StreamSockets, port: number, address = '127.0.0.1'): Promise<Opened> {
   return await new Promise((resolve, reject) => {
-    sockets.dial({ to: { address, port }, keepAliveSeconds: 5, connected: (socket) => resolve(hear(t, socket)), failed: (code) => reject(new Error(code)) })
+    sockets.dial({ to: { address, port }, connected: (socket) => resolve(hear(t, socket)), failed: (code) => reject(new Error(code)) })
   })
 }
 
 async function failure(sockets: StreamSockets, to: { readonly address: string; readonly port: number }): Promise<string> {
   return await new Promise((resolve, reject) => {
-    sockets.dial({ to, keepAliveSeconds: 5, connected: () => reject(new Error('connected')), failed: resolve })
+    sockets.dial({ to, connected: () => reject(new Error('connected')), failed: resolve })
   })
 }
 
@@ -90,7 +90,7 @@ async function listening(t: Test, sockets: StreamSockets, { at = { address: '127
   const accepted: Opened[] = []
   const counts = { dropped: 0 }
   const listener = await sockets.listen({
-    at, backlog: 511, keepAliveSeconds: 15, ...(openMax === undefined ? {} : { openMax }),
+    at, backlog: 511, ...(openMax === undefined ? {} : { openMax }),
     accepted: (socket) => accepted.push(hear(t, socket)),
     dropped: () => {
       counts.dropped += 1
@@ -265,8 +265,8 @@ for (const [name, sockets] of drivers) {
     const tell = (): void => {
       told += 1
     }
-    const under = [echo.port, await freePort()].map((port) => sockets.dial({ to: { address: '127.0.0.1', port }, keepAliveSeconds: 5, connected: tell, failed: tell }))
-    under.push(sockets.dial({ to: { address: '255.255.255.255', port: 1 }, keepAliveSeconds: 5, connected: tell, failed: tell }))
+    const under = [echo.port, await freePort()].map((port) => sockets.dial({ to: { address: '127.0.0.1', port }, connected: tell, failed: tell }))
+    under.push(sockets.dial({ to: { address: '255.255.255.255', port: 1 }, connected: tell, failed: tell }))
     for (const dial of under) dial.abandon()
     const { socket, heard } = await opened(t, sockets, echo.port)
     socket.resume()
@@ -279,7 +279,7 @@ for (const [name, sockets] of drivers) {
     const echo = await startEcho(t)
     const { promise, resolve } = Promise.withResolvers<Opened>()
     const dial = sockets.dial({
-      to: { address: '127.0.0.1', port: echo.port }, keepAliveSeconds: 5, failed: (code) => t.fail(code),
+      to: { address: '127.0.0.1', port: echo.port }, failed: (code) => t.fail(code),
       connected: (socket) => {
         dial.abandon()
         resolve(hear(t, socket))

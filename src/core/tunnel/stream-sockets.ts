@@ -44,8 +44,6 @@ export interface StreamSocket {
 export interface SocketDial {
   /** An IP literal: names are resolved before. */
   readonly to: SocketAddress
-  /** Of silence, before the peer is asked whether it is there. */
-  readonly keepAliveSeconds: number
   /** The socket's handler is to be set in this very call. */
   readonly connected: (socket: StreamSocket) => void
   /** @param code of the system: ECONNREFUSED */
@@ -57,8 +55,6 @@ export type ListenPlace = SocketAddress | { readonly path: string }
 export interface SocketListen {
   readonly at: ListenPlace
   readonly backlog: number
-  /** Of accepted connections with an address. */
-  readonly keepAliveSeconds: number
   /** At one time; more are closed at once, and told of as `dropped`. @default Infinity */
   readonly openMax?: number
   readonly accepted: (socket: StreamSocket) => void

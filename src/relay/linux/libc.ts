@@ -105,9 +105,8 @@ const SO_BUF_LOCK = 72
 // <netinet/tcp.h>, <netinet/in.h>
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
-export const TCP_KEEPIDLE = 4
-export const TCP_KEEPINTVL = 5
-export const TCP_KEEPCNT = 6
+const TCP_KEEPIDLE = 4
+const TCP_KEEPCNT = 6
 export const TCP_DEFER_ACCEPT = 9
 const TCP_INFO = 11
 export const TCP_QUICKACK = 12
@@ -354,12 +353,14 @@ export function unacknowledgedBytes(fd: number): number {
 }
 
 /**
- * struct tcp_info in <linux/tcp.h>: eight bytes, of which tcpi_retransmits is the third and tcpi_probes the fourth, then
- * 32-bit numbers, of which tcpi_last_ack_recv is the 13th.
+ * struct tcp_info in <linux/tcp.h>: eight bytes, of which tcpi_state is the first, tcpi_retransmits the third and tcpi_probes the fourth, then
+ * 32-bit numbers, of which tcpi_unacked is the fifth, tcpi_last_data_recv the 12th and tcpi_last_ack_recv the 13th.
  */
 const tcpInfoBytes = 64
 const retransmitsByte = 2
 const probesByte = 3
+const unackedInt = 2 + 4
+const lastDataReceivedInt = 2 + 11
 const lastAckReceivedInt = 2 + 12
 const tcpInfoInts = new Uint32Array(scratch.bytes.buffer, 0, tcpInfoBytes / 4)
 const tcpInfoLengthAt = 128
@@ -369,16 +370,6 @@ const tcpInfoLength = new Int32Array(scratch.bytes.buffer, tcpInfoLengthAt, 1)
 function readTcpInfo(fd: number): boolean {
   tcpInfoLength[0] = tcpInfoBytes
   return getsockopt(fd, IPPROTO_TCP, TCP_INFO, scratch.address, scratch.address + tcpInfoLengthAt) !== -1
-}
-
-/**
- * Since the peer acknowledged anything, while it is owed an acknowledgement: of bytes that were sent again, or of two
- * probes of its closed window. 0 where it owes none, or the socket can't tell.
- */
-export function overdueMs(fd: number): number {
-  if (!readTcpInfo(fd)) return 0
-  if (scratch.bytes[retransmitsByte] === 0 && (scratch.bytes[probesByte] ?? 0) < 2) return 0
-  return tcpInfoInts[lastAckReceivedInt] ?? 0
 }
 
 /** <net/tcp_states.h>, in tcpi_state, the first byte. */
@@ -394,10 +385,7 @@ export function holdsBytes(fd: number): boolean {
   return readTcpInfo(fd) && scratch.bytes[0] === tcpState.established && getIntOption(fd, SOL_SOCKET, SO_MEMINFO) > 0
 }
 
-/** tcpi_unacked, the fifth of the numbers: of a listener, what waits for accept(2) (tcp_get_info in net/ipv4/tcp.c). */
-const unackedInt = 2 + 4
-
-/** Connections in a listener's queue. 0 where the socket can't tell. */
+/** Connections in a listener's queue: its tcpi_unacked (tcp_get_info in net/ipv4/tcp.c). 0 where the socket can't tell. */
 export function queuedConnections(fd: number): number {
   return readTcpInfo(fd) ? tcpInfoInts[unackedInt] ?? 0 : 0
 }
@@ -405,6 +393,8 @@ export function queuedConnections(fd: number): number {
 /** In the same structure, behind tcpi_max_pacing_rate, 64 bits each. */
 const bytesAckedInt = 120 / 4
 const bytesReceivedInt = 128 / 4
+/** tcpi_notsent_bytes, since Linux 4.6. */
+const unsentInt = 144 / 4
 /** tcpi_advmss, and tcpi_rcv_wnd, which Linux 6.2 was the first to tell. */
 const ownSegmentInt = 84 / 4
 const receiveWindowInt = 232 / 4
@@ -421,6 +411,46 @@ function readLongTcpInfo(fd: number): boolean {
 
 function longTcpInfo(int: number): number {
   return (longTcpInfoInts[int] ?? 0) + (longTcpInfoInts[int + 1] ?? 0) * 2 ** 32
+}
+
+/** What `readPeerSigns` read last: one record, so that it allocates nothing. */
+export const peerSigns = {
+  /** Something waits for the peer: to be acknowledged, or to be taken. */
+  waits: false,
+  /** Since anything was acknowledged, while what waits was sent again, or two probes of a closed window were. 0: it is in time. */
+  overdueMs: 0,
+  /** Since anything came. */
+  silentMs: 0,
+}
+
+/** @returns false where the socket can't tell, and nothing was read */
+export function readPeerSigns(fd: number): boolean {
+  if (!readLongTcpInfo(fd)) return false
+  const isUnacknowledged = longTcpInfoInts[unackedInt] !== 0
+  const lastAckMs = longTcpInfoInts[lastAckReceivedInt] ?? 0
+  peerSigns.waits = isUnacknowledged || longTcpInfoInts[unsentInt] !== 0
+  // Keepalive counts its probes there too, where nothing waits.
+  const isInVain = isUnacknowledged ? scratch.bytes[retransmitsByte] !== 0 : peerSigns.waits && (scratch.bytes[probesByte] ?? 0) >= 2
+  peerSigns.overdueMs = isInVain ? lastAckMs : 0
+  peerSigns.silentMs = Math.min(lastAckMs, longTcpInfoInts[lastDataReceivedInt] ?? 0)
+  return true
+}
+
+/** The most that TCP_KEEPCNT takes: whoever asks has judged long before the kernel would. */
+const keepaliveProbesMax = 127
+
+/** For `askPeer`: until then, the kernel itself would not ask for two hours. */
+export function letAskPeer(fd: number): void {
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPCNT, keepaliveProbesMax)
+  setIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+}
+
+/**
+ * One keepalive probe, at the next tick of the kernel's clock, to a peer that has been silent for a second. A set TCP_KEEPIDLE begins anew, and what
+ * has been silent for longer is due at once (do_tcp_setsockopt, tcp_keepalive_timer); the next probe would come after TCP_KEEPINTVL, 75 s.
+ */
+export function askPeer(fd: number): void {
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1)
 }
 
 /** Bytes that the peer has acknowledged; its SYN may count as one. -1 where the socket can't tell. */

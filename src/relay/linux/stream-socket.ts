@@ -6,9 +6,11 @@
 // As in the relay, a connection that breaks is read to its end first: what came before a RST is delivered.
 
 import type { SocketAddress } from '../../core/net/socket-address.ts'
+import { lookAfterMs } from '../../core/peer-silence.ts'
 import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-buffers.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
+import { firstLookAfterMs, lookAtPeer } from './peer-watch.ts'
 
 /** Of small pieces that one send is given, put together. */
 export const streamBufferBytes = 128 * 1024
@@ -38,9 +40,6 @@ export interface SocketThread {
   close(socket: LinuxStreamSocket): void
 }
 
-/** Keepalive has not run out by then: it tells of hosts that vanish with nothing in flight. */
-const silenceMsMax = 9_000
-
 const bit = {
   /** More may be there to read: only EAGAIN or a short read tells that there is not. */
   readable: 1,
@@ -60,8 +59,8 @@ const bit = {
   full: 256,
   /** In a call of `read`: the loop there goes on by itself. */
   reading: 512,
-  /** Something was sent since nothing was found to be in flight. */
-  sent: 1_024,
+  /** It was looked at before. */
+  looked: 1_024,
 } as const
 
 const nobody: SocketHandler = { received: () => undefined, peerFinished: () => undefined, taken: () => undefined, closed: () => undefined }
@@ -86,6 +85,11 @@ export class LinuxStreamSocket implements StreamSocket {
   readonly counted: { open: number } | undefined
   readonly #thread: SocketThread
   #bits: number = bit.paused
+  /** `look` is due, by `performance.now()`. */
+  lookAtMs: number
+  #lookedMs: number
+  /** As `lookAtPeer` gave it. */
+  #asked = 0
   /** Written and not sent; the first one from `#queueAt` on. */
   #queue: Uint8Array[] | undefined
   #queueAt = 0
@@ -96,6 +100,8 @@ export class LinuxStreamSocket implements StreamSocket {
     this.token = token
     this.peer = peer
     this.counted = counted
+    this.#lookedMs = performance.now()
+    this.lookAtMs = peer === undefined ? Infinity : this.#lookedMs + firstLookAfterMs(token)
   }
 
   write(bytes: Uint8Array): number {
@@ -104,7 +110,6 @@ export class LinuxStreamSocket implements StreamSocket {
       const { buffer } = this.#thread
       buffer.bytes.set(bytes)
       const sent = libc.send(this.fd, buffer.address, bytes.length, libc.MSG_NOSIGNAL)
-      this.#set(bit.sent)
       if (sent === bytes.length) return sent
       if (sent === -1 && !this.#isFull(libc.errno())) return bytes.length
       this.#watch(true)
@@ -163,13 +168,17 @@ export class LinuxStreamSocket implements StreamSocket {
     this.#endIfDone()
   }
 
-  /** Whether its host has vanished with bytes in flight: they are sent again, and nothing was heard for `silenceMsMax`. */
-  look(): void {
-    if (this.fd === -1 || this.peer === undefined || !this.#has(bit.sent)) return
-    if (libc.overdueMs(this.fd) > silenceMsMax) {
-      libc.setResetOnClose(this.fd)
-      this.#end(false)
-    } else if (libc.unacknowledgedBytes(this.fd) === 0) this.#clear(bit.sent)
+  /** Ends it where its peer's host has vanished. */
+  look(nowMs: number): void {
+    if (this.fd === -1) return
+    if (!this.#has(bit.looked)) libc.letAskPeer(this.fd)
+    this.#set(bit.looked)
+    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs)
+    this.#lookedMs = nowMs
+    this.lookAtMs = nowMs + lookAfterMs(this.#asked)
+    if (this.#asked !== -1) return
+    libc.setResetOnClose(this.fd)
+    this.#end(false)
   }
 
   #read(): void {
@@ -218,7 +227,6 @@ export class LinuxStreamSocket implements StreamSocket {
     let taken = 0
     while (this.#queue !== undefined && this.fd !== -1) {
       const sent = this.#gather(this.#queue).send(this.fd, libc.MSG_NOSIGNAL)
-      this.#set(bit.sent)
       if (sent === -1 && this.#isFull(libc.errno())) {
         this.#watch(true)
         break

@@ -8,7 +8,6 @@
 import type { SocketAddress } from '../../core/net/socket-address.ts'
 import type { SocketDial, SocketListen, SocketListener, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
-import { setKeepAlive } from './peer-watch.ts'
 import { createStreamDescriptors, type StreamDescriptors } from './stream-descriptors.ts'
 import { encodeUnixAddress, SocketAddressCell } from './socket-address.ts'
 import { LinuxStreamSocket, nextReadBuffer, streamBufferBytes, type SocketThread } from './stream-socket.ts'
@@ -21,10 +20,8 @@ const waitsMax = 4
 const acceptsPerTurn = 64
 /** Descriptors are given back as connections end; until then asking again and again would only burn time. */
 const acceptPauseMs = 100
-/** Seconds by which connections begin later than others, in turns: probes that leave at one moment get lost (peer-watch.ts). */
-const keepAliveTurns = 3
-/** For hosts that vanish with bytes in flight. */
-const lookIntervalMs = 3_000
+/** For connections that are to be looked at (peer-watch.ts). */
+const lookIntervalMs = 250
 
 /** What has a token. */
 interface Watched {
@@ -94,13 +91,13 @@ export class LinuxStreamSockets implements StreamSockets {
   }
 
   async listen(listen: SocketListen): Promise<SocketListener> {
-    const { at, backlog, keepAliveSeconds } = listen
+    const { at, backlog } = listen
     const token = this.#take()
     if (token === -1) throw new Error('no descriptor is left for a listener')
     const counted = { open: 0 }
     let fd = -1
     try {
-      fd = 'path' in at ? boundToPath(at.path) : this.#boundTo(at, keepAliveSeconds)
+      fd = 'path' in at ? boundToPath(at.path) : this.#boundTo(at)
       this.#hold(fd, token, { ready: () => this.#accept(fd, token, counted, listen) })
       libc.check(libc.listen(fd, backlog), 'listen')
       const bound = 'path' in at ? undefined : this.#boundAddress(fd)
@@ -119,7 +116,7 @@ export class LinuxStreamSockets implements StreamSockets {
     }
   }
 
-  #boundTo(at: SocketAddress, keepAliveSeconds: number): number {
+  #boundTo(at: SocketAddress): number {
     const length = this.#cell.encode(at)
     if (length === undefined) throw new Error(`${at.address} is no IP address`)
     const isIpv6 = length !== libc.sockaddrInBytes
@@ -128,7 +125,6 @@ export class LinuxStreamSockets implements StreamSockets {
     if (isIpv6) libc.setIntOption(fd, libc.IPPROTO_IPV6, libc.IPV6_V6ONLY, 0)
     // Accepted sockets have these from the start.
     libc.setIntOption(fd, libc.IPPROTO_TCP, libc.TCP_NODELAY, 1)
-    keepAliveInTurn(fd, keepAliveSeconds)
     return closedUnless(fd, libc.bind(fd, this.#cell.address, length))
   }
 
@@ -211,7 +207,8 @@ export class LinuxStreamSockets implements StreamSockets {
   }
 
   #look(): void {
-    for (const watched of this.#watched) if (watched instanceof LinuxStreamSocket) watched.look()
+    const nowMs = performance.now()
+    for (const watched of this.#watched) if (watched instanceof LinuxStreamSocket && watched.lookAtMs <= nowMs) watched.look(nowMs)
   }
 
   /** @returns a token, or -1 */
@@ -281,8 +278,7 @@ class Connecting implements Watched {
       return
     }
     this.#fd = -1
-    const { to, keepAliveSeconds, connected } = this.#dial
-    keepAliveInTurn(fd, keepAliveSeconds, token)
+    const { to, connected } = this.#dial
     const socket = this.#thread.connected(fd, token, to)
     connected(socket)
     // An edge is told of once: it may have spoken already.
@@ -335,9 +331,4 @@ function closedUnless(fd: number, bound: number): number {
   const error = new libc.SystemError('bind', libc.errno())
   libc.close(fd)
   throw error
-}
-
-/** @param turn takes a part of connections a second earlier or later than `seconds` */
-function keepAliveInTurn(fd: number, seconds: number, turn = 1): void {
-  setKeepAlive(fd, Math.max(1, seconds - 1 + turn % keepAliveTurns))
 }

@@ -23,8 +23,6 @@ const sessionWaitMs = 5_000
 const waitingMax = 1_000
 /** Connections that wait to be accepted. */
 const backlogMax = 511
-/** Of silence, before a client is asked whether it is there. */
-const keepAliveSeconds = 15
 
 export interface ForwarderOptions {
   readonly sockets: StreamSockets
@@ -59,7 +57,7 @@ export class Forwarder implements ForwardFacts {
     const { sockets, listen, direct } = this.#options
     try {
       if (direct !== undefined) return this.#bound = await direct.listen(this.#name, listen, { take: (socket) => this.#takeBack(socket), ended: (record) => this.#endedDirectly(record) })
-      this.#listener = await sockets.listen({ at: listen, backlog: backlogMax, keepAliveSeconds, accepted: (socket) => this.#begin(socket), dropped: () => undefined, failed: this.#options.failed })
+      this.#listener = await sockets.listen({ at: listen, backlog: backlogMax, accepted: (socket) => this.#begin(socket), dropped: () => undefined, failed: this.#options.failed })
     } catch (error) {
       throw new Error(`forward: ${formatSocketAddress(listen)} can't be bound: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
     }

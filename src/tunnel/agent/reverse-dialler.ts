@@ -9,7 +9,7 @@ import type { HostPort } from '../../core/net/socket-address.ts'
 import { formatSocketAddress, hostPortIn } from '../../core/net/socket-address.ts'
 import type { ReversePolicy } from '../../core/tunnel/reverse-policy.ts'
 import type { StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import { keepAliveSeconds, type DialFailure, type DialResult, type DialUnderWay } from '../dialled-stream.ts'
+import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
 
 /** At one time; more are refused. */
 const reverseDialsMax = 1_000
@@ -154,7 +154,7 @@ class AddressesDial implements DialUnderWay {
       this.#next({ status: code === 'ETIMEDOUT' ? 504 : 502, detail: `${title}: ${formatSocketAddress({ address, port })}: ${code}` })
     }
     const dial = sockets.dial({
-      to: { address, port }, keepAliveSeconds, failed,
+      to: { address, port }, failed,
       connected: (socket) => {
         this.#leave()
         this.#end()

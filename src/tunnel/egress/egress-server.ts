@@ -133,7 +133,7 @@ export class EgressServer {
 
   async #bindSocket(path: string): Promise<void> {
     this.#listener = await this.#sockets.listen({
-      at: { path }, backlog: backlogMax, keepAliveSeconds: 0, openMax,
+      at: { path }, backlog: backlogMax, openMax,
       accepted: (socket) => this.#handler.accepted(socket, { tenant: this.#entry.kind === 'socket' ? this.#entry.tenant : undefined, stranger: '' }),
       dropped: () => this.#dropped(),
       failed: (error) => this.#handler.refused(error.message),

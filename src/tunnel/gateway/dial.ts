@@ -6,7 +6,7 @@ import type { Endpoint } from '../../core/balance/endpoint.ts'
 import { isOwnFault } from '../../core/dial-failure.ts'
 import type { TenantPolicy } from '../../core/snapshot.ts'
 import type { SocketDial, StreamSocket, StreamSockets } from '../../core/tunnel/stream-sockets.ts'
-import { keepAliveSeconds, type DialFailure, type DialResult, type DialUnderWay } from '../dialled-stream.ts'
+import type { DialFailure, DialResult, DialUnderWay } from '../dialled-stream.ts'
 
 export interface DialOptions {
   readonly sockets: StreamSockets
@@ -72,7 +72,7 @@ export class Dial implements DialUnderWay {
     const resolved = (): void => {
       this.#isResolving = false
     }
-    this.#dial = this.#isResolving ? dialName(sockets, endpoint, { ...result, resolved }) : sockets.dial({ to: endpoint, keepAliveSeconds, ...result })
+    this.#dial = this.#isResolving ? dialName(sockets, endpoint, { ...result, resolved }) : sockets.dial({ to: endpoint, ...result })
   }
 
   #connected(socket: StreamSocket, endpoint: Endpoint): void {
@@ -107,7 +107,7 @@ function dialName(sockets: StreamSockets, { address: name, port }: Endpoint, { r
     const next = (code: string): void => {
       const address = found.shift()?.address
       if (address === undefined) failed(code)
-      else dial = sockets.dial({ to: { address, port }, keepAliveSeconds, connected, failed: next })
+      else dial = sockets.dial({ to: { address, port }, connected, failed: next })
     }
     if (error === null) next('ENOTFOUND')
     else failed(error.code ?? error.message)

@@ -31,11 +31,11 @@ function echo(socket: StreamSocket): void {
   socket.resume()
 }
 
-const { bound } = await sockets.listen({ at: { address: '127.0.0.1', port: 0 }, backlog: 64, keepAliveSeconds: 15, accepted: echo, dropped: () => undefined, failed: () => undefined })
+const { bound } = await sockets.listen({ at: { address: '127.0.0.1', port: 0 }, backlog: 64, accepted: echo, dropped: () => undefined, failed: () => undefined })
 if (bound === undefined || parentPort === null) throw new Error('a thread with a listener on an address')
 for (let count = 0; count < 8; count++) {
   sockets.dial({
-    to: bound, keepAliveSeconds: 5, failed: () => undefined,
+    to: bound, failed: () => undefined,
     connected: (socket) => {
       echo(socket)
       socket.write(Buffer.from('round and round'))

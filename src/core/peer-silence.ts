@@ -1,0 +1,33 @@
+// When a silent peer is asked whether it is still there, and when it counts as gone. A question is a keepalive probe (RFC 1122, 4.2.3.6); any
+// segment of the peer's is an answer.
+//
+//   heard of ── silent for `quietMs` at a look ─▶ asked 1 ── no answer by the next look ─▶ asked 2 … asked `questionsMax` ── none ─▶ gone
+//      ▲                                             │                                       │
+//      └─────────────────────── an answer ───────────┴───────────────────────────────────────┘
+
+/** At a look: sooner, nobody is asked. */
+const quietMs = 2_000
+/** In a row. One can get lost, on the way or on our own machine. */
+export const questionsMax = 5
+const lookMs = 4_000
+/** Where an answer is due. */
+const soonMs = 1_000
+
+/** From one look at a peer to the next: questions without an answer follow each other sooner. @param asked as `askNext` gives it */
+export function lookAfterMs(asked: number): number {
+  return asked > 1 ? soonMs : lookMs
+}
+
+/**
+ * At a look at a peer that owes nothing.
+ * @param asked what it gave at the look before; 0 at the first
+ * @param silentMs since anything came of the peer
+ * @param sinceLookMs since the look before, when the last question was sent
+ * @returns the number of the question that is to be sent now; 0: none is; -1: the peer is gone
+ */
+export function askNext(asked: number, silentMs: number, sinceLookMs: number): number {
+  // A question is sent to a peer that has been silent for `quietMs`: what came in answer is that much younger.
+  const isAnswered = silentMs < sinceLookMs + quietMs / 2
+  if (asked > 0 && !isAnswered) return asked < questionsMax ? asked + 1 : -1
+  return silentMs >= quietMs ? 1 : 0
+}
