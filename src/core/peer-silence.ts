@@ -9,13 +9,26 @@
 const quietMs = 2_000
 /** In a row. One can get lost, on the way or on our own machine. */
 export const questionsMax = 5
-const lookMs = 4_000
 /** Where an answer is due. */
 const soonMs = 1_000
+/** Each peer is looked at once in such a period, in a turn of its own: however many came, spoke or were kept waiting at one moment, they are not asked at one. */
+const turns = 384
+const turnMs = 16
+/** From a look to the next turn, at least. */
+const betweenMs = 500
+/** From a connection's begin to its first look, at least: most that end earlier never cost the system calls. */
+const firstMs = 1_000
 
-/** From one look at a peer to the next: questions without an answer follow each other sooner. @param asked as `askNext` gives it */
-export function lookAfterMs(asked: number): number {
-  return asked > 1 ? soonMs : lookMs
+/**
+ * Until the next look at a peer, in ms from the one at `lookedMs`. Where an answer is due that is sooner than its turn comes.
+ * @param asked as `askNext` gave it; -1: there was no look yet, and `lookedMs` is when the connection began
+ * @param number of the peer among all: neighbours have other turns
+ */
+export function lookAfterMs(asked: number, lookedMs: number, number: number): number {
+  if (asked > 0) return soonMs
+  const atLeastMs = asked === -1 ? firstMs : betweenMs
+  const periodMs = turns * turnMs
+  return atLeastMs + ((number % turns) * turnMs + periodMs - (lookedMs + atLeastMs) % periodMs) % periodMs
 }
 
 /**

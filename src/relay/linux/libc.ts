@@ -106,6 +106,7 @@ const SO_BUF_LOCK = 72
 export const IPPROTO_TCP = 6
 export const TCP_NODELAY = 1
 const TCP_KEEPIDLE = 4
+const TCP_KEEPINTVL = 5
 const TCP_KEEPCNT = 6
 export const TCP_DEFER_ACCEPT = 9
 const TCP_INFO = 11
@@ -417,37 +418,40 @@ function longTcpInfo(int: number): number {
 export const peerSigns = {
   /** Something waits for the peer: to be acknowledged, or to be taken. */
   waits: false,
-  /** Since anything was acknowledged, while what waits was sent again, or two probes of a closed window were. 0: it is in time. */
+  /** Since anything came, while what waits was sent again, or two probes of a closed window were. 0: it is in time. */
   overdueMs: 0,
   /** Since anything came. */
   silentMs: 0,
 }
 
-/** @returns false where the socket can't tell, and nothing was read */
+/** @returns false where the socket can't tell, or both sides have ended, be there still something to read */
 export function readPeerSigns(fd: number): boolean {
-  if (!readLongTcpInfo(fd)) return false
+  if (!readLongTcpInfo(fd) || scratch.bytes[0] === tcpState.close) return false
   const isUnacknowledged = longTcpInfoInts[unackedInt] !== 0
-  const lastAckMs = longTcpInfoInts[lastAckReceivedInt] ?? 0
   peerSigns.waits = isUnacknowledged || longTcpInfoInts[unsentInt] !== 0
   // Keepalive counts its probes there too, where nothing waits.
   const isInVain = isUnacknowledged ? scratch.bytes[retransmitsByte] !== 0 : peerSigns.waits && (scratch.bytes[probesByte] ?? 0) >= 2
-  peerSigns.overdueMs = isInVain ? lastAckMs : 0
-  peerSigns.silentMs = Math.min(lastAckMs, longTcpInfoInts[lastDataReceivedInt] ?? 0)
+  // Data that acknowledges nothing new is no acknowledgement to the kernel.
+  peerSigns.silentMs = Math.min(longTcpInfoInts[lastAckReceivedInt] ?? 0, longTcpInfoInts[lastDataReceivedInt] ?? 0)
+  peerSigns.overdueMs = isInVain ? peerSigns.silentMs : 0
   return true
 }
 
-/** The most that TCP_KEEPCNT takes: whoever asks has judged long before the kernel would. */
+/** The most that TCP_KEEPCNT and TCP_KEEPINTVL take: the kernel neither judges nor asks again by itself, whatever the system's settings are. */
 const keepaliveProbesMax = 127
+const keepaliveSecondsMax = 32_767
 
-/** For `askPeer`: until then, the kernel itself would not ask for two hours. */
+/** For `askPeer`. */
 export function letAskPeer(fd: number): void {
   setIntOption(fd, IPPROTO_TCP, TCP_KEEPCNT, keepaliveProbesMax)
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, keepaliveSecondsMax)
+  setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, keepaliveSecondsMax)
   setIntOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
 }
 
 /**
  * One keepalive probe, at the next tick of the kernel's clock, to a peer that has been silent for a second. A set TCP_KEEPIDLE begins anew, and what
- * has been silent for longer is due at once (do_tcp_setsockopt, tcp_keepalive_timer); the next probe would come after TCP_KEEPINTVL, 75 s.
+ * has been silent for longer is due at once (do_tcp_setsockopt, tcp_keepalive_timer).
  */
 export function askPeer(fd: number): void {
   setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1)

@@ -4,7 +4,7 @@
 //   nothing in flight ─▶ asked when it has been silent (core/peer-silence.ts) ── five times no answer ─▶ gone
 //   bytes in flight   ─▶ sent again, and nothing acknowledged for `silenceMsMax` ─▶ gone
 //
-// Each connection is looked at every four seconds, at a moment of its own.
+// Each connection is looked at every six seconds, in a turn of its own, and a second later where an answer is due.
 //
 // TCP_USER_TIMEOUT would do the second, but it also ends a connection whose reader is alive and has stopped reading (its
 // window stays zero, tcp_probe_timer in the kernel's net/ipv4/tcp_timer.c): `kubectl logs` into a pager. Such a reader
@@ -22,11 +22,6 @@ import type { ConnectionTable } from './connection-table.ts'
 import { askPeer, letAskPeer, peerSigns, readPeerSigns } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 
-/** A connection that lives so long is watched; most that end earlier never cost the system calls. */
-const firstLookMs = 1_000
-/** Those that came together are looked at one after the other: of so many neighbours each has its turn, which spreads them over the time between two looks. */
-const turns = 256
-const turnMs = 16
 /** Without any acknowledgement while bytes are in flight. */
 const silenceMsMax = 8_000
 
@@ -56,8 +51,9 @@ export class PeerWatch {
   }
 
   nextLookMs(slot: number): number {
-    const afterMs = this.#asks[slot] === 1 ? lookAfterMs(Math.max(this.#asked[2 * slot] ?? 0, this.#asked[2 * slot + 1] ?? 0)) : firstLookAfterMs(slot)
-    return (this.#lookedMs[slot] ?? 0) + afterMs
+    const asked = this.#asks[slot] === 1 ? Math.max(this.#asked[2 * slot] ?? 0, this.#asked[2 * slot + 1] ?? 0) : -1
+    const lookedMs = this.#lookedMs[slot] ?? 0
+    return lookedMs + lookAfterMs(asked, lookedMs, slot)
   }
 
   /** @returns the token whose peer is gone, or -1 */
@@ -79,11 +75,6 @@ export class PeerWatch {
   }
 }
 
-/** @param number of a connection: slots and tokens are given to those that come one after the other */
-export function firstLookAfterMs(number: number): number {
-  return firstLookMs + (number % turns) * turnMs
-}
-
 /**
  * Asks it, where that is next. Its socket was given to `letAskPeer`.
  * @param asked what it gave at the look before; 0 at the first
@@ -91,7 +82,11 @@ export function firstLookAfterMs(number: number): number {
  */
 export function lookAtPeer(fd: number, asked: number, sinceLookMs: number): number {
   if (!readPeerSigns(fd)) return 0
-  if (peerSigns.waits) return peerSigns.overdueMs > silenceMsMax ? -1 : 0
+  if (peerSigns.waits) {
+    if (peerSigns.overdueMs > silenceMsMax) return -1
+    // What is sent again is a question too. What it was asked before counts on: the rest may have been written a moment ago.
+    return peerSigns.overdueMs > 0 ? Math.max(asked, 1) : asked
+  }
   const next = askNext(asked, peerSigns.silentMs, sinceLookMs)
   if (next > 0) askPeer(fd)
   return next

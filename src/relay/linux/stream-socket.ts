@@ -10,7 +10,7 @@ import { lookAfterMs } from '../../core/peer-silence.ts'
 import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-buffers.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
-import { firstLookAfterMs, lookAtPeer } from './peer-watch.ts'
+import { lookAtPeer } from './peer-watch.ts'
 
 /** Of small pieces that one send is given, put together. */
 export const streamBufferBytes = 128 * 1024
@@ -101,7 +101,7 @@ export class LinuxStreamSocket implements StreamSocket {
     this.peer = peer
     this.counted = counted
     this.#lookedMs = performance.now()
-    this.lookAtMs = peer === undefined ? Infinity : this.#lookedMs + firstLookAfterMs(token)
+    this.lookAtMs = peer === undefined ? Infinity : this.#lookedMs + lookAfterMs(-1, this.#lookedMs, token)
   }
 
   write(bytes: Uint8Array): number {
@@ -175,8 +175,10 @@ export class LinuxStreamSocket implements StreamSocket {
     this.#set(bit.looked)
     this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs)
     this.#lookedMs = nowMs
-    this.lookAtMs = nowMs + lookAfterMs(this.#asked)
-    if (this.#asked !== -1) return
+    if (this.#asked !== -1) {
+      this.lookAtMs = nowMs + lookAfterMs(this.#asked, nowMs, this.token)
+      return
+    }
     libc.setResetOnClose(this.fd)
     this.#end(false)
   }

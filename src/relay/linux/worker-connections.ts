@@ -50,7 +50,7 @@ import type { FromWorker, RelayWorkerData, ToWorker } from './worker-protocol.ts
 const connectionEvents = libc.EPOLLIN | libc.EPOLLOUT | libc.EPOLLPRI | libc.EPOLLRDHUP | libc.EPOLLET
 /** After these a short read does not mean that the socket is empty; recv stops at urgent data (EPOLLPRI) too. */
 const endingEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR | libc.EPOLLPRI
-/** Deadlines, and looks at peers, that one turn serves: a storm's come due together as its connections came. Each takes some 3 µs. */
+/** Deadlines, and looks at peers, that one turn serves: a storm's come due together as its connections came. Each takes some 3 µs, of a silent connection 12. */
 const duePerTurnMax = 32
 /** The peer has sent its last byte. */
 const endEvents = libc.EPOLLRDHUP | libc.EPOLLHUP | libc.EPOLLERR

@@ -1,7 +1,7 @@
 // Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent connection and
 // a quarter of an hour for one with bytes in flight.
 //
-//   nothing in flight ─▶ keepalive: probes after 3 s of silence, seven of them a second apart
+//   nothing in flight ─▶ keepalive: probes after 2 or 3 s of silence, seven of them a second apart
 //   bytes in flight   ─▶ on Linux: its table of sockets is looked at every few seconds; sent again, and nothing heard
 //                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
 //
@@ -12,21 +12,22 @@
 // Probes can get lost on our own machine: Linux collects timers of seconds into batches, so the probes of thousands of connections
 // that fell silent together leave at one moment, and a queue (net.core.netdev_max_backlog, 1,000 packets; a device's txqueuelen)
 // drops what exceeds it, mostly the same ones each time. After 4 to 6 s of silence seven probes were not enough for some of 4,000
-// connections. So no timer is of more than two seconds once the first probe was answered (their batches are of a thirtieth or a
-// sixteenth of a second, those of 4 s of a quarter or half a second), and connections begin in turns. (The Linux driver's sockets
-// are asked one by one, which has no such limit: relay/linux/peer-watch.ts.)
+// connections. So no timer is of more than two seconds once the first probe was answered: their batches are of a thirtieth or a
+// sixteenth of a second, those of 4 s of a quarter or half a second. And connections take turns, in which their timer is set
+// anew: those that heard something at one moment part again. (The Linux driver's sockets are asked one by one, which has
+// no such limit: relay/linux/peer-watch.ts.)
 
 import type { Socket } from 'node:net'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import { socketPair } from '../../core/net/proc-net-tcp.ts'
 import { readWaitingSockets } from './waiting-sockets.ts'
 
-/** Of silence, until the first probe. */
-const initialDelayMs = 3_000
-/** Between probes; after `count` without an answer the peer is gone: 10 to 11 s, and what the system's timers take. Node before 26.4 has ten: 13 to 14 s. */
+/** Of silence, until the first probe: the one from one turn to the next, and then the other, since only another one is set. */
+const delaysMs = [3_000, 2_000] as const
+/** Between probes; after `count` without an answer the peer is gone: 9 to 11 s, and what the system's timers take. Node before 26.4 has ten: 12 to 14 s. */
 const intervalMs = 1_000
 const count = 7
-/** At which connections begin with it, one after the other: over 4 s. */
+/** Of 4 s in all. */
 const turns = 64
 const turnMs = 62.5
 
@@ -49,26 +50,30 @@ interface Watched {
 
 export class PeerWatch {
   readonly #sockets = new Map<Socket, Watched>()
-  /** By turn: those whose keepalive begins with it. */
-  readonly #beginning = Array.from({ length: turns }, (): Socket[] => [])
-  #begun = 0
+  readonly #byTurn = Array.from({ length: turns }, () => new Set<Socket>())
+  #watched = 0
   #turn = 0
   #timer: NodeJS.Timeout | undefined
   #turning: NodeJS.Timeout | undefined
 
   /** The socket is connected. Turns keepalive on. */
   watch(socket: Socket): void {
-    this.#begun += 1
-    this.#beginning[this.#begun % turns]?.push(socket)
-    this.#turning ??= setInterval(() => this.#beginTurn(), turnMs).unref()
+    this.#watched += 1
+    this.#byTurn[this.#watched % turns]?.add(socket)
+    this.#turning ??= setInterval(() => this.#takeTurn(), turnMs).unref()
     this.#sockets.set(socket, { bytesRead: 0, bytesWritten: 0, isSettled: false, heardMs: performance.now() })
     if (this.#timer === undefined) this.#wait(lookIntervalMs)
   }
 
-  #beginTurn(): void {
+  #takeTurn(): void {
     this.#turn += 1
-    for (const socket of this.#beginning[this.#turn % turns]?.splice(0) ?? []) socket.setKeepAlive(true, initialDelayMs, intervalMs, count)
-    if (this.#beginning.some((each) => each.length > 0)) return
+    const sockets = this.#byTurn[this.#turn % turns]
+    const delayMs = delaysMs[Math.floor(this.#turn / turns) % delaysMs.length]
+    for (const socket of sockets ?? []) {
+      if (socket.destroyed) sockets?.delete(socket)
+      else socket.setKeepAlive(true, delayMs, intervalMs, count)
+    }
+    if (this.#byTurn.some((each) => each.size > 0)) return
     clearInterval(this.#turning)
     this.#turning = undefined
   }

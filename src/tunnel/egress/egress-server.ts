@@ -95,7 +95,7 @@ export class EgressServer {
 
   async #bindTls(entry: EgressEntry & { readonly kind: 'tls' }): Promise<void> {
     // Who is refused by TLS itself leaves neither an address nor the reason: it is done below.
-    const server = createServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 5_000 }, (socket) => this.#secured(socket))
+    const server = createServer({ ...contextOf(entry), requestCert: true, rejectUnauthorized: false, handshakeTimeout: handshakeMsMax, allowHalfOpen: true, noDelay: true }, (socket) => this.#secured(socket))
     this.#tlsServer = server
     server.maxConnections = openMax
     server.on('drop', () => this.#dropped())

@@ -338,7 +338,8 @@ export class TunnelGateway {
     observer.sessionStarted(facts, enrolled)
     if (this.#gateways.length > 0) session.tell({ gateways: this.#gateways })
     this.#offerLane(session)
-    if (this.#phase !== 'open') this.#sendAway(session)
+    if (this.#phase === 'stopped') session.close('the gateway stops')
+    else if (this.#phase === 'draining') this.#sendAway(session)
     this.#answer(this.#options.isRevoked(facts.keyId)).then((revoked) => {
       if (revoked) this.revoke(facts.keyId)
       return undefined
