@@ -130,11 +130,14 @@ export class FileStore implements Store {
     return watch
   }
 
+  /** Once it resolves, nothing that it does by itself is under way. */
   async close(): Promise<void> {
-    for (const watch of this.#watches) watch.close()
+    const watches = [...this.#watches]
+    for (const watch of watches) watch.close()
     this.#feed.close()
     await this.#leases.close()
     await this.#reaping
+    await Promise.all(watches.map(async (watch) => await watch.ended()))
   }
 
   #reap(): void {

@@ -39,6 +39,7 @@ export class FileWatch implements FeedListener, Watch {
   #closed = false
   #isAway = false
   #retry: NodeJS.Timeout | undefined
+  #working: Promise<void> = Promise.resolve()
 
   constructor(parts: FileWatchParts) {
     this.#source = parts.source
@@ -51,7 +52,7 @@ export class FileWatch implements FeedListener, Watch {
   async begin(): Promise<void> {
     this.#watcher.all(await this.#source.list(this.#prefix))
     this.#busy = false
-    void this.#work()
+    this.#start()
   }
 
   async caughtUp(): Promise<void> {
@@ -80,6 +81,11 @@ export class FileWatch implements FeedListener, Watch {
     this.#parts.closed(this)
   }
 
+  /** Once closed: resolves when nothing of it reads any more. A read may write: it moves a dead holder's values away. */
+  async ended(): Promise<void> {
+    await this.#working
+  }
+
   #giveUp(error: Error): void {
     for (const { reject } of this.#waiting) reject(new StoreUnavailableError(`what has changed can't be read: ${error.message}`, { cause: error }))
     this.#waiting.clear()
@@ -89,12 +95,12 @@ export class FileWatch implements FeedListener, Watch {
     if (!key.startsWith(`${this.#prefix}/`)) return
     if (this.#changed.size < changedKeysMax) this.#changed.add(key)
     else this.#missed = true
-    void this.#work()
+    this.#start()
   }
 
   missed(): void {
     this.#missed = true
-    void this.#work()
+    this.#start()
   }
 
   failed(error: Error): void {
@@ -103,8 +109,11 @@ export class FileWatch implements FeedListener, Watch {
     this.#giveUp(error)
   }
 
+  #start(): void {
+    if (!this.#busy) this.#working = this.#work()
+  }
+
   async #work(): Promise<void> {
-    if (this.#busy) return
     this.#busy = true
     while (!this.#closed && (this.#missed || this.#changed.size > 0)) {
       const tell = await this.#read().catch((error: unknown) => error instanceof Error ? error : new Error(String(error)))
@@ -114,7 +123,7 @@ export class FileWatch implements FeedListener, Watch {
         this.#missed = true
         this.#retry = setTimeout(() => {
           this.#busy = false
-          void this.#work()
+          this.#start()
         }, retryMs)
         this.#retry.unref()
         return
