@@ -1,23 +1,34 @@
-// When a silent peer is asked whether it is still there, and when it counts as gone. A question is a keepalive probe (RFC 1122, 4.2.3.6); any
-// segment of the peer's is an answer.
+// When a silent peer is asked whether it is still there, and when it counts as gone. A question is a keepalive probe (RFC 1122, 4.2.3.6), or
+// what is sent again while the peer owes its acknowledgement; any segment of the peer's is an answer.
 //
-//   heard of ── silent for `quietMs` at a look ─▶ asked 1 ── no answer by the next look ─▶ asked 2 … asked `questionsMax` ── none ─▶ gone
-//      ▲                                             │                                       │
-//      └─────────────────────── an answer ───────────┴───────────────────────────────────────┘
+//   heard of ── silent for `quietMs` in its turn, or what it owes is sent again ─▶ asked 1 ── no answer a second later ─▶ asked 2 … `questionsMax` ─▶ gone
+//      ▲                                                                              │                                       │
+//      └────────────────────────────────── an answer ─────────────────────────────────┴───────────────────────────────────────┘
 
 /** At a look: sooner, nobody is asked. */
 const quietMs = 2_000
-/** In a row. One can get lost, on the way or on our own machine. */
-export const questionsMax = 5
+/** In a row. Some can get lost, on the way or on our own machine. */
+export const questionsMax = 6
 /** Where an answer is due. */
 const soonMs = 1_000
 /** Each peer is looked at once in such a period, in a turn of its own: however many came, spoke or were kept waiting at one moment, they are not asked at one. */
-const turns = 384
+const turns = 320
 const turnMs = 16
 /** From a look to the next turn, at least. */
 const betweenMs = 500
 /** From a connection's begin to its first look, at least: most that end earlier never cost the system calls. */
 const firstMs = 1_000
+
+/** What a peer owes. */
+export const owed = {
+  nothing: 0,
+  /** To take what waits: its window is closed. */
+  room: 1,
+  acknowledgement: 2,
+  /** As before, and it was sent again, or asked for room twice. */
+  inVain: 3,
+} as const
+export type Owed = typeof owed[keyof typeof owed]
 
 /**
  * Until the next look at a peer, in ms from the one at `lookedMs`. Where an answer is due that is sooner than its turn comes.
@@ -32,15 +43,21 @@ export function lookAfterMs(asked: number, lookedMs: number, number: number): nu
 }
 
 /**
- * At a look at a peer that owes nothing.
+ * At a look at a peer.
  * @param asked what it gave at the look before; 0 at the first
+ * @param owes one of `owed`
  * @param silentMs since anything came of the peer
  * @param sinceLookMs since the look before, when the last question was sent
- * @returns the number of the question that is to be sent now; 0: none is; -1: the peer is gone
+ * @param inTurn the look is not one that comes sooner, of this peer or another that is looked at with it: then nobody is asked for the first time
+ * @returns the number of the question that is open now, and is to be sent where the peer owes nothing; 0: none is; -1: the peer is gone
  */
-export function askNext(asked: number, silentMs: number, sinceLookMs: number): number {
+export function askNext(asked: number, owes: Owed, silentMs: number, sinceLookMs: number, inTurn: boolean): number {
   // A question is sent to a peer that has been silent for `quietMs`: what came in answer is that much younger.
   const isAnswered = silentMs < sinceLookMs + quietMs / 2
-  if (asked > 0 && !isAnswered) return asked < questionsMax ? asked + 1 : -1
-  return silentMs >= quietMs ? 1 : 0
+  const open = isAnswered ? 0 : asked
+  // It may have been written a moment ago.
+  if (owes === owed.acknowledgement) return silentMs >= quietMs ? Math.max(open, 1) : open
+  if (owes === owed.room) return open
+  if (open > 0) return open < questionsMax ? open + 1 : -1
+  return owes === owed.inVain || (inTurn && silentMs >= quietMs) ? 1 : 0
 }

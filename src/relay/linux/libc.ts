@@ -8,6 +8,7 @@
 import { constants } from 'node:os'
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import { owed, type Owed } from '../../core/peer-silence.ts'
 
 /** The process itself: node is linked with its libc, glibc or musl. */
 const process_ = koffi.load(null)
@@ -415,11 +416,8 @@ function longTcpInfo(int: number): number {
 }
 
 /** What `readPeerSigns` read last: one record, so that it allocates nothing. */
-export const peerSigns = {
-  /** Something waits for the peer: to be acknowledged, or to be taken. */
-  waits: false,
-  /** Since anything came, while what waits was sent again, or two probes of a closed window were. 0: it is in time. */
-  overdueMs: 0,
+export const peerSigns: { owes: Owed; silentMs: number } = {
+  owes: owed.nothing,
   /** Since anything came. */
   silentMs: 0,
 }
@@ -427,13 +425,12 @@ export const peerSigns = {
 /** @returns false where the socket can't tell, or both sides have ended, be there still something to read */
 export function readPeerSigns(fd: number): boolean {
   if (!readLongTcpInfo(fd) || scratch.bytes[0] === tcpState.close) return false
-  const isUnacknowledged = longTcpInfoInts[unackedInt] !== 0
-  peerSigns.waits = isUnacknowledged || longTcpInfoInts[unsentInt] !== 0
+  if (longTcpInfoInts[unackedInt] !== 0) peerSigns.owes = scratch.bytes[retransmitsByte] === 0 ? owed.acknowledgement : owed.inVain
   // Keepalive counts its probes there too, where nothing waits.
-  const isInVain = isUnacknowledged ? scratch.bytes[retransmitsByte] !== 0 : peerSigns.waits && (scratch.bytes[probesByte] ?? 0) >= 2
+  else if (longTcpInfoInts[unsentInt] !== 0) peerSigns.owes = (scratch.bytes[probesByte] ?? 0) < 2 ? owed.room : owed.inVain
+  else peerSigns.owes = owed.nothing
   // Data that acknowledges nothing new is no acknowledgement to the kernel.
   peerSigns.silentMs = Math.min(longTcpInfoInts[lastAckReceivedInt] ?? 0, longTcpInfoInts[lastDataReceivedInt] ?? 0)
-  peerSigns.overdueMs = isInVain ? peerSigns.silentMs : 0
   return true
 }
 
@@ -450,7 +447,7 @@ export function letAskPeer(fd: number): void {
 }
 
 /**
- * One keepalive probe, at the next tick of the kernel's clock, to a peer that has been silent for a second. A set TCP_KEEPIDLE begins anew, and what
+ * A keepalive probe, at the next tick of the kernel's clock, to a peer that has been silent for a second and owes nothing. A set TCP_KEEPIDLE begins anew, and what
  * has been silent for longer is due at once (do_tcp_setsockopt, tcp_keepalive_timer).
  */
 export function askPeer(fd: number): void {

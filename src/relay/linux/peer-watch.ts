@@ -1,10 +1,10 @@
 // Peers whose host has vanished are noticed in seconds, where the system's own defaults are two hours for a silent
 // connection and a quarter of an hour for one with bytes in flight (kubernetes/kubernetes#48638).
 //
-//   nothing in flight ─▶ asked when it has been silent (core/peer-silence.ts) ── five times no answer ─▶ gone
-//   bytes in flight   ─▶ sent again, and nothing acknowledged for `silenceMsMax` ─▶ gone
+//   nothing in flight ─▶ asked when it has been silent ─┐
+//   bytes in flight   ─▶ the kernel sends them again  ──┴─▶ looked at each second ── six times no answer (core/peer-silence.ts) ─▶ gone
 //
-// Each connection is looked at every six seconds, in a turn of its own, and a second later where an answer is due.
+// Each connection is looked at every five seconds, in a turn of its own, and a second later where an answer is due.
 //
 // TCP_USER_TIMEOUT would do the second, but it also ends a connection whose reader is alive and has stopped reading (its
 // window stays zero, tcp_probe_timer in the kernel's net/ipv4/tcp_timer.c): `kubectl logs` into a pager. Such a reader
@@ -17,13 +17,10 @@
 // link) drops what exceeds it: mostly the same ones each time. Seven probes a second apart were not enough for some of
 // 4,000 connections. So the kernel sends a probe when it is told to, and judges nobody.
 
-import { askNext, lookAfterMs } from '../../core/peer-silence.ts'
+import { askNext, lookAfterMs, owed } from '../../core/peer-silence.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { askPeer, letAskPeer, peerSigns, readPeerSigns } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
-
-/** Without any acknowledgement while bytes are in flight. */
-const silenceMsMax = 8_000
 
 export class PeerWatch {
   readonly #table: ConnectionTable
@@ -51,9 +48,13 @@ export class PeerWatch {
   }
 
   nextLookMs(slot: number): number {
-    const asked = this.#asks[slot] === 1 ? Math.max(this.#asked[2 * slot] ?? 0, this.#asked[2 * slot + 1] ?? 0) : -1
     const lookedMs = this.#lookedMs[slot] ?? 0
-    return lookedMs + lookAfterMs(asked, lookedMs, slot)
+    return lookedMs + lookAfterMs(this.#asks[slot] === 1 ? this.#mostAsked(slot) : -1, lookedMs, slot)
+  }
+
+  /** Of its two sides. */
+  #mostAsked(slot: number): number {
+    return Math.max(this.#asked[2 * slot] ?? 0, this.#asked[2 * slot + 1] ?? 0)
   }
 
   /** @returns the token whose peer is gone, or -1 */
@@ -63,11 +64,12 @@ export class PeerWatch {
     const sinceLookMs = nowMs - (this.#lookedMs[slot] ?? 0)
     this.#lookedMs[slot] = nowMs
     const isFirst = this.#asks[slot] === 0
+    const inTurn = isFirst || this.#mostAsked(slot) === 0
     this.#asks[slot] = 1
     for (let token = 2 * slot + 1; token >= 2 * slot; token--) {
       const fd = this.#table.fdOf(token)
       if (isFirst) letAskPeer(fd)
-      const asked = lookAtPeer(fd, this.#asked[token] ?? 0, sinceLookMs)
+      const asked = lookAtPeer(fd, this.#asked[token] ?? 0, sinceLookMs, inTurn)
       if (asked === -1) return token
       this.#asked[token] = asked
     }
@@ -78,16 +80,13 @@ export class PeerWatch {
 /**
  * Asks it, where that is next. Its socket was given to `letAskPeer`.
  * @param asked what it gave at the look before; 0 at the first
+ * @param inTurn as `askNext`'s
  * @returns -1: the peer is gone
  */
-export function lookAtPeer(fd: number, asked: number, sinceLookMs: number): number {
+export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTurn: boolean): number {
   if (!readPeerSigns(fd)) return 0
-  if (peerSigns.waits) {
-    if (peerSigns.overdueMs > silenceMsMax) return -1
-    // What is sent again is a question too. What it was asked before counts on: the rest may have been written a moment ago.
-    return peerSigns.overdueMs > 0 ? Math.max(asked, 1) : asked
-  }
-  const next = askNext(asked, peerSigns.silentMs, sinceLookMs)
-  if (next > 0) askPeer(fd)
+  const { owes } = peerSigns
+  const next = askNext(asked, owes, peerSigns.silentMs, sinceLookMs, inTurn)
+  if (next > 0 && owes === owed.nothing) askPeer(fd)
   return next
 }

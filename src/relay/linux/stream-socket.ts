@@ -173,7 +173,7 @@ export class LinuxStreamSocket implements StreamSocket {
     if (this.fd === -1) return
     if (!this.#has(bit.looked)) libc.letAskPeer(this.fd)
     this.#set(bit.looked)
-    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs)
+    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs, this.#asked === 0)
     this.#lookedMs = nowMs
     if (this.#asked !== -1) {
       this.lookAtMs = nowMs + lookAfterMs(this.#asked, nowMs, this.token)

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import { test } from '../../../support/kernel-lane.ts'
+import { owed } from '../../../../src/core/peer-silence.ts'
 import { LaneMaps, lanePlacesFor } from '../../../../src/relay/linux/kernel-lane/lane-maps.ts'
 import * as libc from '../../../../src/relay/linux/libc.ts'
 import { closeAll, openListeningSockets } from '../../../../src/relay/linux/listening-sockets.ts'
@@ -92,7 +93,7 @@ for (const [what, roomBytes] of [['some room', 512 * 1024], ['no room', 0]] as c
     libc.setIntOption(receiver.fd, libc.SOL_SOCKET, libc.SO_RCVLOWAT, lowWaterBytes)
     await until(() => {
       sender.flood()
-      return (libc.readPeerSigns(sender.fd) && libc.peerSigns.overdueMs > 0) || maps.passed(mark) !== passed
+      return (libc.readPeerSigns(sender.fd) && libc.peerSigns.owes === owed.inVain) || maps.passed(mark) !== passed
     })
     t.ok(sender.sent - receiver.got > lowWaterBytes, 'more than the mark was sent')
     t.ok(libc.receivedBytes(receiver.fd) - receiver.got <= roomBytes)
