@@ -19,6 +19,9 @@ const betweenMs = 500
 /** From a connection's begin to its first look, at least: most that end earlier never cost the system calls. */
 const firstMs = 1_000
 
+/** In place of what `askNext` gives: there was no look yet. */
+export const notLooked = -1
+
 /** What a peer owes. */
 export const owed = {
   nothing: 0,
@@ -32,12 +35,12 @@ export type Owed = typeof owed[keyof typeof owed]
 
 /**
  * Until the next look at a peer, in ms from the one at `lookedMs`. Where an answer is due that is sooner than its turn comes.
- * @param asked as `askNext` gave it; -1: there was no look yet, and `lookedMs` is when the connection began
+ * @param asked as `askNext` gave it; `notLooked`: `lookedMs` is when the connection began
  * @param number of the peer among all: neighbours have other turns
  */
 export function lookAfterMs(asked: number, lookedMs: number, number: number): number {
   if (asked > 0) return soonMs
-  const atLeastMs = asked === -1 ? firstMs : betweenMs
+  const atLeastMs = asked === notLooked ? firstMs : betweenMs
   const periodMs = turns * turnMs
   return atLeastMs + ((number % turns) * turnMs + periodMs - (lookedMs + atLeastMs) % periodMs) % periodMs
 }

@@ -17,7 +17,7 @@
 // link) drops what exceeds it: mostly the same ones each time. Seven probes a second apart were not enough for some of
 // 4,000 connections. So the kernel sends a probe when it is told to, and judges nobody.
 
-import { askNext, lookAfterMs, owed } from '../../core/peer-silence.ts'
+import { askNext, lookAfterMs, notLooked, owed } from '../../core/peer-silence.ts'
 import type { ConnectionTable } from './connection-table.ts'
 import { askPeer, letAskPeer, peerSigns, readPeerSigns } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
@@ -27,29 +27,25 @@ export class PeerWatch {
   readonly #clock: Clock
   /** By slot: the last look's time; before the first, when it began. */
   readonly #lookedMs: Float64Array
-  /** By slot, 1: it has been looked at, and its sockets can ask. */
-  readonly #asks: Uint8Array
-  /** By token: as `askNext` gave it. */
-  readonly #asked: Uint8Array
+  /** By token: as `lookAtPeer` gave it. */
+  readonly #asked: Int8Array
 
   constructor(table: ConnectionTable, clock: Clock) {
     this.#table = table
     this.#clock = clock
     this.#lookedMs = new Float64Array(table.capacity)
-    this.#asks = new Uint8Array(table.capacity)
-    this.#asked = new Uint8Array(2 * table.capacity)
+    this.#asked = new Int8Array(2 * table.capacity)
   }
 
   begin(slot: number): void {
     this.#lookedMs[slot] = this.#clock.nowMs
-    this.#asks[slot] = 0
-    this.#asked[2 * slot] = 0
-    this.#asked[2 * slot + 1] = 0
+    this.#asked[2 * slot] = notLooked
+    this.#asked[2 * slot + 1] = notLooked
   }
 
   nextLookMs(slot: number): number {
     const lookedMs = this.#lookedMs[slot] ?? 0
-    return lookedMs + lookAfterMs(this.#asks[slot] === 1 ? this.#mostAsked(slot) : -1, lookedMs, slot)
+    return lookedMs + lookAfterMs(this.#mostAsked(slot), lookedMs, slot)
   }
 
   /** Of its two sides. */
@@ -63,13 +59,9 @@ export class PeerWatch {
     if (nowMs < this.nextLookMs(slot)) return -1
     const sinceLookMs = nowMs - (this.#lookedMs[slot] ?? 0)
     this.#lookedMs[slot] = nowMs
-    const isFirst = this.#asks[slot] === 0
-    const inTurn = isFirst || this.#mostAsked(slot) === 0
-    this.#asks[slot] = 1
+    const inTurn = this.#mostAsked(slot) <= 0
     for (let token = 2 * slot + 1; token >= 2 * slot; token--) {
-      const fd = this.#table.fdOf(token)
-      if (isFirst) letAskPeer(fd)
-      const asked = lookAtPeer(fd, this.#asked[token] ?? 0, sinceLookMs, inTurn)
+      const asked = lookAtPeer(this.#table.fdOf(token), this.#asked[token] ?? 0, sinceLookMs, inTurn)
       if (asked === -1) return token
       this.#asked[token] = asked
     }
@@ -78,15 +70,16 @@ export class PeerWatch {
 }
 
 /**
- * Asks it, where that is next. Its socket was given to `letAskPeer`.
- * @param asked what it gave at the look before; 0 at the first
+ * Asks it, where that is next.
+ * @param asked what it gave at the look before; `notLooked`: there was none
  * @param inTurn as `askNext`'s
  * @returns -1: the peer is gone
  */
 export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTurn: boolean): number {
+  if (asked === notLooked) letAskPeer(fd)
   if (!readPeerSigns(fd)) return 0
   const { owes } = peerSigns
-  const next = askNext(asked, owes, peerSigns.silentMs, sinceLookMs, inTurn)
+  const next = askNext(Math.max(0, asked), owes, peerSigns.silentMs, sinceLookMs, inTurn)
   if (next > 0 && owes === owed.nothing) askPeer(fd)
   return next
 }

@@ -6,7 +6,7 @@
 // As in the relay, a connection that breaks is read to its end first: what came before a RST is delivered.
 
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { lookAfterMs } from '../../core/peer-silence.ts'
+import { lookAfterMs, notLooked } from '../../core/peer-silence.ts'
 import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-buffers.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
@@ -59,8 +59,6 @@ const bit = {
   full: 256,
   /** In a call of `read`: the loop there goes on by itself. */
   reading: 512,
-  /** It was looked at before. */
-  looked: 1_024,
 } as const
 
 const nobody: SocketHandler = { received: () => undefined, peerFinished: () => undefined, taken: () => undefined, closed: () => undefined }
@@ -89,7 +87,7 @@ export class LinuxStreamSocket implements StreamSocket {
   lookAtMs: number
   #lookedMs: number
   /** As `lookAtPeer` gave it. */
-  #asked = 0
+  #asked: number = notLooked
   /** Written and not sent; the first one from `#queueAt` on. */
   #queue: Uint8Array[] | undefined
   #queueAt = 0
@@ -101,7 +99,7 @@ export class LinuxStreamSocket implements StreamSocket {
     this.peer = peer
     this.counted = counted
     this.#lookedMs = performance.now()
-    this.lookAtMs = peer === undefined ? Infinity : this.#lookedMs + lookAfterMs(-1, this.#lookedMs, token)
+    this.lookAtMs = peer === undefined ? Infinity : this.#lookedMs + lookAfterMs(notLooked, this.#lookedMs, token)
   }
 
   write(bytes: Uint8Array): number {
@@ -171,9 +169,7 @@ export class LinuxStreamSocket implements StreamSocket {
   /** Ends it where its peer's host has vanished. */
   look(nowMs: number): void {
     if (this.fd === -1) return
-    if (!this.#has(bit.looked)) libc.letAskPeer(this.fd)
-    this.#set(bit.looked)
-    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs, this.#asked === 0)
+    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs, this.#asked <= 0)
     this.#lookedMs = nowMs
     if (this.#asked !== -1) {
       this.lookAtMs = nowMs + lookAfterMs(this.#asked, nowMs, this.token)
