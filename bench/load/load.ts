@@ -64,7 +64,7 @@ export interface LoadTally {
   readonly firstFailure?: string
 }
 
-/** One kind of load; its methods are called once each, in this order. */
+/** One kind of load; its methods are called once each, in this order, but `tally`, which may be asked at any time. */
 export interface Load {
   prepare(): Promise<void>
   start(): void

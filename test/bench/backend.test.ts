@@ -96,8 +96,10 @@ void test('one port has all of them, by the first byte', async (t) => {
 })
 
 void test('processes share the ports', async (t) => {
+  const counted = await startCounting()
   const before = await backends.counters()
   for (let connections = 1; connections <= 64; connections += 1) (await dial(t, ports.sink, hello)).end()
+  while ((await counted()).connections < 64) await delay(10)
   const after = await backends.settle(10_000)
   const shares = after.map(({ connections }, index) => connections - (before[index]?.connections ?? 0))
   t.ok(shares.every((share) => share > 0), 'each has had some')

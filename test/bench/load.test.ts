@@ -10,15 +10,18 @@ import { test, type Test } from 'tap'
 import { captureClientHello } from '../../bench/load/client-hello.ts'
 import { createLoad } from '../../bench/load/create-load.ts'
 import { EventLoop } from '../../bench/load/event-loop.ts'
-import type { LoadSpec, LoadTally } from '../../bench/load/load.ts'
+import type { Load, LoadSpec, LoadTally } from '../../bench/load/load.ts'
 import { ClientHelloReader } from '../../src/core/tls/client-hello.ts'
 import { startBackend, startEcho, until } from '../support/sockets.ts'
+
+/** Until the load has timed one. */
+const anOperation = (load: Load): Promise<void> => until(() => load.tally().latency.count > 0)
 
 const hello = await captureClientHello('echo.bench.example')
 const loop = new EventLoop()
 
 interface RunLoadOptions {
-  readonly whileOpen?: () => Promise<unknown>
+  readonly whileOpen?: (load: Load) => Promise<unknown>
   readonly connectProxy?: string
 }
 
@@ -27,7 +30,7 @@ async function runLoad(spec: LoadSpec, port: number, { whileOpen = () => delay(5
   await load.prepare()
   load.openWindow()
   load.start()
-  await whileOpen()
+  await whileOpen(load)
   load.closeWindow()
   await load.finish()
   return load.tally()
@@ -40,7 +43,7 @@ void test('the hello is a whole one and asks for the name', async (t) => {
 
 void test('an echo load counts what it sends and gets back', async (t) => {
   const backend = await startEcho(t)
-  const tally = await runLoad({ kind: 'echo', connections: 3, payloadBytes: 100 }, backend.port)
+  const tally = await runLoad({ kind: 'echo', connections: 3, payloadBytes: 100 }, backend.port, { whileOpen: anOperation })
   t.equal(tally.failures, 0)
   t.equal(tally.opened, 3)
   t.ok(tally.operations > 0)
@@ -77,7 +80,9 @@ void test('a connection that ends is a failure', async (t) => {
     socket.once('data', () => socket.end())
   })
   for (const kind of ['echo', 'paced', 'idle', 'download', 'connect'] as const) {
-    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port)
+    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port, { whileOpen: async (load) => {
+      await until(() => load.tally().failures >= 2)
+    } })
     t.ok(tally.failures >= 2, kind)
     t.match(tally.firstFailure, 'the relay closed the connection', kind)
   }
@@ -88,9 +93,8 @@ void test('a download counts what comes, an upload what it sends', async (t) => 
   const source = await startBackend(t, (socket) => {
     socket.once('data', () => socket.write(Buffer.alloc(bytes)))
   })
-  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, { whileOpen: async () => {
-    await until(() => source.sockets[0]?.writableLength === 0)
-    await delay(50)
+  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, { whileOpen: async (load) => {
+    await until(() => load.tally().receivedBytes >= bytes)
   } })
   t.match(tally, { failures: 0, opened: 1, receivedBytes: bytes, sentBytes: hello.length })
   let received = 0
@@ -145,7 +149,7 @@ void test('a stall is in the latency of every request that was due meanwhile', a
 
 void test('a connect load resets each connection once its hello has come back', async (t) => {
   const backend = await startEcho(t)
-  const tally = await runLoad({ kind: 'connect', connections: 2 }, backend.port)
+  const tally = await runLoad({ kind: 'connect', connections: 2 }, backend.port, { whileOpen: anOperation })
   t.equal(tally.failures, 0)
   t.ok(tally.operations > 0)
   t.equal(tally.opened, backend.sockets.length)

@@ -56,10 +56,11 @@ admin: { address: 127.0.0.1:${adminPort} }
     'sluice_agent_bytes_total{to="upstream"} 5', 'sluice_agent_bytes_total{to="client"} 5', 'sluice_agent_connections_open 1', 'sluice_agent_connections_waiting 0',
     'sluice_agent_sessions_ended_total{reason="silent"} 0', 'sluice_agent_connect_failures_total{step="tcp"} 0', 'sluice_agent_connections_total{end="no-session",lane="mux"} 0',
   ]) t.ok(metrics.includes(`${line}\n`), line)
-  t.match(metrics, /sluice_agent_session_rtt_seconds\{gateway="localhost:\d+"\} 0\.0\d+\n[^]*process_cpu_seconds_total|process_cpu_seconds_total[^]*sluice_agent_session_rtt_seconds/)
+  t.match(metrics, /sluice_agent_session_rtt_seconds\{gateway="localhost:\d+"\} 0\.\d+\n[^]*process_cpu_seconds_total|process_cpu_seconds_total[^]*sluice_agent_session_rtt_seconds/)
 
+  const before = agent.output().length
   await gateway.close()
-  await until(() => agent.output().includes('no session'))
+  await until(() => agent.output().includes('no session', before))
   await dial(t, agentPort, Buffer.from('wait'))
   while ((await status()).forwards[0]?.waiting !== 1);
   while (!/connect_failures_total\{step="tcp"\} [1-9]/.test(await get('/metrics')));

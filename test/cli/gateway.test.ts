@@ -55,7 +55,7 @@ void test('clients over the connection limit, all at once, take no descriptor th
   const port = await freePort()
   const file = fileWith(t, `listeners: [{ address: 127.0.0.1:${port} }]
 relay: { driver: node }
-defaults: { timeouts: { hello: 2s }, limits: { helloConnections: 4000 } }
+defaults: { timeouts: { hello: 10s }, limits: { helloConnections: 4000 } }
 admin: { address: 127.0.0.1:0 }
 `)
   const { output } = started(t, spawn('sh', ['-c', 'ulimit -n 300 && exec "$0" "$@"', process.execPath, mainFile, 'gateway', '--config', file], { env: {}, stdio: ['ignore', 'pipe', 'pipe'] }))

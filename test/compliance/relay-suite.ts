@@ -288,7 +288,7 @@ function finRules(compliance: Compliance, createDriver: CreateDriver): void {
 
   compliance('a connection on which nothing moves ends after idle', async (t) => {
     const echo = await startEcho(t)
-    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)], { idleTimeoutMs: 200 })] })
+    const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(echo.port)], { idleTimeoutMs: 1_000 })] })
     const client = await dial(t, relay.port, hello)
     await readBytes(client, hello.length)
     t.match(await readToEnd(client), { how: 'ECONNRESET' })
@@ -500,7 +500,7 @@ function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
     // As a process that is stopped: the system accepts for it.
     const silent = await startBackend(t)
     for (const [index, port] of [closed.port, resetting.port, ending.port, full, silent.port].entries()) {
-      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port), endpoint(echo.port)], { connectTimeoutMs: 200, answerTimeoutMs: 500 })] })
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', [endpoint(port), endpoint(echo.port)], { connectTimeoutMs: 200, answerTimeoutMs: 2_000 })] })
       // Whose turn is first is the driver's choice: sooner or later it is the one that fails.
       for (let connection = 0, attempts = 0; attempts < 2; connection++) {
         const client = await dial(t, relay.port, Buffer.concat([hello, Buffer.from('early')]))
@@ -528,7 +528,7 @@ function dialRules(compliance: Compliance, createDriver: CreateDriver): void {
       // That of the last, whichever that is.
       { ports: [full, closed.port, resetting.port], reason: /^(dial-refused|dial-timeout|reset-before-answer)$/ },
     ]) {
-      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', ports.map((port) => endpoint(port)), { connectTimeoutMs: 200, answerTimeoutMs: 500 })] })
+      const relay = await startRelay(t, { createDriver, tenants: [tenant('acme', ports.map((port) => endpoint(port)), { connectTimeoutMs: 200, answerTimeoutMs: 2_000 })] })
       const client = await dial(t, relay.port, hello)
       t.same(await readToEnd(client), { bytes: Buffer.from(encodeFatalAlert('internal_error')), how: 'fin' })
       client.end()

@@ -170,9 +170,9 @@ void test('listeners come and go with a reload; one that can not be bound leaves
   t.same(gateway.listeners.map(({ name }) => name), [first], 'nothing stays bound')
   const refused = await dial(t, portOf(gateway), globexHello)
   t.equal((await readToEnd(refused)).bytes.at(-1), 112, 'and the old routes hold')
-  write(configText({ listeners: [second], names: { acme: echo.port } }))
   const live = await dial(t, portOf(gateway), acmeHello)
   await readBytes(live, acmeHello.length)
+  write(configText({ listeners: [second], names: { acme: echo.port } }))
   t.match(await gateway.reload('test'), { kind: 'reloaded', version: 2 })
   t.same(gateway.listeners.map(({ name }) => name), [second])
   const overIpv6 = await dial(t, portOf(gateway), acmeHello, '::1')
@@ -205,7 +205,7 @@ void test('reloads that are asked for during one become one more', async (t) => 
 
 void test('a drain fails readiness, accepts for the grace time, and ends with the last connection', async (t) => {
   const echo = await startEcho(t)
-  const { gateway, write, lines } = await start(t, configText({ names: { acme: echo.port }, drainGrace: '500ms' }))
+  const { gateway, write, lines } = await start(t, configText({ names: { acme: echo.port }, drainGrace: '3s' }))
   const live = await dial(t, portOf(gateway), acmeHello)
   await readBytes(live, acmeHello.length)
   const port = portOf(gateway)

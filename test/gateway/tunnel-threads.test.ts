@@ -73,7 +73,7 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
   clients[1]?.write('still here')
   clients[1]?.end()
   t.equal((await ends[1])?.bytes.toString(), 'still here')
-  t.ok(lines.some(({ error, msg }) => error === 'a crash that was asked for' && String(msg).includes('tunnel thread 0 died')))
+  await until(() => lines.some(({ error, msg }) => error === 'a crash that was asked for' && String(msg).includes('tunnel thread 0 died')))
   while (await metric('sluice_tunnel_sessions') !== 2) await delay(20)
   t.equal(await metric('sluice_tunnel_streams_accepted_total'), 2, 'what a thread had counted is not lost with it')
   t.ok(await metric('sluice_tunnel_frames_total{direction="received"}') >= framesBefore)
@@ -83,7 +83,7 @@ void test('a thread that dies loses its sessions alone; the agents come again', 
 
 void test('edge connections and streams of all threads are counted together, over a reload, and those of a thread that dies are not', { skip }, async (t) => {
   const [one, two] = [await startEcho(t), await startEcho(t)]
-  const { gateway, configFile, identities, agent, metric } = await tunnelPlace(t, { port: one.port, scheduler: 'lc' })
+  const { gateway, configFile, identities, agent, metric, lines } = await tunnelPlace(t, { port: one.port, scheduler: 'lc' })
   const { text: token } = await identities.createToken({ tenant: 'acme', ttlMs: 60_000, usesMax: 2 })
   const { port: first } = await agent('first', token)
   const { port: second } = await agent('second', token)
@@ -98,6 +98,7 @@ void test('edge connections and streams of all threads are counted together, ove
   t.same(opened(), [4, 2], 'the new endpoint is the emptiest for all of them')
   // Thread 0, which has the four, and the edge's worker.
   await gateway.crashWorker()
+  await until(() => lines.some(({ msg }) => String(msg).includes('tunnel thread 0 died')))
   while (await metric('sluice_tunnel_sessions') !== 2) await delay(20)
   await open(second)
   t.same(opened(), [5, 2], 'one is on the other one, and none here')

@@ -79,7 +79,7 @@ void test('tls: a handshake ends well; without authorities with any certificate,
 })
 
 void test('tls: one that accepts and is silent, resets or speaks something else has failed', async (t) => {
-  t.same(await check(t, (await startBackend(t)).port, { timeoutMs: 100 }), { kind: 'failed', why: 'no TLS handshake in 100 ms' })
+  t.same(await check(t, (await startBackend(t)).port, { timeoutMs: 1_000 }), { kind: 'failed', why: 'no TLS handshake in 1000 ms' })
   t.match(await check(t, (await startBackend(t, (socket) => void socket.resetAndDestroy())).port, {}), { kind: 'failed', why: /ECONNRESET/ })
   t.match(await check(t, (await startBackend(t, (socket) => void socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))).port, {}), { kind: 'failed', why: /^TLS handshake: / })
   t.match(await check(t, (await startBackend(t, (socket) => void socket.end())).port, {}), { kind: 'failed' })
@@ -142,5 +142,5 @@ void test('readyz: 200 alone is ready; it is asked as anybody may ask', async (t
     ['', 'closed before the answer to GET /readyz'],
     ['HTTP/1.1 200', 'closed before the answer to GET /readyz'],
   ] as const) t.match(await check(t, await startReadyz(t, answer), { kind: 'readyz' }), why === undefined ? { kind: 'passed' } : { kind: 'failed', why }, JSON.stringify(answer.slice(0, 20)))
-  t.same(await check(t, await startTls(t), { kind: 'readyz', timeoutMs: 200 }), { kind: 'failed', why: 'no answer to GET /readyz in 200 ms' })
+  t.same(await check(t, await startTls(t), { kind: 'readyz', timeoutMs: 2_000 }), { kind: 'failed', why: 'no answer to GET /readyz in 2000 ms' })
 })

@@ -89,8 +89,7 @@ void test('a certificate that is wrong is refused, told why in the log, and no t
     await until(() => agent.refusals.length > 0)
     await agent.agent.stop()
     t.equal(agent.refusals[0], `401 ${reason}`, what)
-    t.equal(gateway.refused.at(-1), reason, what)
-    t.match(gateway.details.at(-1), detail, what)
+    t.ok(gateway.refused.some((each, index) => each === reason && detail.test(gateway.details[index] ?? '')), what)
     t.equal((await ask(gateway, { certificate: pems(certificate), headers: { 'Sluice-Node': 'worker-1', 'Authorization': `Bearer ${token}`, 'Sluice-Key': Buffer.alloc(32).toString('base64url'), 'Sluice-Proof': Buffer.alloc(64).toString('base64url') } })).answer, `401 ${reason}`, what)
   }
   t.same([gateway.started, await lab.identities.nodes()], [[], []])
@@ -144,9 +143,10 @@ void test('a TLS session that is resumed is still its certificate’s', async (t
 void test('a certificate that expires is not let in by resuming its TLS session', async (t) => {
   const lab = await tunnelLab(t)
   const gateway = await lab.gateway({ clientCaPem })
-  const expiresAtMs = Date.now() + 2_000
-  const { answer, session } = await ask(gateway, { certificate: pems(agentsCa.issue({ ...goodRequest, daysLeft: 2_000 / 86_400_000 })) })
+  const lifeMs = 4_000
+  const { answer, session } = await ask(gateway, { certificate: pems(agentsCa.issue({ ...goodRequest, daysLeft: lifeMs / 86_400_000 })) })
   t.equal(answer, '101')
+  const expiresAtMs = Date.now() + lifeMs
   await until(() => Date.now() > expiresAtMs)
   t.match(await ask(gateway, { session }), { answer: '401 certificate-wrong', isResumed: true })
   t.equal(gateway.details.at(-1), 'it has expired')

@@ -82,7 +82,7 @@ void test('a stream counts as one of its endpoint’s connections from the dial 
   const silent = await unresponsivePort(t)
   const active = new Counts()
   const all = [gone.port, silent, echo.port].map((port, row) => endpoint(port, { row }))
-  const { agent, gateway } = await joined(lab, { endpoints: all, overrides: { scheduler: 'lc', connectTimeoutMs: 500 }, scheduling: { active } })
+  const { agent, gateway } = await joined(lab, { endpoints: all, overrides: { scheduler: 'lc', connectTimeoutMs: 1_500 }, scheduling: { active } })
   const clients = []
   for (let count = 0; count < 3; count++) {
     const client = await dial(t, agent.port, Buffer.from('x'))

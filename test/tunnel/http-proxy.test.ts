@@ -70,7 +70,7 @@ void test('a proxy that closes, says nothing, is not there, or is no proxy for T
   const closing = await startBackend(t, (socket) => socket.once('data', () => socket.end('HTTP/1.1 2')))
   t.match(await failure(t, proxyAt(closing.port)), /^the proxy localhost:\d+ gives no answer to CONNECT: it has closed the connection$/)
   const silent = await startBackend(t)
-  t.match(await failure(t, proxyAt(silent.port), { deadlineMs: 100 }), /gives no answer to CONNECT: nothing within the time$/)
+  t.match(await failure(t, proxyAt(silent.port), { deadlineMs: 2_000 }), /gives no answer to CONNECT: nothing within the time$/)
   t.match(await failure(t, proxyAt(await unresponsivePort(t)), { deadlineMs: 100 }), /^no TCP connection to the proxy localhost:\d+: nothing within the time$/)
   await silent.close()
   t.match(await failure(t, proxyAt(silent.port)), /^no TCP connection to the proxy localhost:\d+: .*ECONNREFUSED/)

@@ -252,12 +252,16 @@ export class WorkerConnections {
     this.#deferred.performCloses(connectionEvents)
   }
 
-  /** Once the events of a wait are handed out: what they ask for is done, and what is due. */
-  finishTurn(): void {
+  /** Once the events of a wait are handed out: what those that are relayed ask for. */
+  finishEvents(): void {
     this.#batch.pump()
     this.#queue.run(this.#pump)
     this.#lane?.run()
     this.#candidates?.run()
+  }
+
+  /** Behind what has come, which may be what was waited for: who was in time is not late because this thread was held up. */
+  performDue(): void {
     const { nowMs } = this.#parts.clock
     // What is left is due still, so the next turn comes at once.
     for (let taken = 0; taken < duePerTurnMax; taken++) {

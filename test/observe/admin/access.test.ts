@@ -154,7 +154,7 @@ void test('on a Unix socket its owner may, and what a process that died has left
 })
 
 void test('a body that is too large, no JSON, or slow to come is refused', async (t) => {
-  const { ask, port, events } = await start(t, { kind: 'address', address: loopback }, { bodyBytesMax: 100, headersMsMax: 100, requestMsMax: 150, checkIntervalMs: 20 })
+  const { ask, port, events } = await start(t, { kind: 'address', address: loopback }, { bodyBytesMax: 100, headersMsMax: 2_000, requestMsMax: 2_000, checkIntervalMs: 20 })
   t.match(await ask({ ...put, body: `"${'x'.repeat(200)}"` }), { status: 413, headers: { connection: 'close' }, value: { error: /more than 100 bytes/ } })
   t.match(await ask({ ...put, headers: { ...json, 'transfer-encoding': 'chunked' }, body: `"${'x'.repeat(200)}"` }), { status: 413 })
   t.match(await ask({ ...put, body: '{' }), { status: 400, value: { error: /no JSON/ } })

@@ -191,7 +191,7 @@ void test('listening, publishing and draining while a worker is being replaced r
   const crash = relay.driver.crashWorker(0)
   await died
   const [, { port }] = await Promise.all([
-    relay.driver.publish(changeOf({ tenants: [tenant('acme', [endpoint(after.port)], { drainTimeoutMs: 50 })], listeners, version: 2 })),
+    relay.driver.publish(changeOf({ tenants: [tenant('acme', [endpoint(after.port)], { drainTimeoutMs: 2_000 })], listeners, version: 2 })),
     relay.driver.listen('second', { address: '127.0.0.1', port: 0 }, { ipv6Only: false }),
   ])
   await crash

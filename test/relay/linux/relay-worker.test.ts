@@ -1,6 +1,7 @@
 // A worker turn by turn, in the test's own thread: what a turn does, and in which order.
 
 import { test } from '../../support/linux-only.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import { MessageChannel } from 'node:worker_threads'
 import type { Test } from 'tap'
 import { stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
@@ -39,7 +40,7 @@ interface Place {
   readonly reasons: string[]
 }
 
-function startPlace(t: Test, limits: ProcessLimits = {}): Place {
+function startPlace(t: Test, limits: ProcessLimits = {}, helloTimeoutMs = 60_000): Place {
   const listen = (): { readonly fd: number; readonly port: number } => {
     const { fds, bound } = openListeningSockets({ address: '127.0.0.1', port: 0 }, { ipv6Only: false }, 1)
     t.teardown(() => closeAll(fds))
@@ -66,7 +67,7 @@ function startPlace(t: Test, limits: ProcessLimits = {}): Place {
     libc.write(wakeFd, buffer.address, 8)
     worker.turn(0)
   }
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs: 60_000, limitRow: 0 }], limits, tenants: [{ ...tenant('acme', [endpoint(back.port)]), limitRow: 0 }], removedTenants: 'all-others' }] })
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs, limitRow: 0 }], limits, tenants: [{ ...tenant('acme', [endpoint(back.port)]), limitRow: 0 }], removedTenants: 'all-others' }] })
   request({ kind: 'listen', listener: 'main', fd: front.fd })
   return {
     reasons, request,
@@ -100,17 +101,21 @@ function startPlace(t: Test, limits: ProcessLimits = {}): Place {
 }
 
 /** @returns it, with its hello echoed */
-function relayed(t: Test, { connect, turn, answer }: Place): Client {
-  const client = connect()
+function relayed(t: Test, place: Place): Client {
+  const client = place.connect()
   client.send(hello)
-  let echoed = Buffer.alloc(0)
-  for (let rounds = 0; echoed.length < hello.length && rounds < 1_000; rounds++) {
+  echoed(t, place, client)
+  return client
+}
+
+function echoed(t: Test, { turn, answer }: Place, client: Client): void {
+  let received = Buffer.alloc(0)
+  for (let rounds = 0; received.length < hello.length && rounds < 1_000; rounds++) {
     turn()
     answer()
-    echoed = Buffer.concat([echoed, client.receive()])
+    received = Buffer.concat([received, client.receive()])
   }
-  t.same(echoed, hello)
-  return client
+  t.same(received, hello)
 }
 
 void test('in a storm bytes cross in the turn in which they come, and each turn has a slice of the storm', async (t) => {
@@ -131,6 +136,18 @@ void test('in a storm bytes cross in the turn in which they come, and each turn 
     t.same(steady.receive(), message)
   }
   t.equal(place.open(), crowd.length + 1)
+})
+
+void test('a hello that has come in time is not late because the worker was held up; one that has not come is', async (t) => {
+  const place = startPlace(t, {}, 1_000)
+  const client = place.connect()
+  place.connect()
+  while (place.open() < 2) place.turn()
+  client.send(hello)
+  await delay(1_200)
+  echoed(t, place, client)
+  while (place.reasons.length === 0) place.turn()
+  t.same(place.reasons, ['hello-timeout'])
 })
 
 void test('of those whose events wait none is forgotten', async (t) => {
