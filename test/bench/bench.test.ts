@@ -28,7 +28,7 @@ function bench(...args: string[]) {
 void test('every mode measures every target, and the counts of both ends agree', async (t) => {
   const directory = t.testdir()
   const [jsonFile, markdownFile, plotFile] = [join(directory, 'result.json'), join(directory, 'result.md'), join(directory, 'result.svg')]
-  const { status, stderr, stdout } = bench('--tiny', '--duration', '1', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile, '--plot', plotFile)
+  const { status, stderr, stdout } = bench('--tiny', '--duration', '0.5', '--connections', '3', '--json', jsonFile, '--markdown', markdownFile, '--plot', plotFile)
   if (status !== 0) t.comment(stderr)
   t.equal(status, 0)
   const result: BenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))

@@ -49,7 +49,7 @@ function run(file: string, ...args: string[]) {
 void test('every mode measures Sluice’s tunnel, and the counts of both ends agree', async (t) => {
   const directory = t.testdir()
   const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
-  const { status, stderr, stdout } = run('main.ts', '--tiny', '--duration', '1', '--peers', 'sluice', '--round-trip', '20', '--json', jsonFile, '--markdown', markdownFile)
+  const { status, stderr, stdout } = run('main.ts', '--tiny', '--duration', '0.5', '--peers', 'sluice', '--round-trip', '20', '--json', jsonFile, '--markdown', markdownFile)
   if (status !== 0) t.comment(stderr)
   t.equal(status, 0)
   const { measurements, problems, workloads }: TunnelBenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
@@ -68,7 +68,7 @@ const noNetwork = spawnSync('unshare', [...inNetwork, 'ip', 'link']).status === 
 void test('every mode measures Sluice’s egress, and each dial to nowhere is answered', { skip: noNetwork }, async (t) => {
   const directory = t.testdir()
   const [jsonFile, markdownFile] = [join(directory, 'result.json'), join(directory, 'result.md')]
-  const { status, stderr } = spawnSync('unshare', [...inNetwork, process.execPath, fileOf('../egress/main.ts'), '--tiny', '--duration', '1', '--peers', 'sluice', '--json', jsonFile, '--markdown', markdownFile], { encoding: 'utf8', timeout: 200_000 })
+  const { status, stderr } = spawnSync('unshare', [...inNetwork, process.execPath, fileOf('../egress/main.ts'), '--tiny', '--duration', '0.5', '--peers', 'sluice', '--json', jsonFile, '--markdown', markdownFile], { encoding: 'utf8', timeout: 200_000 })
   if (status !== 0) t.comment(stderr)
   t.equal(status, 0)
   const { measurements, problems }: TunnelBenchResult = JSON.parse(readFileSync(jsonFile, 'utf8'))
