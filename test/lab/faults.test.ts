@@ -4,14 +4,16 @@
 
 import { test } from '../support/linux-only.ts'
 import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { cannotMakeHosts } from '../compliance/vanished-host.ts'
 import { until } from '../support/sockets.ts'
 import { buildClientHello } from '../core/tls/hello-builder.ts'
 import type { Fault } from './api-servers-process.ts'
-import { callAll, callEach, callPlace, downAtAll, placeWatch, watchOn } from './calls.ts'
+import { callAll, callEach, callPlace, downAtAll, placeWatch, watchOn, type WatchBy } from './calls.ts'
+import type { Client } from './client.ts'
 import { answered, cut, refused, within } from './expect.ts'
-import { health, nodePortOf, serverNameOf, startLab, tenantsCount, timeouts, vanishedBoundMs, type Lab } from './lab.ts'
+import { health, nodePortOf, serverNameOf, startLab, tenantsCount, timeouts, vanishedClientBoundMs, type Lab } from './lab.ts'
 
 /** A tenant for each fault of single ports; the first has processes of its own. */
 const [stopped, resetting, refusing, mute, full, watched, rebooted] = [0, 1, 2, 3, 4, 5, 6]
@@ -32,7 +34,7 @@ const tests: readonly (readonly [name: string, run: (t: Test, lab: Lab) => Promi
   ['a node that vanishes: its connections end in time, and new ones go elsewhere', vanishedNode],
   ['all nodes gone: each client is told why', allNodesGone],
   ['a node that has rebooted answers old connections with RST, which their clients get', rebootedNode],
-  ['a client that vanishes is noticed, and its API server told', vanishedClient],
+  ['a client whose path is away for a while loses nothing; one that vanishes is noticed, and its API server told', vanishedClients],
   ['a client that says nothing, or half a hello, is not waited for', silentClient],
   ['a gateway that is killed: its connections end at once, and clients find another one at the same place', killedGateway],
   ['a gateway that is stopped, or whose host vanishes: once the place is led elsewhere, connections end with their next byte', lostGateway],
@@ -162,16 +164,30 @@ async function rebootedNode(t: Test, lab: Lab): Promise<void> {
   for (const each of watches) await cut(t, each, { sinceMs: startMs, reason: 'upstream-reset' })
 }
 
-async function vanishedClient(t: Test, lab: Lab): Promise<void> {
-  const watches = await Promise.all(lab.gateways.map(async (gateway) => ({ gateway, watch: await lab.laptop.watch({ to: gateway.at, serverName: serverNameOf(watched), path: '/watch' }) })))
+/** Longer than an API server's host may be away. */
+const awayMs = 25_000
+
+async function vanishedClients(t: Test, lab: Lab): Promise<void> {
+  const [away, gone] = lab.segment.clients
+  const watches = async (client: Client, path: string): Promise<readonly WatchBy[]> => await Promise.all(lab.gateways.map(async (gateway) =>
+    ({ gateway, watch: await client.watch({ to: gateway.at, serverName: serverNameOf(watched), path }) })))
+  const [kept, busy, lost] = await Promise.all([watches(lab.kubectl, '/watch'), watches(lab.kubectl, '/ticks'), watches(lab.laptop, '/watch')])
+  const endings: unknown[] = []
+  for (const { gateway, watch } of [...kept, ...busy]) void watch.ended.then(({ how }) => endings.push([gateway.relay, how]))
   const startMs = performance.now()
-  lab.segment.clients[1]?.vanish()
-  for (const { gateway, watch } of watches) {
+  for (const client of [away, gone]) client?.vanish()
+  await delay(awayMs)
+  away?.comeBack()
+  const linesAway = busy.map(({ watch }) => watch.lines.length)
+  for (const { gateway, watch } of lost) {
     t.match(await gateway.lineOf(watch.client), { outcome: 'aborted', reason: 'downstream-unresponsive' })
-    within(t, performance.now() - startMs, vanishedBoundMs, `by ${gateway.relay}`)
+    within(t, performance.now() - startMs, vanishedClientBoundMs, `by ${gateway.relay}`)
     watch.close()
   }
-  lab.segment.clients[1]?.comeBack()
+  t.same(endings, [], 'of those that are back nobody was given up')
+  t.ok(busy.every(({ watch }, index) => watch.lines.length > (linesAway[index] ?? 0)), 'and what they were told meanwhile has come')
+  for (const { watch } of [...kept, ...busy]) watch.close()
+  gone?.comeBack()
 }
 
 async function silentClient(t: Test, lab: Lab): Promise<void> {

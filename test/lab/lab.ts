@@ -30,8 +30,9 @@ export const timeouts = { helloMs: 2_000, connectMs: 700, answerMs: 1_000, attem
 export const health = { intervalMs: 2_000, timeoutMs: 1_000, fall: 2, rise: 2 } as const
 /** What a client waits at the most until it is answered by an API server, or told why not. */
 export const answerBoundMs = timeouts.attempts * (timeouts.connectMs + timeouts.answerMs)
-/** For a peer that has vanished (docs/failures.md). */
+/** For an API server whose host has vanished, and for a client (docs/failures.md). */
 export const vanishedBoundMs = 15_000
+export const vanishedClientBoundMs = 60_000
 
 export const place = { address: placeAddress, port: gatewayPort } as const
 

@@ -115,6 +115,8 @@ export const TCP_QUICKACK = 12
 const TCP_REPAIR = 19
 const TCP_REPAIR_QUEUE = 20
 const TCP_QUEUE_SEQ = 21
+/** Linux 6.15; <linux/tcp.h>. */
+const TCP_RTO_MAX_MS = 44
 /** For TCP_REPAIR: off again, and no probe is sent. */
 const repairOffSilently = -1
 /** For TCP_REPAIR_QUEUE (TCP_RECV_QUEUE). */
@@ -452,6 +454,11 @@ export function letAskPeer(fd: number): void {
  */
 export function askPeer(fd: number): void {
   setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1)
+}
+
+/** What is not acknowledged, or finds no room, is sent again after so long at the most. Older systems go on doubling, up to two minutes. */
+export function sendAgainWithin(fd: number, ms: number): void {
+  setIntOption(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, ms)
 }
 
 /** Bytes that the peer has acknowledged; its SYN may count as one. -1 where the socket can't tell. */

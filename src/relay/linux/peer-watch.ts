@@ -4,7 +4,8 @@
 //   nothing in flight ─▶ asked when it has been silent ─┐
 //   bytes in flight   ─▶ the kernel sends them again  ──┴─▶ looked at each second ── six times no answer (core/peer-silence.ts) ─▶ gone
 //
-// Each connection is looked at every five seconds, in a turn of its own, and a second later where an answer is due.
+// Each connection is looked at every five seconds, in a turn of its own, and a second later where an answer is due. A client that left
+// six questions unanswered is asked in its turns, for a while, before it is gone.
 //
 // TCP_USER_TIMEOUT would do the second, but it also ends a connection whose reader is alive and has stopped reading (its
 // window stays zero, tcp_probe_timer in the kernel's net/ipv4/tcp_timer.c): `kubectl logs` into a pager. Such a reader
@@ -17,10 +18,13 @@
 // link) drops what exceeds it: mostly the same ones each time. Seven probes a second apart were not enough for some of
 // 4,000 connections. So the kernel sends a probe when it is told to, and judges nobody.
 
-import { askNext, lookAfterMs, notLooked, owed } from '../../core/peer-silence.ts'
+import { askNext, clientSilenceMs, isDueSoon, lookAfterMs, notLooked, owed } from '../../core/peer-silence.ts'
 import type { ConnectionTable } from './connection-table.ts'
-import { askPeer, letAskPeer, peerSigns, readPeerSigns } from './libc.ts'
+import { askPeer, letAskPeer, peerSigns, readPeerSigns, sendAgainWithin } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
+
+/** To a client: doubled waits would be at some 12, 25 and 51 s of silence, so a path that was back after 26 would not be noticed in time. */
+const sendAgainMsMax = 5_000
 
 export class PeerWatch {
   readonly #table: ConnectionTable
@@ -45,12 +49,13 @@ export class PeerWatch {
 
   nextLookMs(slot: number): number {
     const lookedMs = this.#lookedMs[slot] ?? 0
-    return lookedMs + lookAfterMs(this.#mostAsked(slot), lookedMs, slot)
+    return lookedMs + lookAfterMs(this.#soonestAsked(slot), lookedMs, slot)
   }
 
-  /** Of its two sides. */
-  #mostAsked(slot: number): number {
-    return Math.max(this.#asked[2 * slot] ?? 0, this.#asked[2 * slot + 1] ?? 0)
+  /** Of its two sides, which are looked at together. */
+  #soonestAsked(slot: number): number {
+    const client = this.#asked[2 * slot] ?? 0
+    return isDueSoon(client) ? client : this.#asked[2 * slot + 1] ?? 0
   }
 
   /** @returns the token whose peer is gone, or -1 */
@@ -59,9 +64,9 @@ export class PeerWatch {
     if (nowMs < this.nextLookMs(slot)) return -1
     const sinceLookMs = nowMs - (this.#lookedMs[slot] ?? 0)
     this.#lookedMs[slot] = nowMs
-    const inTurn = this.#mostAsked(slot) <= 0
+    const inTurn = !isDueSoon(this.#soonestAsked(slot))
     for (let token = 2 * slot + 1; token >= 2 * slot; token--) {
-      const asked = lookAtPeer(this.#table.fdOf(token), this.#asked[token] ?? 0, sinceLookMs, inTurn)
+      const asked = lookAtPeer(this.#table.fdOf(token), this.#asked[token] ?? 0, sinceLookMs, inTurn, (token & 1) === 0 ? clientSilenceMs : 0)
       if (asked === -1) return token
       this.#asked[token] = asked
     }
@@ -72,14 +77,17 @@ export class PeerWatch {
 /**
  * Asks it, where that is next.
  * @param asked what it gave at the look before; `notLooked`: there was none
- * @param inTurn as `askNext`'s
+ * @param inTurn as `askNext`'s, and so is `goneAfterMs`
  * @returns -1: the peer is gone
  */
-export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTurn: boolean): number {
-  if (asked === notLooked) letAskPeer(fd)
+export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTurn: boolean, goneAfterMs: number): number {
+  if (asked === notLooked) {
+    letAskPeer(fd)
+    if (goneAfterMs > 0) sendAgainWithin(fd, sendAgainMsMax)
+  }
   if (!readPeerSigns(fd)) return 0
   const { owes } = peerSigns
-  const next = askNext(Math.max(0, asked), owes, peerSigns.silentMs, sinceLookMs, inTurn)
+  const next = askNext(Math.max(0, asked), owes, peerSigns.silentMs, sinceLookMs, inTurn, goneAfterMs)
   if (next > 0 && owes === owed.nothing) askPeer(fd)
   return next
 }

@@ -6,7 +6,7 @@
 // As in the relay, a connection that breaks is read to its end first: what came before a RST is delivered.
 
 import type { SocketAddress } from '../../core/net/socket-address.ts'
-import { lookAfterMs, notLooked } from '../../core/peer-silence.ts'
+import { isDueSoon, lookAfterMs, notLooked } from '../../core/peer-silence.ts'
 import { lend, readBufferBytes, takeReadBuffer } from '../../core/tunnel/read-buffers.ts'
 import type { SocketHandler, StreamSocket } from '../../core/tunnel/stream-sockets.ts'
 import * as libc from './libc.ts'
@@ -169,7 +169,7 @@ export class LinuxStreamSocket implements StreamSocket {
   /** Ends it where its peer's host has vanished. */
   look(nowMs: number): void {
     if (this.fd === -1) return
-    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs, this.#asked <= 0)
+    this.#asked = lookAtPeer(this.fd, this.#asked, nowMs - this.#lookedMs, !isDueSoon(this.#asked), 0)
     this.#lookedMs = nowMs
     if (this.#asked !== -1) {
       this.lookAtMs = nowMs + lookAfterMs(this.#asked, nowMs, this.token)

@@ -209,7 +209,7 @@ export class NodeDriver implements RelayDriver {
       return
     }
     const hold = typeof admitted === 'number' ? admitted : noHold
-    this.#host.peerWatch.watch(socket)
+    this.#host.peerWatch.watch(socket, 'client')
     const nowMs = this.#host.nowMs()
     const id = this.#newConnectionId()
     const machine = new Connection({

@@ -5,6 +5,8 @@
 //   bytes in flight   ─▶ on Linux: its table of sockets is looked at every few seconds; sent again, and nothing heard
 //                        for `silenceMsMax` ─▶ ended with ETIMEDOUT, as the system itself would
 //
+// A client's path may be away for longer than an API server's (core/peer-silence.ts): it has more probes, and more time.
+//
 // TCP_USER_TIMEOUT would do the second, but Node has no access to it, and it would also end a connection whose reader is alive and has
 // stopped reading. The table is read only while there is a connection that has moved bytes and then fell silent, and for no more than a
 // fiftieth of the time, unless that made looks too rare.
@@ -20,13 +22,13 @@
 import type { Socket } from 'node:net'
 import { canonicalAddress } from '../../core/net/ip-address.ts'
 import { socketPair } from '../../core/net/proc-net-tcp.ts'
+import { clientSilenceMs } from '../../core/peer-silence.ts'
 import { readWaitingSockets } from './waiting-sockets.ts'
 
 /** Of silence, until the first probe: the one from one turn to the next, and then the other, since only another one is set. */
 const delaysMs = [3_000, 2_000] as const
-/** Between probes; after `count` without an answer the peer is gone: 9 to 11 s, and what the system's timers take. Node before 26.4 has ten: 12 to 14 s. */
+/** Between probes. */
 const intervalMs = 1_000
-const count = 7
 /** Of 4 s in all. */
 const turns = 64
 const turnMs = 62.5
@@ -36,10 +38,18 @@ const lookIntervalMs = 3_000
 const lookShare = 50
 /** but no rarer than this, where a busy machine makes them take long: 15 s are what is promised. */
 const lookIntervalMsMax = 5_000
-/** Since anything was heard of a peer, while it is sent the same bytes again. */
-const silenceMsMax = 9_000
+/**
+ * After `count` probes without an answer it is gone: 9 to 11 s, and a client 40 to 53, since one that is due in a turn comes beside the
+ * others; and what the system's timers take. Node before 26.4 has ten for all: 12 to 14 s.
+ * `silenceMsMax`: since anything was heard of it, while it is sent the same bytes again.
+ */
+const patience = {
+  endpoint: { count: 7, silenceMsMax: 9_000 },
+  client: { count: 50, silenceMsMax: clientSilenceMs },
+} as const
 
 interface Watched {
+  readonly patience: typeof patience[keyof typeof patience]
   /** At the last look. */
   bytesRead: number
   bytesWritten: number
@@ -57,11 +67,11 @@ export class PeerWatch {
   #turning: NodeJS.Timeout | undefined
 
   /** The socket is connected. Turns keepalive on. */
-  watch(socket: Socket): void {
+  watch(socket: Socket, peer: keyof typeof patience = 'endpoint'): void {
     this.#watched += 1
     this.#byTurn[this.#watched % turns]?.add(socket)
     this.#turning ??= setInterval(() => this.#takeTurn(), turnMs).unref()
-    this.#sockets.set(socket, { bytesRead: 0, bytesWritten: 0, isSettled: false, heardMs: performance.now() })
+    this.#sockets.set(socket, { patience: patience[peer], bytesRead: 0, bytesWritten: 0, isSettled: false, heardMs: performance.now() })
     if (this.#timer === undefined) this.#wait(lookIntervalMs)
   }
 
@@ -71,7 +81,7 @@ export class PeerWatch {
     const delayMs = delaysMs[Math.floor(this.#turn / turns) % delaysMs.length]
     for (const socket of sockets ?? []) {
       if (socket.destroyed) sockets?.delete(socket)
-      else socket.setKeepAlive(true, delayMs, intervalMs, count)
+      else socket.setKeepAlive(true, delayMs, intervalMs, this.#sockets.get(socket)?.patience.count)
     }
     if (this.#byTurn.some((each) => each.size > 0)) return
     clearInterval(this.#turning)
@@ -97,7 +107,7 @@ export class PeerWatch {
       const inVain = waiting === undefined || waiting.size === 0 ? undefined : waiting.get(pairOf(socket))
       watched.isSettled = inVain === undefined
       if (inVain !== true) watched.heardMs = beganMs
-      else if (beganMs - watched.heardMs > silenceMsMax) socket.destroy(Object.assign(new Error('nothing was acknowledged any more'), { code: 'ETIMEDOUT' }))
+      else if (beganMs - watched.heardMs > watched.patience.silenceMsMax) socket.destroy(Object.assign(new Error('nothing was acknowledged any more'), { code: 'ETIMEDOUT' }))
     }
     if (this.#sockets.size === 0) this.#timer = undefined
     else this.#wait(Math.min(lookIntervalMsMax, Math.max(lookIntervalMs, lookShare * (performance.now() - beganMs))))
