@@ -165,7 +165,7 @@ async function rebootedNode(t: Test, lab: Lab): Promise<void> {
 }
 
 /** Longer than an API server's host may be away. */
-const awayMs = 25_000
+const awayMs = 20_000
 
 async function vanishedClients(t: Test, lab: Lab): Promise<void> {
   const [away, gone] = lab.segment.clients
