@@ -15,10 +15,13 @@ export const questionsMax = 6
 /** In place of a question's number: who may be silent for longer left all of them unanswered, and is asked in its turns. */
 const askedInTurns = questionsMax + 1
 /**
- * A client that is silent for less is not gone. Kubernetes' own clients give a connection up 45 s after they heard of it last (HTTP/2
- * ping after 30 s, 15 s for its answer: k8s.io/apimachinery pkg/util/net/http.go), so nobody comes back later.
+ * A client that is silent for less is not gone: its path may be away for 45 s, it may not have been heard of for 7 s before, and it
+ * may take 10 s until it is sent something again. Kubernetes' own clients give a connection up 45 s after they heard of it last
+ * (HTTP/2 ping after 30 s, 15 s for its answer: k8s.io/apimachinery pkg/util/net/http.go), so hardly anybody comes back later.
  */
-export const clientSilenceMs = 45_000
+export const clientSilenceMs = 62_000
+/** A look that comes later than a turn can tells of us: who was not asked for so long is asked once more. */
+const lateMs = 8_000
 /** Where an answer is due. */
 const soonMs = 1_000
 /** Each peer is looked at once in such a period, in a turn of its own: however many came, spoke or were kept waiting at one moment, they are not asked at one. */
@@ -62,13 +65,13 @@ export function isDueSoon(asked: number): boolean {
 
 /**
  * At a look at a peer.
- * @param asked what it gave at the look before; 0 at the first
+ * @param asked what it gave at the look before, or 0
  * @param owes one of `owed`
  * @param silentMs since anything came of the peer
  * @param sinceLookMs since the look before, when the last question was sent
  * @param inTurn the look is not one that comes sooner, of this peer or another that is looked at with it: then nobody is asked for the first time
  * @param goneAfterMs of silence; who has been silent for less is asked on
- * @returns the number of the question that is open now, and is to be sent where the peer owes nothing; 0: none is; -1: the peer is gone
+ * @returns the number of the question that is open now, `askedInTurns` after the last one, and is to be sent where the peer owes nothing; 0: none is; -1: the peer is gone
  */
 export function askNext(asked: number, owes: Owed, silentMs: number, sinceLookMs: number, inTurn: boolean, goneAfterMs: number): number {
   // A question is sent to a peer that has been silent for `quietMs`: what came in answer is that much younger.
@@ -77,7 +80,7 @@ export function askNext(asked: number, owes: Owed, silentMs: number, sinceLookMs
   // It may have been written a moment ago.
   if (owes === owed.acknowledgement) return silentMs >= quietMs ? Math.max(open, 1) : open
   if (owes === owed.room) return open
-  if (open >= questionsMax) return silentMs < goneAfterMs ? askedInTurns : -1
+  if (open >= questionsMax) return silentMs < goneAfterMs || sinceLookMs > lateMs ? askedInTurns : -1
   if (open > 0) return open + 1
   return owes === owed.inVain || (inTurn && silentMs >= quietMs) ? 1 : 0
 }

@@ -45,6 +45,11 @@ export class TimerWheel {
     return this.#size
   }
 
+  /** The slot has a deadline. */
+  has(slot: number): boolean {
+    return this.#bucket[slot] !== 0
+  }
+
   /** Replaces the slot's deadline. */
   set(slot: number, atMs: number): void {
     this.#setTick(slot, Math.ceil(atMs / tickMs))

@@ -14,6 +14,7 @@ export interface VanishingHost {
   readonly address: string
   readonly port: number
   vanish(): void
+  comeBack(): void
 }
 
 /** Network namespaces need root and iproute2; without them the reason to skip. */
@@ -67,5 +68,6 @@ export async function startVanishingHost(t: Test): Promise<VanishingHost> {
     port: Number(String(line)),
     // The far end only: the near one stays up, so that no local error tells the relay.
     vanish: () => ip('-n', name, 'link', 'set', far, 'down'),
+    comeBack: () => ip('-n', name, 'link', 'set', far, 'up'),
   }
 }

@@ -71,6 +71,7 @@ void test('who may be silent for longer and left all questions unanswered is ask
   t.equal(askNext(inTurns, owed.inVain, 44_000, 5_120, true, 45_000), inTurns)
   t.equal(askNext(inTurns, owed.nothing, 5_100, 5_120, true, 45_000), 1, 'an answer came, and nothing since')
   t.equal(askNext(inTurns, owed.nothing, 45_000, 5_120, true, 45_000), -1)
+  t.equal(askNext(inTurns, owed.nothing, 70_000, 40_000, true, 45_000), inTurns, 'nobody was asked for so long')
 })
 
 void test('a reader that has stopped is not asked, and looked at in its turn, while it answers the probes of its window', async (t) => {
@@ -122,15 +123,15 @@ void test('who answers nothing is gone 8 to 15 s after it was heard of last, whe
   }), { numRuns: 2_000 })
 })
 
-void test('a client that answers nothing is gone 45 to 52 s after it was heard of last', async () => {
+void test('a client that answers nothing is gone 62 to 69 s after it was heard of last', async () => {
   fc.assert(fc.property(peer, (each) => [owed.nothing, owed.inVain].every((owes) => {
     const gone = watch({ ...each, owes: () => owes, goneAfterMs: clientSilenceMs, answersMs: () => undefined }, 300_000)
     const silentMs = gone - Math.max(0, ...each.sends.filter((at) => at <= gone))
-    return silentMs >= 45_000 && silentMs <= 52_000
+    return silentMs >= 62_000 && silentMs <= 69_000
   })), { numRuns: 2_000 })
 })
 
-void test('a client whose path is away for 35 s, again and again, is never gone', async () => {
-  fc.assert(fc.property(peer, fc.integer({ min: 0, max: 50_000 }), fc.integer({ min: 0, max: 900 }), (each, fromMs, answerMs) =>
-    watch({ ...each, sends: [], goneAfterMs: clientSilenceMs, answersMs: (_, atMs) => (atMs + fromMs) % 50_000 < 35_000 ? undefined : answerMs }, 300_000) === Infinity))
+void test('a client whose path is away for 45 s, again and again, is never gone', async () => {
+  fc.assert(fc.property(peer, fc.integer({ min: 0, max: 60_000 }), fc.integer({ min: 0, max: 900 }), (each, fromMs, answerMs) =>
+    watch({ ...each, sends: [], goneAfterMs: clientSilenceMs, answersMs: (_, atMs) => (atMs + fromMs) % 60_000 < 45_000 ? undefined : answerMs }, 600_000) === Infinity), { numRuns: 1_000 })
 })

@@ -32,7 +32,7 @@ export const health = { intervalMs: 2_000, timeoutMs: 1_000, fall: 2, rise: 2 } 
 export const answerBoundMs = timeouts.attempts * (timeouts.connectMs + timeouts.answerMs)
 /** For an API server whose host has vanished, and for a client (docs/failures.md). */
 export const vanishedBoundMs = 15_000
-export const vanishedClientBoundMs = 60_000
+export const vanishedClientBoundMs = 75_000
 
 export const place = { address: placeAddress, port: gatewayPort } as const
 

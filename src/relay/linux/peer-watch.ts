@@ -2,10 +2,10 @@
 // connection and a quarter of an hour for one with bytes in flight (kubernetes/kubernetes#48638).
 //
 //   nothing in flight ─▶ asked when it has been silent ─┐
-//   bytes in flight   ─▶ the kernel sends them again  ──┴─▶ looked at each second ── six times no answer (core/peer-silence.ts) ─▶ gone
+//   bytes in flight   ─▶ the kernel sends them again  ──┴─▶ looked at each second ── six times no answer (core/peer-silence.ts) ─▶ an API server is gone
+//                                                                                                      a client: asked in its turns ─▶ gone
 //
-// Each connection is looked at every five seconds, in a turn of its own, and a second later where an answer is due. A client that left
-// six questions unanswered is asked in its turns, for a while, before it is gone.
+// Each connection is looked at every five seconds, in a turn of its own, and a second later where an answer is due.
 //
 // TCP_USER_TIMEOUT would do the second, but it also ends a connection whose reader is alive and has stopped reading (its
 // window stays zero, tcp_probe_timer in the kernel's net/ipv4/tcp_timer.c): `kubectl logs` into a pager. Such a reader
@@ -23,8 +23,13 @@ import type { ConnectionTable } from './connection-table.ts'
 import { askPeer, letAskPeer, peerSigns, readPeerSigns, sendAgainWithin } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 
-/** To a client: doubled waits would be at some 12, 25 and 51 s of silence, so a path that was back after 26 would not be noticed in time. */
-const sendAgainMsMax = 5_000
+/**
+ * To a client that left a question unanswered: doubled waits end after some 13, 25, 51 and 102 s, so a path that was back after 26 would
+ * be noticed after 51. With net.ipv4.tcp_retries2 at 8, in place of 15, the kernel gives up after some 43 s, and it would at 27 with 5 s here.
+ */
+const sendAgainMsMax = 10_000
+/** The system's own (net.ipv4.tcp_rto_max_ms). */
+const sendAgainMsDefault = 120_000
 
 export class PeerWatch {
   readonly #table: ConnectionTable
@@ -45,6 +50,11 @@ export class PeerWatch {
     this.#lookedMs[slot] = this.#clock.nowMs
     this.#asked[2 * slot] = notLooked
     this.#asked[2 * slot + 1] = notLooked
+  }
+
+  /** Its client's socket is closed: what was not acknowledged is the kernel's to send, with its own patience (tcp_orphan_retries). */
+  end(slot: number): void {
+    if ((this.#asked[2 * slot] ?? 0) > 1) sendAgainWithin(this.#table.fdOf(2 * slot), sendAgainMsDefault)
   }
 
   nextLookMs(slot: number): number {
@@ -81,13 +91,12 @@ export class PeerWatch {
  * @returns -1: the peer is gone
  */
 export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTurn: boolean, goneAfterMs: number): number {
-  if (asked === notLooked) {
-    letAskPeer(fd)
-    if (goneAfterMs > 0) sendAgainWithin(fd, sendAgainMsMax)
-  }
+  if (asked === notLooked) letAskPeer(fd)
   if (!readPeerSigns(fd)) return 0
   const { owes } = peerSigns
   const next = askNext(Math.max(0, asked), owes, peerSigns.silentMs, sinceLookMs, inTurn, goneAfterMs)
   if (next > 0 && owes === owed.nothing) askPeer(fd)
+  // Who is alive answers the first.
+  if (goneAfterMs > 0 && next > 1 !== asked > 1) sendAgainWithin(fd, next > 1 ? sendAgainMsMax : sendAgainMsDefault)
   return next
 }

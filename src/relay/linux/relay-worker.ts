@@ -161,9 +161,8 @@ export class RelayWorker {
       else if (token >= 2 * this.#data.slots) this.#acceptor.ready(token)
       else this.#connections.ready(token, this.#epoll.eventsAt(index))
     }
-    this.#connections.finishEvents()
+    this.#connections.finishTurn()
     runSetupSlice(this.#setupWork)
-    this.#connections.performDue()
     this.#acceptor.finishTurn()
     this.#publisher.step()
     if (woken) this.#readMessages()

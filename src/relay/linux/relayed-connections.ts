@@ -98,6 +98,7 @@ export class RelayedConnections implements RelayEvents {
       return
     }
     this.#record(slot, 'completed', completedBy(now))
+    this.#parts.peerWatch.end(slot)
     closer.close(2 * slot)
     closer.close(2 * slot + 1)
     closer.settle(slot)

@@ -252,16 +252,12 @@ export class WorkerConnections {
     this.#deferred.performCloses(connectionEvents)
   }
 
-  /** Once the events of a wait are handed out: what those that are relayed ask for. */
-  finishEvents(): void {
+  /** Once the events of a wait are handed out: what they ask for is done, and what is due. */
+  finishTurn(): void {
     this.#batch.pump()
     this.#queue.run(this.#pump)
     this.#lane?.run()
     this.#candidates?.run()
-  }
-
-  /** Behind what has come, which may be what was waited for: who was in time is not late because this thread was held up. */
-  performDue(): void {
     const { nowMs } = this.#parts.clock
     // What is left is due still, so the next turn comes at once.
     for (let taken = 0; taken < duePerTurnMax; taken++) {
@@ -396,10 +392,20 @@ export class WorkerConnections {
   #due(slot: number): void {
     switch (this.#table.state[slot]) {
       case slotState.relaying: this.#relayed.due(slot); break
-      case slotState.setup: this.#setup.due(slot); break
+      case slotState.setup: if (!this.#goesOn(slot)) this.#setup.due(slot); break
       case slotState.closing: this.#closer.due(slot); break
       default: break
     }
+  }
+
+  /** What has been told of it and waits may be what was waited for: who was in time is not late because this thread was held up. */
+  #goesOn(slot: number): boolean {
+    const [ofClient, ofEndpoint] = [this.#waiting.takeEvents(2 * slot), this.#waiting.takeEvents(2 * slot + 1)]
+    if ((ofClient | ofEndpoint) === 0) return false
+    if (ofClient !== 0) this.#handle(2 * slot, ofClient)
+    if (ofEndpoint !== 0) this.#handle(2 * slot + 1, ofEndpoint)
+    this.perform()
+    return this.#table.state[slot] !== slotState.setup || this.#wheel.has(slot)
   }
 
   #watch(token: number): void {

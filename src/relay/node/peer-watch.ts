@@ -39,13 +39,13 @@ const lookShare = 50
 /** but no rarer than this, where a busy machine makes them take long: 15 s are what is promised. */
 const lookIntervalMsMax = 5_000
 /**
- * After `count` probes without an answer it is gone: 9 to 11 s, and a client 40 to 53, since one that is due in a turn comes beside the
- * others; and what the system's timers take. Node before 26.4 has ten for all: 12 to 14 s.
+ * After `count` probes without an answer it is gone: 9 to 11 s, and a client 50 to 64, since each turn moves the
+ * next one; and what the system's timers take. Node before 26.4 has ten for all: 12 to 14 s.
  * `silenceMsMax`: since anything was heard of it, while it is sent the same bytes again.
  */
 const patience = {
   endpoint: { count: 7, silenceMsMax: 9_000 },
-  client: { count: 50, silenceMsMax: clientSilenceMs },
+  client: { count: 60, silenceMsMax: clientSilenceMs },
 } as const
 
 interface Watched {
@@ -65,6 +65,7 @@ export class PeerWatch {
   #turn = 0
   #timer: NodeJS.Timeout | undefined
   #turning: NodeJS.Timeout | undefined
+  #lookedMs = 0
 
   /** The socket is connected. Turns keepalive on. */
   watch(socket: Socket, peer: keyof typeof patience = 'endpoint'): void {
@@ -100,8 +101,13 @@ export class PeerWatch {
       const { bytesRead, bytesWritten } = socket
       if (socket.destroyed) this.#sockets.delete(socket)
       else if (bytesRead !== watched.bytesRead) Object.assign(watched, { bytesRead, bytesWritten, isSettled: false, heardMs: beganMs })
-      else if (bytesWritten !== watched.bytesWritten || !watched.isSettled) suspects.push([socket, Object.assign(watched, { bytesWritten })])
+      else if (bytesWritten !== watched.bytesWritten || !watched.isSettled) {
+        // Its keepalive was answered until now, or there would be no socket.
+        if (watched.isSettled) watched.heardMs = this.#lookedMs
+        suspects.push([socket, Object.assign(watched, { bytesWritten })])
+      }
     }
+    this.#lookedMs = beganMs
     const waiting = suspects.length === 0 ? undefined : await readWaitingSockets()
     for (const [socket, watched] of suspects) {
       const inVain = waiting === undefined || waiting.size === 0 ? undefined : waiting.get(pairOf(socket))

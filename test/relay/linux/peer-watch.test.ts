@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
-import { questionsMax } from '../../../src/core/peer-silence.ts'
+import { clientSilenceMs, questionsMax } from '../../../src/core/peer-silence.ts'
 import { ConnectionTable } from '../../../src/relay/linux/connection-table.ts'
 import { createDescriptors, descriptorsIn } from '../../../src/relay/linux/descriptors.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
@@ -99,4 +99,30 @@ void test('who has closed is not asked, and is not gone while what it sent befor
   t.equal(lookAtPeer(live, questionsMax, 0, false, 0), -1, 'it left all questions unanswered, the last one for longer than it has been silent')
   t.equal(lookAtPeer(closed, questionsMax, 0, false, 0), 0)
   t.equal(libc.recv(closed, memory.address, 4096, libc.MSG_DONTWAIT), 100)
+})
+
+/** <linux/tcp.h>, from Linux 6.15. */
+const TCP_RTO_MAX_MS = 44
+
+void test('a client that leaves questions unanswered is sent what it owes more often, until it answers', async (t) => {
+  const { fds: [fd = -1] } = idleSlots(t, 1)
+  const sendAgainMs = (): number => libc.getIntOption(fd, libc.IPPROTO_TCP, TCP_RTO_MAX_MS)
+  let usual = 0
+  try {
+    usual = sendAgainMs()
+  } catch {
+    t.comment('this system has no such option')
+    return
+  }
+  await delay(2_500)
+  const look = (asked: number, sinceLookMs: number): number => lookAtPeer(fd, asked, sinceLookMs, true, clientSilenceMs)
+  t.equal(look(0, 5_000), 1)
+  t.equal(sendAgainMs(), usual)
+  t.equal(look(1, 0), 2)
+  t.ok(sendAgainMs() < usual)
+  t.equal(look(2, 60_000), 1, 'it has answered')
+  t.equal(sendAgainMs(), usual)
+  t.equal(look(1, 0), 2)
+  t.equal(lookAtPeer(fd, questionsMax, 0, false, clientSilenceMs), questionsMax + 1, 'and is not gone yet')
+  t.ok(sendAgainMs() < usual)
 })
