@@ -19,7 +19,7 @@ const askedInTurns = questionsMax + 1
  * may take 10 s until it is sent something again. Kubernetes' own clients give a connection up 45 s after they heard of it last
  * (HTTP/2 ping after 30 s, 15 s for its answer: k8s.io/apimachinery pkg/util/net/http.go), so hardly anybody comes back later.
  */
-export const clientSilenceMs = 62_000
+export const clientSilenceMs = 64_000
 /** A look that comes later than a turn can tells of us: who was not asked for so long is asked once more. */
 const lateMs = 8_000
 /** Where an answer is due. */

@@ -456,7 +456,14 @@ export function askPeer(fd: number): void {
   setIntOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, 1)
 }
 
-/** What is not acknowledged, or finds no room, is sent again after so long at the most. Older systems go on doubling, up to two minutes. */
+/** What is not acknowledged, or finds no room, is sent again after so long at the most. 0 where the system does not tell: before Linux 6.15 the wait doubles up to two minutes. */
+export function sendAgainMs(fd: number): number {
+  scratchInts[0] = 0
+  scratchInts[1] = 4
+  return getsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, scratch.address, scratch.address + 4) === 0 ? scratchInts[0] : 0
+}
+
+/** Sets it. */
 export function sendAgainWithin(fd: number, ms: number): void {
   setIntOption(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, ms)
 }

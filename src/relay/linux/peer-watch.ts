@@ -20,7 +20,7 @@
 
 import { askNext, clientSilenceMs, isDueSoon, lookAfterMs, notLooked, owed } from '../../core/peer-silence.ts'
 import type { ConnectionTable } from './connection-table.ts'
-import { askPeer, letAskPeer, peerSigns, readPeerSigns, sendAgainWithin } from './libc.ts'
+import { askPeer, letAskPeer, peerSigns, readPeerSigns, sendAgainMs, sendAgainWithin } from './libc.ts'
 import type { Clock } from './pending-bytes.ts'
 
 /**
@@ -28,8 +28,8 @@ import type { Clock } from './pending-bytes.ts'
  * be noticed after 51. With net.ipv4.tcp_retries2 at 8, in place of 15, the kernel gives up after some 43 s, and it would at 27 with 5 s here.
  */
 const sendAgainMsMax = 10_000
-/** The system's own (net.ipv4.tcp_rto_max_ms). */
-const sendAgainMsDefault = 120_000
+/** As each socket begins (net.ipv4.tcp_rto_max_ms). */
+let usualSendAgainMs: number | undefined
 
 export class PeerWatch {
   readonly #table: ConnectionTable
@@ -54,7 +54,7 @@ export class PeerWatch {
 
   /** Its client's socket is closed: what was not acknowledged is the kernel's to send, with its own patience (tcp_orphan_retries). */
   end(slot: number): void {
-    if ((this.#asked[2 * slot] ?? 0) > 1) sendAgainWithin(this.#table.fdOf(2 * slot), sendAgainMsDefault)
+    if ((this.#asked[2 * slot] ?? 0) > 1) sendAgainSooner(this.#table.fdOf(2 * slot), false)
   }
 
   nextLookMs(slot: number): number {
@@ -97,6 +97,12 @@ export function lookAtPeer(fd: number, asked: number, sinceLookMs: number, inTur
   const next = askNext(Math.max(0, asked), owes, peerSigns.silentMs, sinceLookMs, inTurn, goneAfterMs)
   if (next > 0 && owes === owed.nothing) askPeer(fd)
   // Who is alive answers the first.
-  if (goneAfterMs > 0 && next > 1 !== asked > 1) sendAgainWithin(fd, next > 1 ? sendAgainMsMax : sendAgainMsDefault)
+  if (goneAfterMs > 0 && next > 1 !== asked > 1) sendAgainSooner(fd, next > 1)
   return next
+}
+
+/** The first of a thread's calls is of a socket that is as it began. */
+function sendAgainSooner(fd: number, isSooner: boolean): void {
+  usualSendAgainMs ??= sendAgainMs(fd)
+  if (usualSendAgainMs > sendAgainMsMax) sendAgainWithin(fd, isSooner ? sendAgainMsMax : usualSendAgainMs)
 }

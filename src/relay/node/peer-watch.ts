@@ -102,7 +102,7 @@ export class PeerWatch {
       if (socket.destroyed) this.#sockets.delete(socket)
       else if (bytesRead !== watched.bytesRead) Object.assign(watched, { bytesRead, bytesWritten, isSettled: false, heardMs: beganMs })
       else if (bytesWritten !== watched.bytesWritten || !watched.isSettled) {
-        // Its keepalive was answered until now, or there would be no socket.
+        // It may have gone while nothing was in flight: then it has its patience for both. Silence that was none must not end who is alive.
         if (watched.isSettled) watched.heardMs = this.#lookedMs
         suspects.push([socket, Object.assign(watched, { bytesWritten })])
       }

@@ -8,6 +8,7 @@ import { stepsPerSliceMax } from '../../../src/core/limit/setup-slice.ts'
 import type { ProcessLimits } from '../../../src/core/limit/limits.ts'
 import { ListenerTable } from '../../../src/core/listener-table.ts'
 import { createRelayCells, relayCell } from '../../../src/core/relay-cells.ts'
+import type { TenantSpec } from '../../../src/core/snapshot.ts'
 import * as libc from '../../../src/relay/linux/libc.ts'
 import { closeAll, openListeningSockets } from '../../../src/relay/linux/listening-sockets.ts'
 import { RehearsalBackend } from '../../../src/relay/linux/rehearsal-peers.ts'
@@ -40,7 +41,7 @@ interface Place {
   readonly reasons: string[]
 }
 
-function startPlace(t: Test, limits: ProcessLimits = {}, helloTimeoutMs = 60_000): Place {
+function startPlace(t: Test, { limits = {}, helloTimeoutMs = 60_000, overrides = {} }: { readonly limits?: ProcessLimits; readonly helloTimeoutMs?: number; readonly overrides?: Partial<TenantSpec> } = {}): Place {
   const listen = (): { readonly fd: number; readonly port: number } => {
     const { fds, bound } = openListeningSockets({ address: '127.0.0.1', port: 0 }, { ipv6Only: false }, 1)
     t.teardown(() => closeAll(fds))
@@ -67,7 +68,7 @@ function startPlace(t: Test, limits: ProcessLimits = {}, helloTimeoutMs = 60_000
     libc.write(wakeFd, buffer.address, 8)
     worker.turn(0)
   }
-  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs, limitRow: 0 }], limits, tenants: [{ ...tenant('acme', [endpoint(back.port)]), limitRow: 0 }], removedTenants: 'all-others' }] })
+  request({ kind: 'publish', changes: [{ version: 1, listeners: [{ name: 'main', helloTimeoutMs, limitRow: 0 }], limits, tenants: [{ ...tenant('acme', [endpoint(back.port)], overrides), limitRow: 0 }], removedTenants: 'all-others' }] })
   request({ kind: 'listen', listener: 'main', fd: front.fd })
   return {
     reasons, request,
@@ -138,8 +139,8 @@ void test('in a storm bytes cross in the turn in which they come, and each turn 
   t.equal(place.open(), crowd.length + 1)
 })
 
-void test('hellos that have come in time are not late because the worker was held up, however many wait; one that has not come, or not whole, is', async (t) => {
-  const place = startPlace(t, {}, 1_000)
+void test('hellos that have come in time are not late because the worker was held up, though more wait than a slice has steps; one that has not come, or not whole, is', async (t) => {
+  const place = startPlace(t, { helloTimeoutMs: 1_000 })
   const crowd = Array.from({ length: 100 }, () => place.connect())
   const [, partial] = [place.connect(), place.connect()]
   while (place.open() < crowd.length + 2) place.turn()
@@ -149,6 +150,22 @@ void test('hellos that have come in time are not late because the worker was hel
   for (const client of crowd) echoed(t, place, client)
   while (place.reasons.length < 2) place.turn()
   t.same(place.reasons, ['hello-timeout', 'hello-timeout'])
+})
+
+void test('the last bytes and the FIN of a connection that is relayed are not late either', async (t) => {
+  const place = startPlace(t, { overrides: { idleTimeoutMs: 1_000 } })
+  const client = relayed(t, place)
+  client.send(Buffer.from('last'))
+  client.end()
+  await delay(1_200)
+  let received = ''
+  while (place.open() > 0) {
+    place.turn()
+    place.answer()
+    received += client.receive().toString()
+  }
+  t.equal(received + client.receive().toString(), 'last')
+  t.same(place.reasons, ['completed'])
 })
 
 void test('of those whose events wait none is forgotten', async (t) => {
@@ -214,7 +231,7 @@ void test('those that give up while their events wait leave nothing to the next 
 
 void test('those that are accepted together keep to the process’s pace as if one came after the other: none is refused that may wait', async (t) => {
   for (const burst of [1, 4, 8]) {
-    const place = startPlace(t, { rate: { perSecond: 200, burst } })
+    const place = startPlace(t, { limits: { rate: { perSecond: 200, burst } } })
     const crowd = Array.from({ length: 12 }, () => place.connect())
     for (const client of crowd) client.send(hello)
     for (let rounds = 0; place.open() + place.reasons.length < crowd.length && rounds < 1_000_000; rounds++) place.turn()
@@ -224,7 +241,7 @@ void test('those that are accepted together keep to the process’s pace as if o
 })
 
 void test('a listener that leaves takes its whole queue along, though few at a time may be before their hello', async (t) => {
-  const place = startPlace(t, { helloConnectionsMax: 8 })
+  const place = startPlace(t, { limits: { helloConnectionsMax: 8 } })
   const crowd = Array.from({ length: 100 }, () => place.connect())
   for (const client of crowd) client.send(hello)
   place.request({ kind: 'unlisten', listener: 'main' })

@@ -20,7 +20,7 @@ void test('silence before anything was in flight is not held against a peer', { 
   host.vanish()
   socket.write('after')
   // More than a look, and less than what is one silence too many.
-  await delay(5_500)
+  await delay(4_500)
   host.comeBack()
   t.equal((await readBytes(socket, 5)).toString(), 'after')
 })
