@@ -98,7 +98,8 @@ void test('a source that goes on over its rate gets no answer, another one does,
   await until(() => filtersAt(relay.port) === 0)
   t.match(relay.driver.counters(), { sourceDropsMissed: 0 })
   t.ok(Number(relay.driver.counters().sourceDrops) > 0)
-  t.ok(await isAnswered(t, relay.port, '127.0.0.2'))
+  // One that is accepted together with the knock that came before it is over the rate again.
+  while (!await isAnswered(t, relay.port, '127.0.0.2'));
 })
 
 void test('one that is accepted meanwhile has no filter', async (t) => {
