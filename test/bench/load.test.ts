@@ -14,11 +14,11 @@ import type { Load, LoadSpec, LoadTally } from '../../bench/load/load.ts'
 import { ClientHelloReader } from '../../src/core/tls/client-hello.ts'
 import { startBackend, startEcho, until } from '../support/sockets.ts'
 
-/** Until the load has timed one. */
-const anOperation = (load: Load): Promise<void> => until(() => load.tally().latency.count > 0)
-
 const hello = await captureClientHello('echo.bench.example')
 const loop = new EventLoop()
+
+const untilTally = (isSo: (tally: LoadTally) => boolean) => async (load: Load): Promise<void> => await until(() => isSo(load.tally()))
+const anOperation = untilTally(({ latency }) => latency.count > 0)
 
 interface RunLoadOptions {
   readonly whileOpen?: (load: Load) => Promise<unknown>
@@ -80,9 +80,7 @@ void test('a connection that ends is a failure', async (t) => {
     socket.once('data', () => socket.end())
   })
   for (const kind of ['echo', 'paced', 'idle', 'download', 'connect'] as const) {
-    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port, { whileOpen: async (load) => {
-      await until(() => load.tally().failures >= 2)
-    } })
+    const tally = await runLoad({ kind, connections: 2, payloadBytes: 64, requestsPerSecond: 100 }, backend.port, { whileOpen: untilTally(({ failures }) => failures >= 2) })
     t.ok(tally.failures >= 2, kind)
     t.match(tally.firstFailure, 'the relay closed the connection', kind)
   }
@@ -93,9 +91,7 @@ void test('a download counts what comes, an upload what it sends', async (t) => 
   const source = await startBackend(t, (socket) => {
     socket.once('data', () => socket.write(Buffer.alloc(bytes)))
   })
-  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, { whileOpen: async (load) => {
-    await until(() => load.tally().receivedBytes >= bytes)
-  } })
+  let tally = await runLoad({ kind: 'download', connections: 1 }, source.port, { whileOpen: untilTally(({ receivedBytes }) => receivedBytes >= bytes) })
   t.match(tally, { failures: 0, opened: 1, receivedBytes: bytes, sentBytes: hello.length })
   let received = 0
   const sink = await startBackend(t, (socket) => {

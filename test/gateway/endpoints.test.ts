@@ -82,7 +82,7 @@ admin: { address: 127.0.0.1:0 }
       t.match(await gateway.reload('test'), { kind: 'reloaded' })
     },
     metric: async (name) => {
-      const text = await (await fetch(`http://127.0.0.1:${gateway.adminAddress?.port}/metrics`)).text()
+      const text = await (await fetch(`http://127.0.0.1:${gateway.adminAddress?.port}/metrics`, { headers: { connection: 'close' } })).text()
       return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length + 1))
     },
     stateOf: (name) => gateway.endpoints.list().find((each) => each.name === name)?.health.state,
@@ -191,11 +191,14 @@ void test('one check for all tenants that share an endpoint', async (t) => {
   const address = server.address()
   const shared = `127.0.0.1:${typeof address === 'object' ? address?.port : 0}`
   const tenants = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`t${index}`, [shared, `127.0.0.1:${one.port}`]]))
+  const startMs = performance.now()
   const { gateway, metric } = await start(t, tenants)
   await until(() => gateway.endpoints.list().every((each) => each.health.why === 'connection accepted'))
   t.equal(gateway.endpoints.list().length, 2)
   t.same([await metric('sluice_endpoint_targets'), await metric('sluice_endpoints{state="ready"}')], [2, 400])
-  t.ok(connections >= 1 && connections <= 20, `${connections} connections for 200 tenants`)
+  // One a second.
+  const most = 5 + Math.max(0, performance.now() - startMs - 4_000) / 1_000
+  t.ok(connections >= 1 && connections <= most, `${connections} connections for 200 tenants`)
 })
 
 void test('an address that falls as a whole is one line, and all its ports are down', async (t) => {
@@ -251,6 +254,6 @@ void test('a thread that dies is replaced; states stay meanwhile, and checks go 
   t.equal(stateOf(first), 'down', 'its successor knew')
   await one.come()
   await until(() => stateOf(first) === 'ready')
-  // Those of the one that died are given back: it had more than these, which are the two ends of this process's own question for metrics, and whatever is checked just now.
-  if (isOnLinux) await until(() => readdirSync('/proc/self/fd').length <= descriptors + 4)
+  // Those of the one that died are given back.
+  if (isOnLinux) await until(() => readdirSync('/proc/self/fd').length <= descriptors + 2)
 })

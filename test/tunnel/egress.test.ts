@@ -61,18 +61,21 @@ void test('not a byte stands behind the 200 before the API server has spoken', a
   const { lab, gateway, open } = await place(t)
   await nodeHere(lab, [gateway], 'worker-1')
   const greeter = await startBackend(t, (socket) => socket.end('220 I speak first\r\n'))
-  const socket = await open()
-  const chunks: string[] = []
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk.toString()))
-  const askedMs = performance.now()
-  socket.write(`CONNECT worker-1:${greeter.port} HTTP/1.1\r\n\r\n`)
-  await once(socket, 'data')
-  // On a machine that is too slow for it nothing is told: after 100 ms nothing is held back any longer.
-  if (performance.now() - askedMs < 100) t.same(chunks, ['HTTP/1.1 200 OK\r\n\r\n'])
-  // The greeting and its FIN are there by now, or soon will be; they follow when it has said something.
-  socket.write('EHLO\r\n')
-  await once(socket, 'end')
-  t.equal(chunks.join(''), 'HTTP/1.1 200 OK\r\n\r\n220 I speak first\r\n')
+  for (let isInTime = false; !isInTime;) {
+    const socket = await open()
+    const chunks: string[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk.toString()))
+    const askedMs = performance.now()
+    socket.write(`CONNECT worker-1:${greeter.port} HTTP/1.1\r\n\r\n`)
+    await once(socket, 'data')
+    // After 100 ms nothing is held back any longer: such a try tells nothing.
+    isInTime = performance.now() - askedMs < 100
+    if (isInTime) t.same(chunks, ['HTTP/1.1 200 OK\r\n\r\n'])
+    // The greeting and its FIN are there by now, or soon will be; they follow when it has said something.
+    socket.write('EHLO\r\n')
+    await once(socket, 'end')
+    t.equal(chunks.join(''), 'HTTP/1.1 200 OK\r\n\r\n220 I speak first\r\n')
+  }
 })
 
 void test('but an API server that waits for the other side to speak is not held up for ever', async (t) => {

@@ -335,12 +335,17 @@ export function setIntOption(fd: number, level: number, name: number, value: num
   return setsockopt(fd, level, name, scratch.address, 4)
 }
 
-/** @throws {SystemError} */
-export function getIntOption(fd: number, level: number, name: number): number {
+/** Into `scratchInts[0]`. @returns 0 or -1 */
+function readIntOption(fd: number, level: number, name: number): number {
   scratchInts[0] = 0
   scratchInts[1] = 4
-  check(getsockopt(fd, level, name, scratch.address, scratch.address + 4), 'getsockopt')
-  return scratchInts[0]
+  return getsockopt(fd, level, name, scratch.address, scratch.address + 4)
+}
+
+/** @throws {SystemError} */
+export function getIntOption(fd: number, level: number, name: number): number {
+  check(readIntOption(fd, level, name), 'getsockopt')
+  return scratchInts[0] ?? 0
 }
 
 /** SO_LINGER with no time: close(2) discards what is unsent and sends RST. */
@@ -458,9 +463,7 @@ export function askPeer(fd: number): void {
 
 /** What is not acknowledged, or finds no room, is sent again after so long at the most. 0 where the system does not tell: before Linux 6.15 the wait doubles up to two minutes. */
 export function sendAgainMs(fd: number): number {
-  scratchInts[0] = 0
-  scratchInts[1] = 4
-  return getsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, scratch.address, scratch.address + 4) === 0 ? scratchInts[0] : 0
+  return readIntOption(fd, IPPROTO_TCP, TCP_RTO_MAX_MS) === -1 ? 0 : scratchInts[0] ?? 0
 }
 
 /** Sets it. */
@@ -556,16 +559,12 @@ function readPositions(fd: number): StreamPositions | undefined {
 
 /** What the send queue may hold, the system's overhead included. 0 where the socket can't tell. */
 export function sendBufferBytes(fd: number): number {
-  scratchInts[0] = 0
-  scratchInts[1] = 4
-  return getsockopt(fd, SOL_SOCKET, SO_SNDBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+  return readIntOption(fd, SOL_SOCKET, SO_SNDBUF) === -1 ? 0 : scratchInts[0] ?? 0
 }
 
 /** What the receive queue may hold, the system's overhead included. 0 where the socket can't tell. */
 export function receiveBufferBytes(fd: number): number {
-  scratchInts[0] = 0
-  scratchInts[1] = 4
-  return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, scratch.address, scratch.address + 4) === -1 ? 0 : scratchInts[0]
+  return readIntOption(fd, SOL_SOCKET, SO_RCVBUF) === -1 ? 0 : scratchInts[0] ?? 0
 }
 
 /** Takes CAP_NET_ADMIN. The system goes on from there as it finds fit. */

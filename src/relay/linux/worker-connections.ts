@@ -403,7 +403,8 @@ export class WorkerConnections {
 
   /** What has been told of it and waits may be what was waited for: who was in time is not late because this thread was held up. @returns false: nothing waits */
   #handleWaiting(slot: number): boolean {
-    const [ofClient, ofEndpoint] = [this.#waiting.takeEvents(2 * slot), this.#waiting.takeEvents(2 * slot + 1)]
+    const ofClient = this.#waiting.takeEvents(2 * slot)
+    const ofEndpoint = this.#waiting.takeEvents(2 * slot + 1)
     if ((ofClient | ofEndpoint) === 0) return false
     if (ofClient !== 0) this.#handle(2 * slot, ofClient)
     if (ofEndpoint !== 0) this.#handle(2 * slot + 1, ofEndpoint)
