@@ -35,6 +35,8 @@ export class FileStore implements Store {
   readonly #feed: ChangeFeed
   readonly #leases: LeaseFolders
   readonly #watches = new Set<FileWatch>()
+  /** Of watches that are closed, those that still read. */
+  readonly #ending = new Set<Promise<void>>()
   #reaper: NodeJS.Timeout | undefined
   #reaping: Promise<void> | undefined
 
@@ -115,6 +117,8 @@ export class FileStore implements Store {
       closed: () => {
         listening.close()
         this.#watches.delete(watch)
+        const ended = watch.ended().finally(() => this.#ending.delete(ended))
+        this.#ending.add(ended)
         if (this.#watches.size === 0) this.#stopReaping()
       },
     })
@@ -132,12 +136,11 @@ export class FileStore implements Store {
 
   /** Once it resolves, nothing that it does by itself is under way. */
   async close(): Promise<void> {
-    const watches = [...this.#watches]
-    for (const watch of watches) watch.close()
+    for (const watch of this.#watches) watch.close()
     this.#feed.close()
     await this.#leases.close()
     await this.#reaping
-    await Promise.all(watches.map(async (watch) => await watch.ended()))
+    await Promise.all(this.#ending)
   }
 
   #reap(): void {
